@@ -88,8 +88,8 @@ format: $(VENV)/.dev  ## fix lint findings and format the code
 docs: $(VENV)/.dev  ## regenerate the tables of docs/, and build the documentation in site/
 	@$(BIN)/python -m cli.docs
 	@$(BIN)/python -m lab.quality.table --into docs/evidence.md
-	@$(BIN)/python -m lab.rivals.table --into docs/evidence.md
 	@$(BIN)/python -m lab.load.table --into docs/evidence.md
+	@$(BIN)/python -m lab.rivals.table --into docs/evidence.md
 	@$(BIN)/mkdocs build --strict
 	@echo 'make: site/index.html'
 

@@ -112,7 +112,7 @@ def summary(record: Record) -> Result:
     found: Result = {}
     for engine in ("fake", "model"):
         one, many = (record.result(f"{engine}/{jobs}") for jobs in (1, 16))
-        if one and many and one["crowd"]["edits_per_minute"]:
+        if one and many and one["crowd"]["edits_per_minute"] and many["crowd"]["edits_per_minute"]:
             ratio = many["crowd"]["edits_per_minute"] / one["crowd"]["edits_per_minute"]
             found[f"{engine}: edits a minute, 16 at a time over one at a time"] = round(ratio, 2)
         for jobs, each in (("1", one), ("16", many)):

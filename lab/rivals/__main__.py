@@ -32,7 +32,8 @@ def main() -> None:
         fixed = {**way.fields, **_pairs(wanted.field)}
         server = stack.enter_context(Server(way.url, way.key, timeout_s=wanted.timeout, fixed=fixed, headers=way.headers))
         together = crowd.run(server, photo, users=wanted.users, edits=wanted.edits, at_once=wanted.at_once, named=wanted.named)
-        each = probes.run(server, photo)
+        nothing: dict[str, Any] = {"probes": {}, "why": {}, "blocked": 0}
+        each = probes.run(server, photo) if wanted.probes else nothing
     print(f"faults: {faults_of(together) or 'none'}; {together['p50_s']} s (p50), {together['per_minute']} edits per minute")
     for name, verdict in each["probes"].items():
         print(f"{name:26} {verdict} {each['why'].get(name, '')}")
@@ -56,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--edits", type=int, default=8, help="edits of each user")
     parser.add_argument("--at-once", type=int, default=16, help="requests that are open at a time")
     parser.add_argument("--no-user", dest="named", action="store_false", help="send no `user`")
+    parser.add_argument("--no-probes", dest="probes", action="store_false", help="leave the parameters out, as for a slow model")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one answer")
     parser.add_argument("--out", type=Path, help="results file; entries of other servers stay")
     return parser.parse_args()

@@ -46,6 +46,7 @@ def crowd_table(servers: Mapping[str, Any]) -> str:
 
 def probe_table(servers: Mapping[str, Any]) -> str:
     """Return how many parameters each server honours, refuses and ignores, and which those are that it ignores."""
+    servers = {name: server for name, server in servers.items() if server["probes"]}
     verdicts = ("honoured", "refused", "accepted", UNSHAPED, FAILED, IGNORED)
     rows = [[one, *(str(list(server["probes"].values()).count(one)) for server in servers.values())] for one in verdicts]
     rows.append(["refused as busy after an error", *(str(server["blocked"]) for server in servers.values())])

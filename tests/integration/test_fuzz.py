@@ -8,7 +8,7 @@ import pytest
 
 from lab.fuzz.run import fuzz
 
-REQUESTS = 1500
+REQUESTS = 2400
 
 
 @pytest.mark.timeout(600)

@@ -32,7 +32,7 @@ export function mount(section) {
     if (path.endsWith('/cancel')) return;
     const [blobs, texts] = [fields.filter(([, value]) => value instanceof Blob), fields.filter(([, value]) => !(value instanceof Blob))];
     last = { method, path, body, texts, files: blobs.map(([name, blob]) => [name, fileOf(name, blob)]), isJob: method === 'POST' && JOBS.includes(path) };
-    hint.textContent = hasKey() ? 'The last request, ready to run with your key in S2EDIT_KEY.' : 'The last request, ready to run.';
+    hint.textContent = hasKey() ? 'The last request, ready to run with your key in S2EDIT_API_KEY.' : 'The last request, ready to run.';
     rest.hidden = false;
     for (const old of files.children) URL.revokeObjectURL(old.href);
     files.replaceChildren(...blobs.map(([name, blob]) => make('a', { className: 'button small', href: URL.createObjectURL(blob), download: fileOf(name, blob) }, `Save ${fileOf(name, blob)}`)));
@@ -44,7 +44,7 @@ function curl({ method, path, body, texts, files, isJob }) {
   return [
     `curl -sS ${quoted(`${base()}/${path}`)}`,
     ...(method === 'POST' ? [] : [`-X ${method}`]),
-    ...(hasKey() ? ['-H "Authorization: Bearer $S2EDIT_KEY"'] : []),
+    ...(hasKey() ? ['-H "Authorization: Bearer $S2EDIT_API_KEY"'] : []),
     ...(isJob ? ['-H "Prefer: wait=60"'] : []),
     ...(body ? [`--json ${quoted(json(body))}`] : []),
     ...files.map(([name, file]) => `-F ${name}=@${file}`),
@@ -55,7 +55,7 @@ function curl({ method, path, body, texts, files, isJob }) {
 function python({ method, path, body, texts, files, isJob }) {
   const data = {};
   for (const [name, value] of texts) data[name] = name in data ? [data[name], value].flat() : value;
-  const key = hasKey() ? ', headers={"Authorization": "Bearer " + os.environ["S2EDIT_KEY"]}' : '';
+  const key = hasKey() ? ', headers={"Authorization": "Bearer " + os.environ["S2EDIT_API_KEY"]}' : '';
   return [
     ...(hasKey() ? ['import os', ''] : []),
     `import httpx\n\nservice = httpx.Client(base_url=${json(base())}, timeout=90${key})`,

@@ -70,7 +70,7 @@ class RedisEvents:
             # The client decodes answers as UTF-8, which a picture is not.
             ask: Callable[..., Any] = self._connection.client.execute_command
             number, picture = ask("HMGET", key, "number", "picture", **{NEVER_DECODE: True})
-        return Preview(int(number), picture) if number and picture else None
+        return Preview(int(number), picture) if number and number.isdigit() and picture else None
 
     def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         flat, entries = self._connection.run(SINCE, job_id, after + 1)

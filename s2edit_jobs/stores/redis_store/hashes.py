@@ -123,5 +123,5 @@ def record_of(values: Mapping[str, str]) -> JobRecord:
         waits_for=values["waits_for"] or None,
         kind=next((known for known in KINDS if known == kind), "edit"),
         parent=values.get("parent") or None,
-        preview=int(values.get("preview") or 0),
+        preview=int(number) if (number := values.get("preview", "")).isdecimal() else 0,  # a damaged one costs only the preview
     )

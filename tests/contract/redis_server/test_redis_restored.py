@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from redis.client import NEVER_DECODE
 
 from api.app import create_app
 from s2edit_core.request.spec import EditRequest, Progress
@@ -100,7 +101,7 @@ class Restorable:
         with self.redis.client() as client:
             read: dict[str, Callable[[Any], object]] = {
                 "string": client.get,
-                "hash": client.hgetall,
+                "hash": lambda key: client.execute_command("HGETALL", key, **{NEVER_DECODE: True}),  # a preview is no text
                 "set": client.smembers,
                 "zset": lambda key: client.zrange(key, 0, -1),
                 "stream": client.xrange,

@@ -36,7 +36,8 @@ def code(page: Page, language: str) -> str:
 
 
 def run(command: list[str], folder: Path, key: str) -> str:
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "S2EDIT_KEY": key}, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "S2EDIT_API_KEY": key}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
