@@ -83,6 +83,10 @@ def test_a_photo_that_is_chosen_during_an_edit_is_not_compared_with_its_result(o
     expect(page.locator("#strip img")).to_have_count(1)
     expect(page.locator("body")).to_have_attribute("data-state", "ready")
     assert size(page)[:2] == [240, 320]
+    for name, side in (("third.png", 200), ("fourth.png", 400)):
+        acting.photo(page, acting.picture(300, side), name)
+        width, height = page.locator("#strip canvas").evaluate("canvas => [canvas.width, canvas.height]")
+        assert (width > height) == (side < 300), "the strip shows the photo that is on the stage"
     page.locator("#strip img").click()
     acting.result(page)
     assert size(page)[:2] == [320, 240]

@@ -77,6 +77,21 @@ def test_one_click_is_one_edit_however_often_its_answer_is_lost(open_studio: Ope
     assert len(after) == len(before) + 1
 
 
+@pytest.mark.parametrize("press", ["Enter", "Enter twice", "double click"])
+def test_a_press_that_starts_an_edit_does_not_cancel_it_too(open_studio: OpenStudio, press: str) -> None:
+    """Cancel takes the place and the focus of Edit, so it could get the rest of the same press."""
+    page, _ = open_studio()
+    acting.photo(page)
+    page.fill("#words", "a photo of a woman with red hair [test:slow 1]")
+    if press == "double click":
+        page.get_by_role("button", name="Edit", exact=True).dblclick()
+    else:
+        for _ in press.split():
+            page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    acting.result(page)
+
+
 def test_a_lost_worker_is_told(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
 

@@ -19,6 +19,7 @@ import * as result from './result.js';
 import * as shelf from './shelf.js';
 
 const VARIANTS = 3;
+const SETTLE_MS = 500; // a second press within this belongs to the first: a double click, or Enter twice
 
 export { take, takeSample } from './page.js';
 
@@ -70,8 +71,19 @@ function begin(job, phases) {
   pickPoint(null);
   progress.begin('Sending the photo', phases);
   draw();
-  $('cancel').focus({ preventScroll: true });
+  offerCancel(job);
   scrollTo({ top: 0 }); // on a phone the form is below the picture
+}
+
+/** Let the user cancel, but not by the second half of a double click on Edit, whose place Cancel takes. */
+function offerCancel(job) {
+  const from = document.activeElement;
+  $('cancel').disabled = true;
+  setTimeout(() => {
+    if (page.job !== job) return;
+    $('cancel').disabled = false;
+    if ([from, document.body].includes(document.activeElement)) $('cancel').focus({ preventScroll: true });
+  }, SETTLE_MS);
 }
 
 function over(job) {
@@ -283,7 +295,7 @@ export function mountFlow() {
   studio.on('using', draw);
   studio.on('mask', drawRegion);
   studio.on('erased', erased);
-  $('go').addEventListener('click', start);
+  $('go').addEventListener('click', (event) => event.detail < 2 && start()); // nor does a double click on Cancel start an edit
   $('cancel').addEventListener('click', cancel);
   $('find').addEventListener('click', () => find());
   $('point').addEventListener('click', point);

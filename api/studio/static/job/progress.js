@@ -37,7 +37,6 @@ export function begin(words, phases = Object.keys(PHASES)) {
   const usual = { ...GUESS, ...studio.model?.phase_seconds, ...measured() };
   run = { weights: Object.fromEntries(phases.map((phase) => [phase, Math.max(0.1, usual[phase])])), seen: 0, lost: false, trouble: null, job: null };
   $('running').hidden = false;
-  $('cancel').disabled = false;
   draw(0, words);
   run.timer = setInterval(tick, 1000);
 }

@@ -191,6 +191,7 @@ async function share() {
 export function mountResult(given) {
   hooks = given;
   stage.onView(place);
+  studio.on('photo', drawStrip);
   const handle = $('handle');
   handle.addEventListener('pointerdown', (event) => handle.setPointerCapture(event.pointerId));
   handle.addEventListener('pointermove', drag);
