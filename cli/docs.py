@@ -230,10 +230,12 @@ def _direct(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """Yield what is given as `reason` to an error, or to a variable that is one error or another."""
     codes = {cls.__name__: {cls.code} for cls in INPUTS}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.IfExp) and isinstance(node.targets[0], ast.Name):
-            names = {part.id for part in (node.value.body, node.value.orelse) if isinstance(part, ast.Name)}
-            if names and names <= codes.keys():
-                codes[node.targets[0].id] = set().union(*(codes[name] for name in names))
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=variable)], value=ast.IfExp(body=ast.Name(id=one), orelse=ast.Name(id=other)))
+                | ast.AnnAssign(target=ast.Name(id=variable), value=ast.IfExp(body=ast.Name(id=one), orelse=ast.Name(id=other)))
+            ) if {one, other} <= codes.keys():
+                codes[variable] = codes[one] | codes[other]
     for call in _calls(tree):
         known = codes.get(call.func.id, set()) if isinstance(call.func, ast.Name) else set()
         yield from ((code, each.value) for code in sorted(known) for each in call.keywords if each.arg == "reason")

@@ -26,8 +26,10 @@ def check_text(name: str, text: object, longest: int) -> None:
     if not isinstance(text, str):
         raise kind(f"the {name} must be text, not {type(text).__name__}", field=name, reason="text_invalid")
     if len(text) > longest:
-        reason = "prompt_too_long" if kind is PromptInvalid else "text_too_long"
-        raise kind(f"the {name} has {len(text):,} characters: use at most {longest:,}", field=name, reason=reason)
+        message = f"the {name} has {len(text):,} characters: use at most {longest:,}"
+        if kind is PromptInvalid:
+            raise PromptInvalid(message, field=name, reason="prompt_too_long")
+        raise OptionInvalid(message, field=name, reason="text_too_long")
     if (found := unfit_character(text)) is not None:
         raise kind(f"the {name} contains {found}: remove it", field=name, reason="text_invalid")
 
