@@ -62,7 +62,7 @@ def _lines(job: View) -> Iterator[str]:
     if job.get("attribute"):
         yield f"attribute: {job['attribute']} (pass it in `attributes`)"
     values = (job.get("report") or {}).get("values", {})
-    if (outside := values.get("outside_edit_mask")) is not None:
+    if (outside := (values.get("outside_edit_mask") or {}).get("max_level_difference")) is not None:
         equal = "every pixel equals the photo" if outside == 0 else "a lossy format or a watermark changes it"
         yield f"outside the edit mask: largest difference {outside} of 255 levels ({equal})"
     if job["state"] == "succeeded" and job["kind"] == "edit" and not job.get("results"):

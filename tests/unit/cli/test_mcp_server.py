@@ -78,7 +78,7 @@ def test_a_picture_that_cant_be_fetched_is_still_linked() -> None:
     ("outside", "words"), [(0, "every pixel equals the photo"), (3, "a lossy format or a watermark changes it")]
 )
 def test_the_answer_states_what_was_measured_outside_the_edit_mask(outside: int, words: str) -> None:
-    values = {"values": {"outside_edit_mask": outside}}
+    values = {"values": {"outside_edit_mask": {"max_level_difference": outside, "psnr_db": None}}}
     answer = answers.of_job(job("succeeded", results=[], report=values), client_of(lambda _: httpx.Response(500)))
     assert isinstance(answer.content[0], TextContent)
     assert f"largest difference {outside} of 255 levels ({words})" in answer.content[0].text
