@@ -105,7 +105,7 @@ def translate(body: Body) -> Asked:
     _check_streaming(options)
     values = {name: body.values[name] for name in OWN if name in body.values}
     pictures = dict(body.pictures)
-    values |= _mask_of(pictures, options, values) | _output_of(options) | _preset_of(options, values)
+    values |= _mask_of(pictures, options, values) | _output_of(options, values) | _preset_of(options, values)
     if options.n is not None:
         values["variants"] = options.n
     values["at"] = _pixel(values.get("at"))
@@ -164,7 +164,7 @@ def _mask_of(pictures: dict[str, Source], options: OpenAIOptions, values: Mappin
     return {"edit_mask_mode": options.mask_mode or "inverted_alpha"}
 
 
-def _output_of(options: OpenAIOptions) -> dict[str, Any]:
+def _output_of(options: OpenAIOptions, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return format, quality and transparency of the result."""
     kind, level = options.output_format or "png", options.output_compression
     if kind == "png" and level not in (None, 100):
@@ -177,6 +177,12 @@ def _output_of(options: OpenAIOptions) -> dict[str, Any]:
     if kind != "png":
         values["output_quality"] = LOSSLESS if level is None else max(1, level)
     if options.background == "opaque":
+        if given.get("keep_alpha") not in (None, ""):
+            raise OptionInvalid(
+                "both `background` and `keep_alpha` choose the transparency: send one of them",
+                field="background",
+                reason="background_unclear",
+            )
         values["keep_alpha"] = False
     return values
 

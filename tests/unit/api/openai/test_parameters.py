@@ -148,6 +148,7 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"partial_images": "4", "stream": "true"}, "partial_images", "option_invalid"),
     ({"partial_images": "1"}, "partial_images", "option_unsupported"),
     ({"quality": "low", "preset": "paper"}, "quality", "preset_unclear"),
+    ({"background": "opaque", "keep_alpha": "true"}, "background", "background_unclear"),
     ({"user": "ann@example.com"}, "user", "option_invalid"),
     ({"user": "ann", "safety_identifier": "bob"}, "user", "user_unclear"),
     ({"prompt": ""}, "prompt", "prompt_empty"),
