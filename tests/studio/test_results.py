@@ -102,6 +102,7 @@ def test_more_pictures_differ_and_an_edit_goes_on_from_its_result(done: Page) ->
     assert len(colours) == 5
     page.locator("#strip img").first.click()
     page.get_by_role("button", name="Go on from here").click()
+    expect(page.locator("#region-words")).to_contain_text("takes the same person as before")
     expect(page.locator("#starting-from")).to_be_visible()
     acting.edit(page, "smiling")
     expect(page.locator("#sentence")).to_have_text("“a photo of a smiling woman with long red hair”")

@@ -293,6 +293,7 @@ export function mountFlow() {
   studio.mask = async () => (page.paint && studio.photo ? page.paint.file('mask') : null);
   result.mountResult({ show: showResult, paint: toPhoto });
   studio.on('using', draw);
+  studio.on('using', drawRegion);
   studio.on('mask', drawRegion);
   studio.on('erased', erased);
   $('go').addEventListener('click', (event) => event.detail < 2 && start()); // nor does a double click on Cancel start an edit

@@ -103,6 +103,9 @@ export const forgetAddress = () => location.hash && history.replaceState(null, '
 /** Say below the choice of layers what the paint means. */
 export function drawRegion() {
   const [person, region] = ['mask', 'edit_mask'].map((layer) => page.paint?.measure(layer).share);
-  const words = person ? 'The person is painted red.' : 'Without paint, the service finds the person by itself.';
+  const { parent, identity } = studio.using;
+  const known = parent || (identity && studio.photo?.identity === identity.id); // then the service has a mask
+  const unpainted = known ? 'Without paint, the service takes the same person as before.' : 'Without paint, the service finds the person by itself.';
+  const words = person ? 'The person is painted red.' : unpainted;
   $('region-words').textContent = `${words}${region ? ' Only what is blue may change.' : ''}`;
 }
