@@ -34,6 +34,7 @@ _OF_MASK: Mapping[str, str] = {
     "white where something may change as `edit_mask`",
 }
 """What is wrong with a mask that marks its region by transparency, by the reason of the error."""
+_IMAGE_MISSING = "there is no photo: send it as `image`, in JSON as `images`, or name an `identity` or a `parent`"
 MAX_DATA_URL_CHARS = 20_971_520
 """Of a picture in JSON, as in OpenAI's API. Larger ones come in a form or as uploads."""
 
@@ -71,6 +72,8 @@ class Asked:
         """Return parameter and message of an error in the terms of the request."""
         if name == "edit_mask" and self.by_transparency and code in _OF_MASK:
             return "mask", _OF_MASK[code]
+        if code == "image_missing":
+            return "image", _IMAGE_MISSING
         words = re.compile(rf"\b({'|'.join(map(re.escape, self.names))})\b") if self.names else None
         said = words.sub(lambda found: self.names[found[1]], message) if words else message
         if name == "mask":
