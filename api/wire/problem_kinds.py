@@ -52,7 +52,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     jobs.JobsError: INTERNAL,
     jobs.JobNotFound: ProblemKind(404, "not_found", "Not found", "This user has no such edit: see GET /edits."),
-    jobs.PreviewMissing: ProblemKind(404, "preview_missing", "No preview"),
+    jobs.PreviewMissing: ProblemKind(
+        404,
+        "preview_missing",
+        "No preview",
+        "There is no preview now: try again later, or get the edit, which may be over.",
+    ),
     jobs.IdentityNotFound: ProblemKind(404, "not_found", "Not found", "This user has no such identity: see GET /identities."),
     jobs.UploadNotFound: ProblemKind(
         404, "not_found", "Not found", "This user has no such upload, or it has expired: announce a new one."

@@ -231,8 +231,7 @@ class Jobs(StoredJobs):
         """Return the latest preview of the job. Raise `PreviewMissing`, and `JobNotFound` as `get`."""
         found = self._store.events.preview(owner, job_id)
         if found is None:
-            over = self.get(owner, job_id).state.over
-            raise PreviewMissing("the edit is over: show its result" if over else "the edit has no preview yet: try again later")
+            raise PreviewMissing(f"the edit is {self.get(owner, job_id).state}")
         return found
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:

@@ -3,7 +3,8 @@
 `settle` prepares what a Redis that has restarted still holds: it may have lost its last second, or come from an old snapshot.
 
 The sequence numbers of unfinished jobs are raised above the time in milliseconds, so that polls and streams notice each change.
-Finished jobs are dropped. The caller then ends or removes those unfinished jobs that are over or erased in the object store.
+Finished jobs and all previews are dropped. The caller then ends or removes those unfinished jobs that are over or erased in the
+object store.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ for _, key in ipairs(page[2]) do
     complete(name)
     answers[#answers + 1] = answer(name)
   elseif kind == 'events' and redis.call('EXISTS', job(name)) == 0 then
+    redis.call('DEL', key)
+  elseif kind == 'preview' then
     redis.call('DEL', key)
   elseif kind == 'learner' and learner(name) == '' then
     redis.call('DEL', key, P .. 'waiters:' .. name)

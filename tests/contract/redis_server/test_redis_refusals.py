@@ -104,6 +104,7 @@ class Populated:
             "leases.hand_back": lambda: s.leases.hand_back(self.ending),
             "leases.orphans": s.leases.orphans,
             "events.progress": lambda: s.events.progress(self.running, Progress("editing", 1, 2)),
+            "events.preview": lambda: s.events.preview(ANN, "e_3"),
             "events.since": lambda: s.events.since(ANN, "e_3", after=0),
             "events.changes": self.listen,
             "reservations.reserve": lambda: s.reservations.reserve(self.running, f"{CONCEPT}2"),

@@ -39,6 +39,11 @@ OPERATIONS = {
     ("put", "/files/{key}"): "putFile",
     ("get", "/healthz"): "getLiveness",
     ("get", "/readyz"): "getReadiness",
+    ("get", "/edits/{edit_id}/preview"): "getPreview",
+    ("get", "/model"): "getModel",
+    ("post", "/v1/images/edits"): "createImageEdit",
+    ("get", "/v1/models"): "listModels",
+    ("get", "/v1/models/{model}"): "retrieveModel",
 }
 
 
@@ -61,13 +66,14 @@ def test_every_operation_has_its_stable_name(schema: dict[str, Any]) -> None:
     assert described == OPERATIONS
 
 
-def test_every_error_is_described_as_a_problem(schema: dict[str, Any]) -> None:
-    for item in schema["paths"].values():
+def test_every_error_is_described_as_a_problem_or_in_the_shape_of_openai(schema: dict[str, Any]) -> None:
+    for path, item in schema["paths"].items():
+        kind, name = ("application/json", "OpenAIError") if path.startswith("/v1/") else ("application/problem+json", "Problem")
         for operation in item.values():
             errors = {status: answer for status, answer in operation["responses"].items() if status >= "4"}
             assert "default" in errors
             for answer in errors.values():
-                assert answer["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                assert answer["content"] == {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     assert "HTTPValidationError" not in schema["components"]["schemas"]
 
 

@@ -49,14 +49,14 @@ def test_before_the_first_and_after_the_end_a_problem_says_so(api: Api, lease: L
     path = f"/edits/{lease.job_id}/preview"
     early = api.get(path)
     assert (early.status_code, early.json()["code"]) == (404, "preview_missing")
-    assert "no preview yet" in early.json()["detail"]
+    assert "try again later" in early.json()["detail"]
     api.store.events.progress(lease, STEP, PICTURE)
     api.store.records.finish(lease.job_id, OWNER, Outcome(JobState.SUCCEEDED, attempt=1, finished_at=1.0))
     assert api.get(path).content == PICTURE, "the page shows it until the result has loaded"
     api.database.client.delete(f"s2edit:preview:default/default:{lease.job_id}")
     late = api.get(path)
     assert (late.status_code, late.json()["code"]) == (404, "preview_missing")
-    assert "is over" in late.json()["detail"]
+    assert "may be over" in late.json()["detail"]
 
 
 def test_an_erased_edit_has_none(api: Api, lease: Lease) -> None:

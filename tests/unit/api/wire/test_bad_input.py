@@ -104,6 +104,15 @@ def assert_problem(answer: Any, status: int, code: str, field: str | None = None
     return problem
 
 
+def assert_refused(answer: Any, code: str, field: str | None = None) -> str:
+    """Return the message of a problem, or of the error in OpenAI's shape under `/v1/`."""
+    if not answer.request.url.path.startswith("/v1/"):
+        return str(assert_problem(answer, 422, code, field)["detail"])
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, code, field), error
+    return str(error["message"])
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_kept(api: Api) -> Iterator[None]:
     yield
