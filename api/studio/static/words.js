@@ -52,6 +52,7 @@ const PROBLEMS = {
   placeholder_missing: 'What is applied must be named in the sentence: choose it again.',
   placeholder_unknown: 'The sentence names something that is not applied: leave out the brackets.',
   text_invalid: 'The words contain a character that the service can’t read: type them again.',
+  text_too_long: 'That is too long: say it in fewer words.',
   test_word_unknown: 'The sentence contains a word of test mode that does not exist.',
   prompt_too_long: 'That is too long for the model: say it in fewer words.',
   subject_unknown: 'Say who is in the photo: choose one of the words below.',

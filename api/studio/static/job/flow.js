@@ -77,18 +77,19 @@ function begin(job, phases) {
 
 /** Let the user cancel, but not by the second half of a double click on Edit, whose place Cancel takes. */
 function offerCancel(job) {
-  const from = document.activeElement;
+  job.from = document.activeElement;
   $('cancel').disabled = true;
   setTimeout(() => {
     if (page.job !== job) return;
     $('cancel').disabled = false;
-    if ([from, document.body].includes(document.activeElement)) $('cancel').focus({ preventScroll: true });
+    if ([job.from, document.body].includes(document.activeElement)) $('cancel').focus({ preventScroll: true });
+    job.from = null;
   }, SETTLE_MS);
 }
 
 function over(job) {
   if (page.job !== job) return;
-  const focused = $('running').contains(document.activeElement) || document.activeElement === document.body;
+  const focused = $('running').contains(document.activeElement) || [job.from, document.body].includes(document.activeElement);
   page.job = null;
   progress.end();
   if (!result.current() && stage.mode() === 'preview') stage.showAfter(null);
