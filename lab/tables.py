@@ -1,14 +1,20 @@
-"""The command of the modules that write results as Markdown tables."""
+"""Results as Markdown tables: a table, and the command of the modules that write them."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cli.markdown import put_between
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column has words, and the others figures."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def write_tables(render: Callable[[Any], str], *, results: str, mark: str, about: str | None) -> None:

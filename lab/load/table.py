@@ -6,16 +6,13 @@ python -m lab.load.table --into PAGE.md                      write them between 
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from cli.markdown import put_between
 from lab.load.events import DELIVERY, QUEUE
 from lab.load.run import OUT
 from lab.speed.record import DONE
+from lab.tables import markdown, write_tables
 
 MARK = "load"
 PHASES = (QUEUE, "preparing", "learning", "inverting", "editing", DELIVERY)
@@ -46,35 +43,22 @@ def edits_table(done: Mapping[str, Result]) -> str:
     rows.append(["single user's further edit alone, s", *(_pair(each["alone"]["total_s"]) for each in fair)])
     rows.append(["the same beside a flood of first edits, s", *(_pair(each["beside_a_flood"]["total_s"]) for each in fair)])
     rows.append(["– of it in the queue, s", *(_pair(each["beside_a_flood"]["phases_s"].get(QUEUE, {})) for each in fair)])
-    return _markdown(["engine / edits at a time", *done], rows)
+    return markdown(["engine / edits at a time", *done], rows)
 
 
 def api_table(done: Mapping[str, Result]) -> str:
     """Return the milliseconds of the crowd's requests by route."""
     routes = sorted({route for each in done.values() for route in each["crowd"]["api_ms"]})
     rows = [[f"`{route}`", *(_pair(each["crowd"]["api_ms"].get(route, {})) for each in done.values())] for route in routes]
-    return _markdown(["ms: median · p99", *done], rows)
+    return markdown(["ms: median · p99", *done], rows)
 
 
 def _pair(found: Result) -> str:
     return f"{found['p50']:.3g} · {found['p99']:.3g}" if found.get("count") else "–"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=OUT)
-    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
-    wanted = parser.parse_args()
-    tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
-    if wanted.into is None:
-        print(tables, end="")
-    else:
-        wanted.into.write_text(put_between(wanted.into.read_text(encoding="utf-8"), tables, MARK), encoding="utf-8")
+    write_tables(render, results=str(OUT), mark=MARK, about=__doc__)
 
 
 if __name__ == "__main__":

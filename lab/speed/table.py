@@ -6,19 +6,14 @@ python -m lab.speed.table --into PAGE.md                      write them between
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lab.speed.record import DONE, Result
-from lab.tables import write_tables
+from lab.tables import markdown, write_tables
 
 MARK = "speed"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def passes_table(done: Mapping[str, Result]) -> str:
@@ -26,7 +21,7 @@ def passes_table(done: Mapping[str, Result]) -> str:
     kinds = {name.partition("/")[2]: result for name, result in done.items() if name.startswith("passes/")}
     counts = list(dict.fromkeys(count for result in kinds.values() for count in result["buckets"]))
     head = ["rows/s (share of the matrix rate)", *(f"{count} row{'' if count == '1' else 's'}" for count in counts)]
-    return _markdown(
+    return markdown(
         head,
         [
             [f"{result['title']}, {name.partition('/')[0]}", *(_rate(result["buckets"].get(count)) for count in counts)]
@@ -56,7 +51,7 @@ def jobs_table(done: Mapping[str, Result]) -> str:
             whole = result["extrapolated"]
             title = f"{rest.partition('/')[0]}, balanced, {result['users']} users together, each"
             rows.append([title, f"{whole['cold_s_per_user']:.3g}", f"{whole['warm_s_per_user']:.3g}"])
-    return _markdown(["seconds", "first edit of a person", "further edit"], rows)
+    return markdown(["seconds", "first edit of a person", "further edit"], rows)
 
 
 def render(results: Mapping[str, Any]) -> str:
