@@ -50,7 +50,11 @@ METHODS: dict[str, Method | Reference] = {
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),
     "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
     # Full changes of K and V move further per step than low-rank ones, so the rate is lower, as in Custom Diffusion versus LoRA.
-    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=2e-4),
+    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=4e-4),
+    "balanced-all-steps": replace(_s2edit("S²Edit balanced, all learning steps", "balanced"), learning=PRESETS["paper"].learning),
+    "balanced-narrow-steps": replace(
+        _s2edit("S²Edit balanced, all joint steps", "balanced"), learning=replace(PRESETS["paper"].learning, patience=5)
+    ),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),
     "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),

@@ -92,7 +92,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     "balanced": Preset(
         name="balanced",
         steps=50,
-        learning=LearningOptions(),
+        learning=LearningOptions(joint_steps=25, joint_token_rate=4e-3, kv_rate=1e-3, patience=5),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
     ),
@@ -106,6 +106,8 @@ PRESETS: Mapping[PresetName, Preset] = {
 }
 """`paper`: null-text inversion as published. `balanced`: the exact residual, and the photo's own latents where the prompts agree.
 `instant`: the same in fewer steps.
+
+`balanced` learns in fewer steps than `paper`: its token phase ends early, and its joint phase takes half the steps at twice the rates.
 
 `balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
 sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,
