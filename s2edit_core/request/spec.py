@@ -107,7 +107,7 @@ PRESETS: Mapping[PresetName, Preset] = {
 """`paper`: null-text inversion as published. `balanced`: the exact residual, and the photo's own latents where the prompts agree.
 `instant`: the same in fewer steps.
 
-`balanced` learns in fewer steps than `paper`: its token phase ends early, and its joint phase takes half the steps at twice the rates.
+`balanced` learns in fewer steps than `paper`: phases end early, and the joint phase takes half as many steps at twice the rates.
 
 `balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
 sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,
