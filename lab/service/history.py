@@ -13,6 +13,7 @@ Requests are calls of the object store's port. On S3 each is one request, but a 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -213,6 +214,8 @@ def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int,
         results["reaper_starts"] = timed(counted, lambda: reap(services))
         results["worker_starts"] = timed(counted, lambda: start_worker(services))
         with TestClient(create_app(services)) as http:
+            gc.collect()
+            gc.freeze()  # as the API does in a process of its own
             results["pages"] = {name: pages(http, counted, query, page_count) for name, query in FILTERS.items()}
         outdated = replace(services, layout=cast(LayoutWatch, NeverCurrent()))
         with TestClient(create_app(outdated)) as http:
