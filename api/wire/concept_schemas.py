@@ -9,7 +9,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.wire.edit_answers import Link
-from api.wire.fields import PHOTO_FORMATS, WHOLE, IdentityTtl, MaxPixels, Pixel, Statement, drop_null_types, to_datetime
+from api.wire.fields import NUMBER, PHOTO_FORMATS, WHOLE, IdentityTtl, MaxPixels, Pixel, Statement, drop_null_types, to_datetime
 from s2edit_core.request.spec import MaskMode, PresetName
 from s2edit_jobs.library import library
 
@@ -31,6 +31,7 @@ class JobForm(BaseModel):
             description="Seconds from now until the job must be done. After that it fails with `deadline_exceeded`.",
             examples=[600],
         ),
+        NUMBER,
     ] = None
     webhook_url: Annotated[
         Statement | None,
