@@ -122,6 +122,7 @@ class Erasure:
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
         objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+        self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))  # a renaming may just have written it again
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 
