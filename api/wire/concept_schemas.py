@@ -119,7 +119,7 @@ class IdentityForm(LearningForm):
     name: Annotated[
         Name | None,
         Field(
-            description="A name for people to read. Learning the same person again keeps it; `PATCH /identities/{identity_id}` changes it.",
+            description="A name for people. Learning the person again keeps it; `PATCH /identities/{identity_id}` changes it.",
             examples=["Ada"],
         ),
     ] = None
