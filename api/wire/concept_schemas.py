@@ -107,7 +107,7 @@ class IdentityForm(LearningForm):
     name: Annotated[
         Name | None,
         Field(
-            description="A name for people. Learning the same person again does not change it; `PATCH /identities/{identity_id}` does.",
+            description="A name for people. Learning the same person again does not change it.",
             examples=["Ada"],
         ),
     ] = None

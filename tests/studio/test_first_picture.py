@@ -34,6 +34,23 @@ def test_the_page_says_which_model_it_has(open_studio: OpenStudio) -> None:
     expect(page.locator("#words")).to_have_value("glasses")
 
 
+def test_a_first_visit_transfers_at_most_60_kb(open_studio: OpenStudio) -> None:
+    """All that the browser gets: the page, scripts, style, pictures of the samples, `GET /model`; each with 300 bytes of headers."""
+    page, _ = open_studio()
+    expect(page.locator("#samples img")).to_have_count(4)
+    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    page.wait_for_function("[...document.querySelectorAll('#samples img')].every(image => image.naturalWidth > 0)")
+    got = page.evaluate(
+        """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].map(
+          one => [new URL(one.name).pathname, one.transferSize, one.encodedBodySize, one.decodedBodySize])"""
+    )
+    assert sum(transferred for _, transferred, _, _ in got) <= 60_000, got
+    assert all(encoded > 0 for _, _, encoded, _ in got), "nothing came from a cache"
+    texts = [(encoded, decoded) for path, _, encoded, decoded in got if path.endswith(("/", ".js", ".css"))]
+    assert len(texts) > 15
+    assert all(encoded < 0.7 * decoded for encoded, decoded in texts), "the browser gets them compressed"
+
+
 def test_the_page_is_painted_within_300_ms(open_studio: OpenStudio) -> None:
     paints = []
     for _ in range(3):  # a busy machine disturbs some
