@@ -60,20 +60,24 @@ function curl({ method, path, body, texts, files, isJob }) {
   ].join(' \\\n  ');
 }
 
+const call = (name, args) => `${name}(\n${args.map((each) => `    ${each},\n`).join('')})`;
+const dict = (name, entries) => `${name}={\n${entries.map(([key, value]) => `        ${json(key)}: ${value},\n`).join('')}    }`;
+
 function python({ method, path, body, texts, files, isJob }) {
   const data = {};
   for (const [name, value] of texts) data[name] = name in data ? [data[name], value].flat() : value;
-  const key = hasKey() ? ', headers={"Authorization": "Bearer " + os.environ["S2EDIT_API_KEY"]}' : '';
+  const key = hasKey() ? ['headers={"Authorization": "Bearer " + os.environ["S2EDIT_API_KEY"]}'] : [];
   return [
     ...(hasKey() ? ['import os', ''] : []),
-    `import httpx\n\nservice = httpx.Client(base_url=${json(base())}, timeout=90${key})`,
-    [
-      `answer = service.request(\n    ${json(method)}, ${json(path)}`,
+    'import httpx\n',
+    call('service = httpx.Client', [`base_url=${json(base())}`, 'timeout=90', ...key]),
+    call('answer = service.request', [
+      `${json(method)}, ${json(path)}`,
       ...(isJob ? ['headers={"Prefer": "wait=60"}'] : []),
-      ...(files.length ? [`files={${files.map(([name, file]) => `${json(name)}: open(${json(file)}, "rb")`).join(', ')}}`] : []),
-      ...(texts.length ? [`data=${json(data)}`] : []),
-      ...(body ? [`json=${json(body)}`] : []),
-    ].join(',\n    ') + ',\n)',
+      ...(files.length ? [dict('files', files.map(([name, file]) => [name, `open(${json(file)}, "rb")`]))] : []),
+      ...(texts.length ? [dict('data', Object.entries(data).map(([name, value]) => [name, json(value)]))] : []),
+      ...(body ? [`json=${json(body).replace(/:null\b/g, ':None')}`] : []),
+    ]),
     'job = answer.raise_for_status().json()',
     ...(isJob ? ['while job["state"] in ("queued", "running"):', '    job = service.get("edits/" + job["id"], headers={"Prefer": "wait=60"}).json()'] : []),
     path === 'edits' ? 'open("result.png", "wb").write(httpx.get(job["result"]["url"]).content)' : 'print(job)',

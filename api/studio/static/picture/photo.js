@@ -55,7 +55,7 @@ async function unseen(blob, kind, name) {
   pen.fillText(name, 600, 430, 1100);
   pen.font = '40px system-ui, sans-serif';
   pen.fillText(`This browser can’t show ${NAMES[kind]} photos`, 600, 510, 1100);
-  const note = `This browser can’t show ${NAMES[kind]} photos, but the service can read them: ${name} is sent as it is. Say what shall be different.`;
+  const note = `${name} is sent as it is: this browser can’t show ${NAMES[kind]} photos, but the service can read them.`;
   return { blob, name, width: canvas.width, height: canvas.height, picture: await prepare(await createImageBitmap(canvas)), note, unseen: true };
 }
 
