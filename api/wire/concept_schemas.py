@@ -9,7 +9,18 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.wire.edit_answers import Link
-from api.wire.fields import PHOTO_FORMATS, WHOLE, IdentityTtl, MaxPixels, Name, Pixel, Statement, drop_null_types, to_datetime
+from api.wire.fields import (
+    NUMBER,
+    PHOTO_FORMATS,
+    WHOLE,
+    IdentityTtl,
+    MaxPixels,
+    Name,
+    Pixel,
+    Statement,
+    drop_null_types,
+    to_datetime,
+)
 from s2edit_core.request.spec import MaskMode, PresetName
 from s2edit_jobs.library import library
 
@@ -29,6 +40,7 @@ class JobForm(BaseModel):
             description="Seconds from now until the job must be done. After that it fails with `deadline_exceeded`.",
             examples=[600],
         ),
+        NUMBER,
     ] = None
     webhook_url: Annotated[
         Statement | None,
@@ -107,7 +119,11 @@ class IdentityForm(LearningForm):
     name: Annotated[
         Name | None,
         Field(
+<<<<<<< HEAD
             description="A name for people. Learning the same person again does not change it.",
+=======
+            description="A name for people. Learning the person again keeps it; `PATCH /identities/{identity_id}` changes it.",
+>>>>>>> main
             examples=["Ada"],
         ),
     ] = None

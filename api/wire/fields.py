@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.texts import unfit_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -34,9 +35,21 @@ PHOTO_FORMATS = (
 
 def _whole(value: object) -> object:
     """Return a whole number sent as `20.0` as the integer. Some languages write every number so."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,20}\.0{1,20}\s*", value):
-        return value.partition(".")[0]
+    if isinstance(value, str):
+        return _plain(value, whole_number)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: object) -> object:
+    return _plain(value, number) if isinstance(value, str) else value
+
+
+def _plain(text: str, read: Callable[[str], float]) -> str:
+    """Return a number of a form as pydantic reads it. It stays a text, which a JSON document must not have in its place."""
+    try:
+        return str(read(text))
+    except ValueError as error:
+        raise PydanticCustomError("number_invalid", "{reason}", {"reason": str(error)}) from None
 
 
 def _fit(text: object) -> object:
@@ -53,7 +66,10 @@ def _without_blanks(ids: object) -> object:
 
 
 WHOLE = BeforeValidator(_whole)
-"""Accepts a whole number written as `20.0`. It comes last in `Annotated`, so that the limits are those of the integer."""
+"""Accepts a whole number written as `20.0`, and as text only decimal digits. It comes last in `Annotated`, so that the limits are
+those of the integer."""
+NUMBER = BeforeValidator(_number)
+"""Accepts as text only decimal digits, as `WHOLE` does for whole numbers. It comes last, too."""
 Id = Annotated[str, Field(max_length=MAX_ID_CHARS), BeforeValidator(_fit)]
 """The id of something that exists."""
 HexDigest = Annotated[
@@ -92,6 +108,7 @@ IdentityTtl = Annotated[
         "already keeps its own time.",
         examples=[2_592_000],
     ),
+    NUMBER,
 ]
 
 

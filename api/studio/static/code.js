@@ -76,7 +76,7 @@ function python({ method, path, body, texts, files, isJob }) {
       ...(isJob ? ['headers={"Prefer": "wait=60"}'] : []),
       ...(files.length ? [dict('files', files.map(([name, file]) => [name, `open(${json(file)}, "rb")`]))] : []),
       ...(texts.length ? [dict('data', Object.entries(data).map(([name, value]) => [name, json(value)]))] : []),
-      ...(body ? [`json=${json(body).replace(/:null\b/g, ':None')}`] : []),
+      ...(body ? [dict('json', Object.entries(body).map(([name, value]) => [name, value === null ? 'None' : json(value)]))] : []),
     ]),
     'job = answer.raise_for_status().json()',
     ...(isJob ? ['while job["state"] in ("queued", "running"):', '    job = service.get("edits/" + job["id"], headers={"Prefer": "wait=60"}).json()'] : []),

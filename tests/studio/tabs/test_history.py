@@ -85,7 +85,7 @@ def test_an_edit_without_a_result_says_why_and_can_be_tried_again(open_studio: O
         again = api.get("/edits", params={"kind": "edit"}).json()["items"]
     assert [each["error"] and each["error"]["code"] for each in again] == ["mask_not_found", None, "mask_not_found"]
 
-    other, _ = open_studio(key=key)  # a browser that does not have the photo
+    other, _ = open_studio(key=key, size="phone")  # a browser that does not have the photo
     acting.open_tab(other, "History")
     expect(other.locator("#history .problem")).to_have_count(2)
     expect(other.get_by_role("button", name="A failed edit", exact=True)).to_have_count(2)

@@ -54,7 +54,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     with service.client(key) as api:
         (person,) = api.get("/identities").json()["items"]
     assert person["consent"]["statement"] == "Ada agreed"
-    device, _ = open_studio(key=key)  # another browser of the same user
+    device, _ = open_studio(key=key, size="phone")  # another browser of the same user
     acting.open_tab(device, "People")
     device.get_by_label("Name of Ada").fill("Ada L.")
     device.get_by_label("Name of Ada").press("Enter")
