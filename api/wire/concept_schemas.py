@@ -119,11 +119,7 @@ class IdentityForm(LearningForm):
     name: Annotated[
         Name | None,
         Field(
-<<<<<<< HEAD
-            description="A name for people. Learning the same person again does not change it.",
-=======
             description="A name for people. Learning the person again keeps it; `PATCH /identities/{identity_id}` changes it.",
->>>>>>> main
             examples=["Ada"],
         ),
     ] = None
