@@ -48,8 +48,8 @@ def first_visit(browser: Browser, service: Service) -> list[dict[str, Any]]:
     ):
         expect(page.locator("#samples img")).to_have_count(4)
         expect(page.locator("#model-line")).to_contain_text("portraits-128")
-        page.wait_for_function("[...document.querySelectorAll('#samples img')].every(image => image.naturalWidth > 0)")
-        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length === 1")
+        page.wait_for_function("() => [...document.querySelectorAll('#samples img')].every(image => image.naturalWidth > 0)")
+        page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length === 1")
         got: list[dict[str, Any]] = page.evaluate("performance.getEntries().map(entry => entry.toJSON())")
         return [one for one in got if one["entryType"] in ("navigation", "resource") or one["name"] == "first-contentful-paint"]
 
