@@ -125,6 +125,18 @@ def test_a_photo_that_nobody_can_read_is_refused_at_once(open_studio: OpenStudio
     expect(page.locator("body")).to_have_attribute("data-state", "empty")
 
 
+def test_the_shipped_model_warns_before_it_spoils_a_real_photo(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    page.evaluate(LIMITS, {"test": False})
+    acting.sample(page)
+    expect(page.locator("#message")).to_be_hidden()
+    acting.photo(page)
+    expect(page.locator("#message")).to_have_text(
+        "This service has the small model for drawn portraits: it can’t edit real photos well."
+    )
+
+
 def test_a_photo_that_is_chosen_during_an_edit_is_not_compared_with_its_result(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
     acting.photo(page, acting.picture(320, 240, seed=1), "first.png")

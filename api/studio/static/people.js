@@ -167,6 +167,7 @@ async function usePerson(person) {
       await take(await picture(body.photo.url), person.name || 'The photo');
       if (studio.photo === before) return; // `take` has said why
       studio.photo.identity = person.id;
+      say(studio.photo.note);
     }
     use({ identity: person });
   } catch (error) {

@@ -62,11 +62,14 @@ export async function take(blob, name) {
     const wasSample = studio.photo?.sample;
     place(photo);
     if (wasSample) form.fill({ words: '', source_prompt: '' });
-    say(photo.note || (page.job ? 'The edit of the other photo goes on. Its result will be below the picture.' : ''));
+    say(page.job ? 'The edit of the other photo goes on. Its result will be below the picture.' : [photo.note, drawnOnly()].filter(Boolean).join(' '));
   } catch (error) {
     say(error instanceof Unfit ? `${error.message}${studio.photo ? ' The photo on the stage is still the one from before.' : ''}` : wordsOf(error), 'problem');
   }
 }
+
+/** The shipped model spoils real photos, which a newcomer must know before the first one. */
+const drawnOnly = () => (studio.model?.shipped && !studio.model.test ? 'This service has the small model for drawn portraits: it can’t edit real photos well.' : '');
 
 export async function takeSample(sample) {
   say('');
