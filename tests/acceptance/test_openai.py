@@ -1,25 +1,34 @@
-"""The shipped model behind `/v1/images/edits`: an edit by each SDK and by LiteLLM's proxy. They share one learned person."""
+"""The shipped model behind `/v1/images/edits`: an edit by each SDK and by LiteLLM's proxy, the first of which loses its worker.
+
+They share one learned person.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from api.guard.auth import NO_KEY
+from cli.client import EditClient, View
 from cli.supervision.service import WORKER_APP
 from lab.judges.judge import load_judge
 from lab.world.portraits import SIZE
 from s2edit_core.delivery.canvas import to_tensor
-from tests.clients.conftest import running
+from tests.clients.conftest import Live, running
 from tests.sdks.callers import Call, Caller, NodeCaller, PythonCaller
 from tests.sdks.conftest import MODEL, draw_pictures, litellm_proxy
 from tests.sdks.environments import node_sdk
 from tests.sdks.test_sdks import picture
+from tests.servers.children import child_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 OWN = {"source_prompt": "a photo of a woman with long brown hair"}
@@ -31,26 +40,66 @@ EDITS: dict[str, tuple[str, dict[str, Any]]] = {
 """What each client asks for, and what must be seen."""
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """A service with the shipped model, and its callers by name."""
+
+    live: Live
+    callers: dict[str, Caller]
+
+    def ask(self, name: str) -> Image.Image:
+        """Return the picture that a caller gets for its edit."""
+        folder = self.live.folder
+        params = {"image": str(folder / "photo.png"), "mask": str(folder / "hole.png"), "prompt": EDITS[name][0], "quality": "low"}
+        model = "portraits" if name == "litellm" else MODEL
+        (outcome,) = self.callers[name].make([Call({**params, "model": model}, OWN, {})])
+        return picture(outcome).convert("RGB")
+
+    def check(self, name: str, result: Image.Image) -> None:
+        """Check that the picture differs from the photo in what was asked for, and in nothing outside the mask."""
+        folder, wanted = self.live.folder, EDITS[name][1]
+        before, after = np.asarray(Image.open(folder / "photo.png").convert("RGB")), np.asarray(result)
+        outside = np.asarray(Image.open(folder / "hole.png").getchannel("A")) > 0
+        assert np.array_equal(before[outside], after[outside])
+        (seen,) = load_judge()(to_tensor(result.resize((SIZE, SIZE), Image.Resampling.LANCZOS))[None])
+        assert {attribute: seen[attribute] for attribute in wanted} == wanted
+
+
 @pytest.fixture(scope="module")
-def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Caller]]]:
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
     folder = tmp_path_factory.mktemp("openai")
     with running(folder, WORKER_APP) as live:
         draw_pictures(folder)
         base = f"{live.url}/v1"
         with litellm_proxy(base, NO_KEY, folder) as proxy:
-            yield folder, {"python": PythonCaller(base, NO_KEY), "node": NodeCaller(base, NO_KEY, node_sdk()), "litellm": proxy}
+            callers = {"python": PythonCaller(base, NO_KEY), "node": NodeCaller(base, NO_KEY, node_sdk()), "litellm": proxy}
+            yield Shipped(live, callers)
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_an_edit_by_the_model(callers: tuple[Path, dict[str, Caller]], name: str) -> None:
-    folder, by_name = callers
-    prompt, wanted = EDITS[name]
-    params = {"image": str(folder / "photo.png"), "mask": str(folder / "hole.png"), "prompt": prompt, "quality": "low"}
-    model = "portraits" if name == "litellm" else MODEL
-    (outcome,) = by_name[name].make([Call({**params, "model": model}, OWN, {})])
-    result = picture(outcome).convert("RGB")
-    before, after = np.asarray(Image.open(folder / "photo.png").convert("RGB")), np.asarray(result)
-    outside = np.asarray(Image.open(folder / "hole.png").getchannel("A")) > 0
-    assert np.array_equal(before[outside], after[outside])
-    (seen,) = load_judge()(to_tensor(result.resize((SIZE, SIZE), Image.Resampling.LANCZOS))[None])
-    assert {attribute: seen[attribute] for attribute in wanted} == wanted
+def test_an_edit_survives_a_kill_of_its_worker(shipped: Shipped) -> None:
+    """Its client waits for the answer meanwhile."""
+    url, killed, view = shipped.live.url, False, View()
+    with ThreadPoolExecutor(1) as thread, EditClient(url) as client:
+        answer = thread.submit(shipped.ask, "python")
+        until(lambda: answer.done() or bool(newest(url)))
+        location = f"{url}/edits/{newest(url)[0]['id']}"
+        for view in client.follow(location):
+            if not killed and view["state"] == "running" and (view["progress"] or {}).get("step", 0) > 0:
+                child_of(shipped.live.process, "celery").kill()
+                killed = True
+        assert killed
+        assert view["state"] == "succeeded", view
+        shipped.check("python", answer.result())
+    outcomes = list((shipped.live.folder / "data" / "artifacts").rglob(f"{view['id']}/outcome.json"))
+    assert [json.loads(outcome.read_text())["attempt"] for outcome in outcomes] == [2]
+
+
+def newest(url: str) -> list[View]:
+    """Return the newest edit, if there is one."""
+    edits: list[View] = httpx.get(f"{url}/edits", params={"limit": 1}).json()["items"]
+    return edits
+
+
+@pytest.mark.parametrize("name", ["node", "litellm"])
+def test_an_edit_by_the_model(shipped: Shipped, name: str) -> None:
+    shipped.check(name, shipped.ask(name))
