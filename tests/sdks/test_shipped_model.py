@@ -6,7 +6,6 @@ They share one learned person.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.guard.auth import NO_KEY
 from cli.client import EditClient, View
-from cli.supervision.service import WORKER_APP
 from lab.judges.judge import load_judge
 from lab.world.portraits import SIZE
 from s2edit_core.delivery.canvas import to_tensor
-from tests.clients.conftest import Live, running
+from tests.clients.conftest import Live
 from tests.sdks.callers import Call, Caller, NodeCaller, PythonCaller
-from tests.sdks.conftest import MODEL, draw_pictures, litellm_proxy
+from tests.sdks.conftest import MODEL, PROXIED, Served
 from tests.sdks.environments import node_sdk
 from tests.sdks.test_sdks import picture
 from tests.servers.children import child_of
@@ -42,16 +39,17 @@ EDITS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Shipped:
-    """A service with the shipped model, and its callers by name."""
+    """The service, and its callers by name, with the key of its model."""
 
     live: Live
+    key: str
     callers: dict[str, Caller]
 
     def ask(self, name: str) -> Image.Image:
         """Return the picture that a caller gets for its edit."""
         folder = self.live.folder
         params = {"image": str(folder / "photo.png"), "mask": str(folder / "hole.png"), "prompt": EDITS[name][0], "quality": "low"}
-        model = "portraits" if name == "litellm" else MODEL
+        model = PROXIED[1] if name == "litellm" else MODEL
         (outcome,) = self.callers[name].make([Call({**params, "model": model}, OWN, {})])
         return picture(outcome).convert("RGB")
 
@@ -65,24 +63,21 @@ class Shipped:
         assert {attribute: seen[attribute] for attribute in wanted} == wanted
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
-    folder = tmp_path_factory.mktemp("openai")
-    with running(folder, WORKER_APP) as live:
-        draw_pictures(folder)
-        base = f"{live.url}/v1"
-        with litellm_proxy(base, NO_KEY, folder) as proxy:
-            callers = {"python": PythonCaller(base, NO_KEY), "node": NodeCaller(base, NO_KEY, node_sdk()), "litellm": proxy}
-            yield Shipped(live, callers)
+@pytest.fixture
+def shipped(served: Served, litellm: Caller) -> Shipped:
+    base, key = f"{served.url}/v1", served.live_key
+    return Shipped(
+        served.live, key, {"python": PythonCaller(base, key), "node": NodeCaller(base, key, node_sdk()), "litellm": litellm}
+    )
 
 
 def test_an_edit_survives_a_kill_of_its_worker(shipped: Shipped) -> None:
     """Its client waits for the answer meanwhile."""
     url, killed, view = shipped.live.url, False, View()
-    with ThreadPoolExecutor(1) as thread, EditClient(url) as client:
+    with ThreadPoolExecutor(1) as thread, EditClient(url, api_key=shipped.key) as client:
         answer = thread.submit(shipped.ask, "python")
-        until(lambda: answer.done() or bool(newest(url)))
-        location = f"{url}/edits/{newest(url)[0]['id']}"
+        until(lambda: answer.done() or bool(newest(shipped)))
+        location = f"{url}/edits/{newest(shipped)[0]['id']}"
         for view in client.follow(location):
             if not killed and view["state"] == "running" and (view["progress"] or {}).get("step", 0) > 0:
                 child_of(shipped.live.process, "celery").kill()
@@ -94,9 +89,10 @@ def test_an_edit_survives_a_kill_of_its_worker(shipped: Shipped) -> None:
     assert [json.loads(outcome.read_text())["attempt"] for outcome in outcomes] == [2]
 
 
-def newest(url: str) -> list[View]:
+def newest(shipped: Shipped) -> list[View]:
     """Return the newest edit, if there is one."""
-    edits: list[View] = httpx.get(f"{url}/edits", params={"limit": 1}).json()["items"]
+    headers = {"Authorization": f"Bearer {shipped.key}"}
+    edits: list[View] = httpx.get(f"{shipped.live.url}/edits", params={"limit": 1}, headers=headers).json()["items"]
     return edits
 
 
