@@ -136,8 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", action="append", choices=PHASES, help="a phase; repeat it for several")
     parser.add_argument("--budget", type=float, default=None, metavar="SECONDS", help="skip phases that no longer fit")
     parser.add_argument("--quick", action="store_true", help="loads of some seconds, which say little")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--seed", type=int, default=1, help="which people are drawn, and the seeds of their edits")
+    parser.add_argument("--out", type=Path, default=OUT, help="results file; finished phases in it are kept")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     try:

@@ -232,6 +232,7 @@ def test_up_serves_edits_until_it_is_stopped_and_leaves_nothing_running(start: C
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(STOP_S) == 0
     until(lambda: ended(descendants))
+    assert up.printed().endswith("s2edit has stopped; unfinished edits continue at its next start\n")
 
 
 def test_an_edit_survives_the_death_of_its_worker(shared: Up, pictures: dict[str, Path]) -> None:
