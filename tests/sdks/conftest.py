@@ -32,7 +32,7 @@ from tests.waiting import until
 MODEL = "portraits-128"
 PROXIED = ("portraits", "portraits-live")
 """The names that LiteLLM's proxy has for the model: with the key of test mode, and with the other one."""
-PROXY_START_S = 90.0
+PROXY_START_S = 400.0
 
 
 @dataclass(frozen=True)

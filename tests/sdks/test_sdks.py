@@ -14,6 +14,7 @@ from PIL import Image
 from tests.sdks.callers import Call, Caller
 from tests.sdks.conftest import MODEL, PROXIED, Served
 
+pytestmark = pytest.mark.timeout(600)  # LiteLLM's proxy computes for ten seconds before it listens
 PROMPT = "a photo of a woman with long red hair"
 CALLERS = ("python_sdk", "node", "litellm")
 REFUSED: dict[str, dict[str, Any]] = {
