@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from api.guard.auth import scope_of
 from cli.client import EditClient, ServiceError, View
 from cli.supervision.processes import MAX_FAILED_STARTS
-from cli.supervision.service import answers, free_port
+from cli.supervision.service import answers, free_port, new_probe
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import end_with_parent
@@ -32,8 +32,9 @@ from tests.doubles import FakeEngine
 from tests.servers.children import child_of
 from tests.waiting import until
 
-START_S = 60.0
-STOP_S = 15.0
+pytestmark = pytest.mark.timeout(600)  # some tests start several services
+START_S = 150.0
+STOP_S = 60.0
 STEPS = 50  # per phase, 20 ms each
 QUICK = {
     "S2EDIT_LEASE_S": "1.5",
@@ -173,18 +174,14 @@ def proxied() -> Iterator[Callable[[str], str]]:
         started.append(multiprocessing.get_context("spawn").Process(target=serve_proxy, args=(port, upstream), daemon=True))  # type: ignore[arg-type]
         started[-1].start()
         url = f"http://127.0.0.1:{port}"
-        until(lambda: httpx_answers(url), START_S)
+        with new_probe() as http:
+            until(lambda: answers(http, f"{url}/healthz"), START_S)
         return url
 
     yield run
     for process in started:
         process.kill()
         process.join()
-
-
-def httpx_answers(url: str) -> bool:
-    with httpx.Client(timeout=2.0) as client:
-        return answers(client, f"{url}/healthz")
 
 
 def test_behind_a_bare_proxy_nobody_is_an_administrator_without_a_key(
@@ -294,8 +291,10 @@ def test_a_model_that_cannot_be_loaded_is_reported_everywhere_until_it_can(
     broken.touch()
     up.child("celery").kill()
 
+    probe = httpx.Client()  # one for all polls: each new one loads certificates
+
     def readyz() -> httpx.Response:
-        return httpx.get(f"{up.url}/readyz")
+        return probe.get(f"{up.url}/readyz")
 
     until(lambda: readyz().status_code == 503, START_S)
     assert readyz().json()["errors"] == [{"code": "model_unusable", "detail": "the model 'no-model' can't be loaded: no weights"}]
