@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -119,16 +120,23 @@ def follow_and(client: EditClient, location: str, *, at: str, then: Callable[[],
     return view
 
 
+PREFIX = "/photos"
+PROXIES = {"bare": {}, "forwarding": {"X-Forwarded-For": "192.0.2.7"}, "prefix": {}}
+"""Reverse proxies, by kind: the headers that each adds. `prefix` serves the service below `PREFIX`, which it removes."""
+
+
 class Proxy(http.server.BaseHTTPRequestHandler):
-    """A reverse proxy as a bare `proxy_pass` is: it names itself in no header, and the service by its address."""
+    """A reverse proxy, which names the service by its address as a bare `proxy_pass` does."""
 
     upstream = ""
+    kind = ""
 
     def _forward(self) -> None:
         dropped = {"host", "connection", "content-length"}
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped} | PROXIES[self.kind]
+        path = self.path.removeprefix(PREFIX) if self.kind == "prefix" else self.path
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = httpx.request(self.command, self.upstream + self.path, headers=headers, content=body, timeout=30.0)
+        answer = httpx.request(self.command, self.upstream + path, headers=headers, content=body, timeout=30.0)
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
             if name not in {"connection", "transfer-encoding", "date"}:
@@ -136,27 +144,28 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.content)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _forward  # noqa: N815  http.server looks for these names
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _forward  # noqa: N815  http.server looks for these names
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing."""
 
 
-def serve_proxy(port: int, upstream: str) -> None:
-    Proxy.upstream = upstream
+def serve_proxy(port: int, upstream: str, kind: str) -> None:
+    Proxy.upstream, Proxy.kind = upstream, kind
     http.server.ThreadingHTTPServer(("127.0.0.1", port), Proxy).serve_forever()
 
 
 @pytest.fixture
-def proxied() -> Iterator[Callable[[str], str]]:
-    """Start a proxy in a process of its own before the service at a URL. Return its URL."""
+def proxied() -> Iterator[Callable[[str, str], str]]:
+    """Start a proxy of some kind, in a process of its own, before the service at a URL. Return its URL."""
     started: list[multiprocessing.Process] = []
 
-    def run(upstream: str) -> str:
+    def run(upstream: str, kind: str) -> str:
         port = free_port()
-        started.append(multiprocessing.get_context("spawn").Process(target=serve_proxy, args=(port, upstream), daemon=True))  # type: ignore[arg-type]
-        started[-1].start()
-        url = f"http://127.0.0.1:{port}"
+        process = multiprocessing.get_context("spawn").Process(target=serve_proxy, args=(port, upstream, kind), daemon=True)
+        started.append(process)  # type: ignore[arg-type]
+        process.start()
+        url = f"http://127.0.0.1:{port}{PREFIX if kind == 'prefix' else ''}"
         until(lambda: httpx_answers(url), START_S)
         return url
 
@@ -171,32 +180,52 @@ def httpx_answers(url: str) -> bool:
         return answers(client, f"{url}/healthz")
 
 
-def test_behind_a_bare_proxy_nobody_is_an_administrator_without_a_key(
-    start: Callable[..., Up], proxied: Callable[[str], str], pictures: dict[str, Path], tmp_path: Path
+def only_for_administrators(described: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the operations of the scope `admin`, and other methods and paths near them that somebody may guess."""
+    operations = [(verb.upper(), path, one) for path, verbs in described.items() for verb, one in verbs.items() if one["security"]]
+    admin = [(verb, path) for verb, path, one in operations if one["x-scope"] == "admin"]
+    assert admin == [(verb, path) for verb, path, _ in operations if scope_of(verb, path) == "admin"] != []
+    named = [(verb, path.replace("{user}", "ann")) for verb, path in admin]
+    return [*named, ("DELETE", "/users/default"), ("DELETE", "/users/%61nn"), ("DELETE", "/./users/ann"), ("DELETE", "//users/ann")]
+
+
+NEVER_SERVED = ("/metrics", "/metrics?x=1", "/%6detrics", "/keys", "/usage", "/audit", "/users", "/users/ann")
+"""What shows all tenants, and names under which other services show it."""
+DISGUISES: tuple[dict[str, str], ...] = (
+    {},
+    {"S2Edit-User": "ann"},
+    {"Authorization": "Bearer none"},
+    {"Authorization": "Bearer s2e_x"},
+    {"Host": "localhost"},
+    {"X-Forwarded-For": "127.0.0.1"},
+    {"Forwarded": "for=127.0.0.1"},
+    {"X-HTTP-Method-Override": "DELETE"},
+    {"X-Original-URL": "/users/ann"},
+)
+
+
+def test_behind_a_proxy_nobody_is_an_administrator_without_a_key(
+    start: Callable[..., Up], proxied: Callable[[str, str], str], pictures: dict[str, Path], tmp_path: Path
 ) -> None:
     up = start()
     assert "access open" in " ".join(up.printed().split())
-    url = proxied(up.url)
-    with EditClient(url) as client:
-        client.post({"prompt": "a woman smiling"}, pictures)  # the proxy's requests count as those of a program on this machine
-    with httpx.Client(base_url=url, timeout=30.0) as guest:
-        described = guest.get("/openapi.json").json()["paths"]
-        routes = [
-            (verb.upper(), path) for path, verbs in described.items() for verb, route in verbs.items() if route.get("security")
-        ]
-        admins = [(verb, path) for verb, path in routes if scope_of(verb, path) == "admin"]
-        assert ("DELETE", "/users/{user}") in admins
-        for user in ("default", "ann"):
-            for headers in ({}, {"S2Edit-User": user}, {"Authorization": "Bearer s2e_x"}, {"Host": "localhost"}):
-                for verb, path in admins:
-                    assert guest.request(verb, path.replace("{user}", user), headers=headers).status_code == 401, (
-                        verb,
-                        path,
-                        headers,
-                    )
-        assert len(guest.get("/edits").json()["items"]) == 1
-        settings = Settings(data_dir=tmp_path / "data")
-        assert guest.delete("/users/default", headers=admin_headers(build_artifacts(settings))).status_code == 200
+    urls = {kind: proxied(up.url, kind) for kind in PROXIES}
+    for kind in ("bare", "prefix"):  # their requests count as those of a program on this machine
+        answer = httpx.post(f"{urls[kind]}/edits", files={"image": pictures["image"].read_bytes(), "prompt": (None, "a woman")})
+        assert answer.status_code == 202, answer.text
+    for url in (up.url, *urls.values()):
+        with httpx.Client(timeout=30.0) as guest:
+            for verb, path in only_for_administrators(guest.get(f"{url}/openapi.json").json()["paths"]):
+                for headers in DISGUISES:
+                    status = guest.request(verb, url + path, headers=headers).status_code
+                    assert status in ((401,) if "//" not in path else (401, 404)), (url, verb, path, headers)
+            for path in NEVER_SERVED:
+                for headers in DISGUISES:
+                    assert guest.get(url + path, headers=headers).status_code in (404, 405), (url, path, headers)
+    assert len(httpx.get(f"{up.url}/edits").json()["items"]) == 2, "nobody has erased anything"
+    key = admin_headers(build_artifacts(Settings(data_dir=tmp_path / "data")))
+    for url in urls.values():
+        assert httpx.delete(f"{url}/users/default", headers=key, timeout=30.0).status_code == 200
 
 
 def test_up_serves_edits_until_it_is_stopped_and_leaves_nothing_running(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
