@@ -12,6 +12,7 @@ from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep
 from api.following.edit_state import signed_link
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
+from api.wire.bodies.strict_forms import FormRoute
 from api.wire.concept_schemas import Export, Identity, IdentityForm, IdentityPage, ImportForm
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
@@ -21,7 +22,7 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library import library as stored
 
-router = APIRouter(tags=["identities"], responses=responses(422, 503))
+router = APIRouter(route_class=FormRoute, tags=["identities"], responses=responses(422, 503))
 
 
 @router.post(
