@@ -31,7 +31,8 @@ RESULTS = ROOT / "lab/results/mutants.json"
 LINKED = ("models", ".venv")
 """Folders that the copies share with the project."""
 STORM = ("--jobs", "72", "--kills", "18", "--workers", "3", "--lease", "1.0", "--patience", "18", "--limit", "120")
-STORM_TIMEOUT_S = 240
+TIMEOUT_S = 600
+"""Seconds that a storm, or the tests, may take on a busy machine."""
 UNFINISHED = 75
 """Exit status if rows are missing (EX_TEMPFAIL)."""
 
@@ -248,7 +249,7 @@ def _run(tree: Path, command: Sequence[str], timeout_s: float) -> subprocess.Com
 def run_storm(tree: Path, seed: int) -> dict[str, Any]:
     """Run a short storm on the copy. A storm that can't even end counts as having noticed."""
     began, out = time.monotonic(), tree / "storm.json"
-    run = _run(tree, ["lab.storm", *STORM, "--seed", str(seed), "--out", str(out)], STORM_TIMEOUT_S)
+    run = _run(tree, ["lab.storm", *STORM, "--seed", str(seed), "--out", str(out)], TIMEOUT_S)
     took_s = round(time.monotonic() - began, 1)
     if not out.exists():
         raise RuntimeError(f"the storm did not run: {run.stderr[-2000:]}")
@@ -261,7 +262,7 @@ def run_storm(tree: Path, seed: int) -> dict[str, Any]:
 def run_tests(tree: Path) -> dict[str, Any]:
     """Run the tests up to the first failure."""
     began, tests = time.monotonic(), [str(path) for pattern in TESTS for path in sorted(tree.glob(pattern))]
-    run = _run(tree, ["pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests], STORM_TIMEOUT_S)
+    run = _run(tree, ["pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests], TIMEOUT_S)
     if run.returncode not in (0, 1):
         raise RuntimeError(f"the tests did not run: {run.stdout[-2000:]} {run.stderr[-2000:]}")
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
