@@ -2,7 +2,8 @@
 
 Each bug breaks one guarantee of ARCHITECTURE.md: the fence, publishing once, rebuilding, learning once, order, ownership,
 idempotency or delivery. A short storm and the tests of those parts run on the copy. The first row has no bug and must be clean.
-Finished rows are kept, so the command can be interrupted and repeated; `--budget` ends it early, with the exit status 75.
+Finished rows are kept, so the command can be interrupted and repeated; `--budget` ends it early, with the exit status 75. Each row
+names the commit at which it was measured.
 """
 
 from __future__ import annotations
@@ -279,7 +280,7 @@ def row(mutant: Mutant | None, seed: int) -> dict[str, Any]:
         storm = run_storm(tree, seed)
         tests = run_tests(tree)
     about = {"kind": mutant.kind, "file": mutant.file} if mutant else {}
-    return {**about, "storm": storm, "tests": tests}
+    return {**about, "commit": measured_with()["commit"], "storm": storm, "tests": tests}
 
 
 def summary(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -311,7 +312,7 @@ def measure(wanted: Mapping[str, Mutant | None], kept: dict[str, Any], given: ar
         with lock:
             rows[name] = found
             ordered = {one: rows[one] for one in wanted if one in rows}
-            about = {**measured_with(), "seed": given.seed, "storm": " ".join(STORM)}
+            about = {"machine": measured_with()["machine"], "seed": given.seed, "storm": " ".join(STORM)}
             report = {**about, "summary": summary(ordered), "rows": ordered}
             given.out.write_text(json.dumps(report, indent=1) + "\n")
             print(name, json.dumps(found), flush=True)
