@@ -19,6 +19,7 @@ ORDER = (
     *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
+    *("balanced-all-steps", "balanced-narrow-steps"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""

@@ -80,19 +80,21 @@ class Preset:
         return self.guidance_scale if self.guidance_scale is not None else recommended
 
 
+ALL_STEPS = LearningOptions()
+"""Learning without any saving, as in `paper`."""
 _WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0)
 
 PRESETS: Mapping[PresetName, Preset] = {
     "paper": Preset(
         name="paper",
         steps=50,
-        learning=LearningOptions(),
+        learning=ALL_STEPS,
         inversion=InversionOptions(tier="null_text", warm_start=False),
     ),
     "balanced": Preset(
         name="balanced",
         steps=50,
-        learning=LearningOptions(),
+        learning=LearningOptions(joint_steps=25, joint_token_rate=4e-3, kv_rate=1e-3, patience=5),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
     ),
@@ -106,6 +108,8 @@ PRESETS: Mapping[PresetName, Preset] = {
 }
 """`paper`: null-text inversion as published. `balanced`: the exact residual, and the photo's own latents where the prompts agree.
 `instant`: the same in fewer steps.
+
+`balanced` learns in fewer steps than `paper`: phases end early, and the joint phase takes half as many steps at twice the rates.
 
 `balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
 sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,
@@ -256,8 +260,9 @@ class LearningRequest:
         _check_at(self.at)
 
     def resolve(self) -> Preset:
-        """Return the preset."""
-        return PRESETS[self.preset]
+        """Return the preset. An attribute learns all steps: that fewer are as good was shown for people alone."""
+        preset = PRESETS[self.preset]
+        return replace(preset, learning=ALL_STEPS) if self.kind == "attribute" and self.preset == "balanced" else preset
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
