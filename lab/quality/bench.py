@@ -25,7 +25,7 @@ from PIL import Image
 from lab.judges.judge import NAMES, Judge, load_judge
 from lab.judges.regressor import Regressor, load_regressor
 from lab.measures.bootstrap import intervals
-from lab.measures.metrics import changed_region, psnr, ssim
+from lab.measures.metrics import changed_region, gain, psnr, ssim
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality import pie_bench
 from lab.quality.composition import MAKEUP, Composed, makeup_transfer
@@ -45,7 +45,7 @@ from s2edit_core.unet.backbone import Backbone
 RESULTS = Path("lab/results")
 FIGURES = (
     *("psnr_changed", "psnr_unchanged", "psnr", "ssim_changed", "ssim_unchanged", "ssim"),
-    *("success", "side_effects", "identity_error"),
+    *("gain", "success", "side_effects", "identity_error"),
 )
 PERSON_FIGURES = ("reconstruction_db", "leakage", *COSINES)
 SHEET_PEOPLE = 6
@@ -109,6 +109,7 @@ def measure(subject: Subject, edit: Edit, box: tuple[int, int, int, int], raw: I
         "ssim_changed": ssim(got, truth, changed),
         "ssim_unchanged": ssim(got, truth, ~changed),
         "ssim": ssim(got, truth),
+        "gain": gain(source, truth, got, changed),
         "success": all(seen[name] == getattr(has, name) for name in asked),
         "side_effects": sum(seen[name] != getattr(has, name) for name in NAMES if name not in asked | hidden),
         "identity_error": statistics.fmean(errors.values()),
@@ -140,6 +141,7 @@ def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "cases": len(part),
             **{k: round(statistics.median(r[k] for r in part), 2) for k in ("psnr_changed", "psnr_unchanged", "psnr")},
             **{k: round(statistics.median(r[k] for r in part), 4) for k in ("ssim_changed", "ssim_unchanged", "ssim")},
+            "gain": round(statistics.fmean(r["gain"] for r in part), 3),
             "success": round(statistics.fmean(r["success"] for r in part), 3),
             "side_effects": round(statistics.fmean(r["side_effects"] for r in part), 3),
             "identity_error": round(statistics.fmean(r["identity_error"] for r in part), 3),
