@@ -234,11 +234,9 @@ def test_seed_and_learning_options_change_both_names(change: dict[str, Any]) -> 
     assert other.inversion_id != plan_of().inversion_id
 
 
-def test_presets_that_learn_alike_share_the_concept_and_not_the_inversion() -> None:
-    """`paper` and `balanced` differ in the inversion alone."""
-    paper, balanced = (plan_of(replace(REQUEST, preset=name)) for name in ("paper", "balanced"))
-    assert paper.concept_id == balanced.concept_id
-    assert paper.inversion_id != balanced.inversion_id
+def test_presets_that_learn_differently_share_neither_concept_nor_inversion() -> None:
+    plans = [plan_of(replace(REQUEST, preset=name)) for name in ("paper", "balanced", "instant")]
+    assert len({plan.concept_id for plan in plans}) == len({plan.inversion_id for plan in plans}) == 3
 
 
 def test_a_name_says_its_kind_and_is_safe_in_keys() -> None:
