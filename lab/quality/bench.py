@@ -29,9 +29,10 @@ from lab.measures.metrics import changed_region, gain, psnr, ssim
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality import pie_bench
 from lab.quality.composition import MAKEUP, Composed, makeup_transfer
-from lab.quality.method import COSINES, RECONSTRUCTION, Case, recipe
+from lab.quality.method import COSINES, RECONSTRUCTION, Case
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
+from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results
 from lab.training.train import MODEL
 from lab.world.dataset import WORK

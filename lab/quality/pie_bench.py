@@ -25,9 +25,10 @@ from lab.measures.metrics import mse, psnr_of, ssim
 from lab.measures.perceptual import ClipScore, StructureDistance
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality.composition import Composed
-from lab.quality.method import RECONSTRUCTION, Case, Method, Reference, recipe
+from lab.quality.method import RECONSTRUCTION, Case, Method, Reference
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
+from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.pipeline import S2EditPipeline

@@ -16,10 +16,11 @@ from lab.tables import write_tables
 from lab.world.edits import KNOWN
 
 ORDER = (
-    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
+    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt"),
+    *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
-    *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
+    *("null-text+identity", "paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""
 NONE = "–"
@@ -52,6 +53,7 @@ MAIN = (
     Figure("psnr_unchanged", "PSNR unchanged, dB", _decimals(1)),
     Figure("ssim_changed", "SSIM changed", _decimals(3)),
     Figure("ssim_unchanged", "SSIM unchanged", _decimals(3)),
+    Figure("gain", "gain, %", _percent),
     Figure("success", "attribute there, %", _percent),
     Figure("side_effects", "others changed", _decimals(2), higher_is_better=False),
     Figure("identity_error", "identity error", _decimals(3), higher_is_better=False),
@@ -59,7 +61,7 @@ MAIN = (
     Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
     Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),
 )
-DIFFERENCES = tuple(figure for figure in MAIN[:8] if not figure.name.startswith("ssim"))
+DIFFERENCES = tuple(figure for figure in MAIN[:9] if not figure.name.startswith("ssim"))
 SMALL = {
     "psnr": "PSNR to the true answer, dB ↑",
     "success": "asked attribute there, % ↑",
