@@ -5,7 +5,7 @@ before paste-back, with it: inside the region that the edit should change, and o
 is there and whether others changed. The regressor measures the identity error. Intervals come from a bootstrap over people.
 
 A run resumes: the outputs of each group of people are kept under `--work`, and methods that the results file already has with the
-same setting are not run again. `--pie-bench FOLDER` runs the same methods on a PIE-Bench folder instead.
+same setting are not run again. `--pie-bench FOLDER` or `--ffhq-edit FOLDER` runs the same methods on photographs instead.
 """
 
 from __future__ import annotations
@@ -247,10 +247,11 @@ def main() -> None:
     pie_bench.add_arguments(parser)
     wanted = parser.parse_args()
     pipe = S2EditPipeline(Backbone.from_pretrained(wanted.model, device=wanted.device))
-    if wanted.pie_bench is None:
+    if wanted.pie_bench is None and wanted.ffhq_edit is None:
         run_portraits(pipe, wanted, wanted.out or RESULTS / "quality.json")
     else:
-        pie_bench.run(pipe, wanted, wanted.out or RESULTS / "pie-bench.json")
+        default = "pie-bench.json" if wanted.ffhq_edit is None else "ffhq-edit.json"
+        pie_bench.run(pipe, wanted, wanted.out or RESULTS / default)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ PIE = (
     Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
     Figure("mse_background", "background MSE ×10⁴", lambda value: f"{1e4 * value:.2f}", higher_is_better=False),
     Figure("ssim_background", "background SSIM ×100", lambda value: f"{100 * value:.2f}"),
+    Figure("identity", "identity", _decimals(3)),
+    Figure("clip_pictures", "CLIP to the photo", _decimals(2)),
     Figure("clip_whole", "CLIP whole", _decimals(2)),
     Figure("clip_edited", "CLIP edited", _decimals(2)),
     Figure("structure_distance", "structure ×10³", lambda value: f"{1e3 * value:.2f}", higher_is_better=False),
