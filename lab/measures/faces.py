@@ -54,7 +54,8 @@ class OnnxFaces:
         if len(taken.shape) != 4 or taken.shape[1] != 3:
             raise ValueError(f"{path.name} takes an input of shape {taken.shape}; a face embedder takes (1, 3, height, width)")
         self._input, self._levels = taken.name, levels
-        self._size = tuple(side if isinstance(side, int) else FACE_SIDE for side in (taken.shape[3], taken.shape[2]))
+        height, width = (side if isinstance(side, int) else FACE_SIDE for side in taken.shape[2:])
+        self._size = (width, height)
 
     def __call__(self, picture: Image.Image) -> Tensor:
         small = picture.convert("RGB").resize(self._size, Image.Resampling.BILINEAR)

@@ -22,7 +22,7 @@ from s2edit_core.method.inversion import Inversion
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import NO_INJECTION
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Algorithm, Answers, Rows, drive
+from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, drive
 from tests.tiny import tiny_backbone
 
 STEPS = 6
@@ -170,8 +170,6 @@ def test_h_edit_without_control_is_its_equation(backbone: Backbone, latent: Tens
     prompts = Prompts.of(backbone, WOMAN, RED)
     (t,) = backbone.schedule.timesteps(1)
     _, b = backbone.schedule.coefficients(t, 1)
-    from s2edit_core.unet.rows import Row
-
     target, empty, source = (
         answer.eps
         for answer in backbone.evaluate(tuple(Row(latent, 0, each) for each in (prompts.target, prompts.empty, prompts.source)))
@@ -194,8 +192,6 @@ def test_infedit_moves_the_photo_by_the_difference_of_predictions(backbone: Back
     alpha = backbone.schedule.alpha(t)
     noise = torch.randn(latent.shape, generator=draw(), dtype=latent.dtype)
     noisy = math.sqrt(alpha) * latent + math.sqrt(1 - alpha) * noise
-    from s2edit_core.unet.rows import Row
-
     target, empty, source = (
         answer.eps
         for answer in backbone.evaluate(tuple(Row(noisy, t, each) for each in (prompts.target, prompts.empty, prompts.source)))
