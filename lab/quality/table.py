@@ -2,6 +2,7 @@
 
     python -m lab.quality.table                          print the tables
     python -m lab.quality.table --into PAGE.md           write them between `<!-- quality -->` and `<!-- /quality -->`
+    python -m lab.quality.table --results lab/results/published.json --mark published --into PAGE.md
 
 The same results give the same text. Brackets contain 95 % bootstrap intervals over people.
 """
@@ -69,7 +70,7 @@ SMALL = {
     "side_effects": "others changed per edit ↓",
 }
 """The columns of the small table: figures of `MAIN` with their titles there."""
-SMALL_ROWS = ("ddim", "direct+p2p", "null-text+p2p", "paper", "balanced")
+SMALL_ROWS = ("ddim", "direct+p2p", "null-text+p2p", "null-text+identity", "balanced")
 PIE = (
     Figure("psnr_background", "background PSNR, dB", _decimals(2)),
     Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
@@ -81,6 +82,16 @@ PIE = (
     Figure("clip_edited", "CLIP edited", _decimals(2)),
     Figure("structure_distance", "structure ×10³", lambda value: f"{1e3 * value:.2f}", higher_is_better=False),
 )
+
+
+GAIN_NOTE = (
+    "*Gain* is the share of the true change that was made there, the projection of the change made on the true one: doing nothing "
+    "has 0 %, the true answer 100 %, an exaggeration more. "
+)
+
+
+def _has(results: Result, figure: str) -> bool:
+    return any(figure in method["intervals"]["all"] for method in results["methods"].values())
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -195,7 +206,8 @@ def render(results: Result) -> str:
     edits = max(len(method["records"]) for method in results["methods"].values())
     notes = (
         f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
-        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
+        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. "
+        f"{GAIN_NOTE if _has(results, 'gain') else ''}*Identity error*: "
         "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
         f"renders is {regressor['own_error']:.2f}. *Others changed*: attributes per edit that the judge classifies differently "
         f"from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
