@@ -100,7 +100,7 @@ async def stream_edit(
     principal: PrincipalDep,
     last_event_id: Annotated[
         str | None,
-        Header(pattern=r"^\d{1,18}$", description="The last `sequence` that was received. The stream continues after it."),
+        Header(pattern=r"^[0-9]{1,18}$", description="The last `sequence` that was received. The stream continues after it."),
     ] = None,
 ) -> Response:
     """Stream every change of the edit. Without `Last-Event-ID` the stream begins with the oldest stored event.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.texts import unfit_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -24,6 +25,7 @@ IN_WORDS = {
 MAX_ID_CHARS = 64
 MAX_STATEMENT_CHARS = 2000
 """Of a statement of consent, or a URL."""
+MAX_LABEL_CHARS = 100
 PIXEL_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
 """Pattern of a pixel in a form. It is only documentation: `api.wire.forms.parse_pixel` reads the text."""
 PHOTO_FORMATS = (
@@ -33,9 +35,21 @@ PHOTO_FORMATS = (
 
 def _whole(value: object) -> object:
     """Return a whole number sent as `20.0` as the integer. Some languages write every number so."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,20}\.0{1,20}\s*", value):
-        return value.partition(".")[0]
+    if isinstance(value, str):
+        return _plain(value, whole_number)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: object) -> object:
+    return _plain(value, number) if isinstance(value, str) else value
+
+
+def _plain(text: str, read: Callable[[str], float]) -> str:
+    """Return a number of a form as pydantic reads it. It stays a text, which a JSON document must not have in its place."""
+    try:
+        return str(read(text))
+    except ValueError as error:
+        raise PydanticCustomError("number_invalid", "{reason}", {"reason": str(error)}) from None
 
 
 def _fit(text: object) -> object:
@@ -52,7 +66,10 @@ def _without_blanks(ids: object) -> object:
 
 
 WHOLE = BeforeValidator(_whole)
-"""Accepts a whole number written as `20.0`. It comes last in `Annotated`, so that the limits are those of the integer."""
+"""Accepts a whole number written as `20.0`, and as text only decimal digits. It comes last in `Annotated`, so that the limits are
+those of the integer."""
+NUMBER = BeforeValidator(_number)
+"""Accepts as text only decimal digits, as `WHOLE` does for whole numbers. It comes last, too."""
 Id = Annotated[str, Field(max_length=MAX_ID_CHARS), BeforeValidator(_fit)]
 """The id of something that exists."""
 HexDigest = Annotated[
@@ -63,6 +80,8 @@ Ids = Annotated[list[Id] | None, Field(max_length=16), BeforeValidator(_without_
 """Some ids. Blank ones are left out, because forms send empty fields."""
 Statement = Annotated[str, Field(max_length=MAX_STATEMENT_CHARS), BeforeValidator(_fit)]
 """A text that is stored as it is, such as a statement of consent."""
+Name = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), BeforeValidator(_fit)]
+"""A name for people, which no prompt contains."""
 Pixel = Annotated[
     str | None,
     Field(
@@ -89,6 +108,7 @@ IdentityTtl = Annotated[
         "already keeps its own time.",
         examples=[2_592_000],
     ),
+    NUMBER,
 ]
 
 

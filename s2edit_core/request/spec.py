@@ -1,7 +1,7 @@
 """Requests and presets as frozen values, which are checked when they are created. Loads no torch.
 
 An `EditRequest` is what a person asks for. A `Preset` is how it is done: `LearningOptions`, `InversionOptions` and
-`InjectionOptions`. The paper's full text is not public, so every choice that its abstract and figures leave open is a named option.
+`InjectionOptions`. Every choice that the paper's abstract and figures leave open is a named option.
 """
 
 from __future__ import annotations

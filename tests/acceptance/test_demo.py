@@ -34,6 +34,7 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.spec import PRESETS, EditRequest
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
+from tests.servers.children import child_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # the demo computes for minutes on two busy cores
@@ -217,7 +218,7 @@ def test_an_edit_survives_a_kill_of_its_worker(service: tuple[psutil.Popen, str]
         location = client.post(fields, {"image": tmp_path / "source.png", "mask": tmp_path / "mask.png"})
         for view in client.follow(location):
             if not killed and view["state"] == "running" and (view["progress"] or {}).get("step", 0) > 0:
-                worker = next(child for child in process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
+                worker = child_of(process, "celery")
                 worker.send_signal(signal.SIGKILL)
                 killed.append(worker.pid)
         assert killed

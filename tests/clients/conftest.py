@@ -25,6 +25,7 @@ from cli.supervision.processes import StartFailed
 from cli.supervision.service import Address, answers, free_port
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
+from tests.servers.children import child_of
 
 PRINTED_PORT = 8000
 """The port in the README and the default of `s2edit up`."""
@@ -57,7 +58,7 @@ class Live:
     @contextmanager
     def worker_held(self) -> Iterator[None]:
         """Suspend the worker."""
-        worker = next(child for child in self.process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
+        worker = child_of(self.process, "celery")
         worker.suspend()
         try:
             yield

@@ -293,13 +293,24 @@ def test_errors_are_plain_words_with_what_to_do(ground: Ground, http_server: Htt
             ({"prompt": PROMPT}, "send a `photo`"),
             ({"prompt": PROMPT, "photo": photo, "colour": "red"}, "colour: Extra inputs are not permitted"),
             ({"prompt": PROMPT, "photo": photo, "variants": 9}, "variants"),
-            ({"prompt": PROMPT, "identity": "c_0"}, "see GET /identities"),
+            ({"prompt": PROMPT, "photo": ""}, "send a `photo`"),
+            ({"prompt": PROMPT, "photo": "DATA:image/png,abc"}, "the data URL is not base64"),
+            ({"prompt": PROMPT, "mask": photo, "identity": "c_0"}, "a mask of your own needs the photo: send `photo` too"),
+            ({"prompt": PROMPT, "identity": "c_0"}, "see list_people"),
+            ({"prompt": PROMPT, "photo": photo, "attributes": ["a_0"]}, "see list_attributes"),
+            ({"prompt": PROMPT, "photo": photo, "at": "x"}, "at"),
             ({"prompt": f"{PROMPT} [test:failed out_of_memory]", "photo": photo}, "may succeed later"),
         ):
             result = await client.call_tool("edit_photo", arguments)
             assert result.is_error
             assert words in text(result), text(result)
             assert "Traceback" not in text(result)
+        for tool, arguments, words in (
+            ("learn_person", {"prompt": PROMPT, "photo": " "}, "`photo` is empty"),
+            ("learn_attribute", {"prompt": "a woman with [A] hat", "photo": photo, "mask": ""}, "`mask` is empty"),
+        ):
+            result = await client.call_tool(tool, arguments)
+            assert words in text(result), text(result)
         for job_id in ("e_../identities", "c_1", ""):
             result = await client.call_tool("follow", {"job_id": job_id})
             assert "is no id here" in text(result)

@@ -31,6 +31,7 @@ from s2edit_jobs.records.record import JobRecord, JobState, Owner, tenant_of_tes
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.markers import erasing_key
+from tests.servers.forked import Forked
 from tests.unit.api import pictures
 from tests.waiting import until
 
@@ -49,7 +50,7 @@ class Deployment:
     hook: str
     received: Counter[str]
     silent: set[str]  # names of jobs whose webhooks get no answer
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Forked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(self.services)
@@ -58,7 +59,7 @@ class Deployment:
             "mask": Upload(pictures.mask(), "image/png"),
         }
 
-    def start(self, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, **environment: str) -> Forked:
         settings = self.services.settings
         given = {
             "S2EDIT_REDIS_URL": str(settings.redis_url),
@@ -70,9 +71,7 @@ class Deployment:
             "S2EDIT_WEBHOOK_ALLOW_PRIVATE": "true",
             **environment,
         }
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "worker.housekeeper"]
-            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)
+        process = Forked(["worker.housekeeper"], {**os.environ, **given}, self.log)
         self.processes.append(process)
         return process
 

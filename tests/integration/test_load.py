@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.load.run import draw_people, observe
+from lab.load.run import draw_people, observe, served
 from lab.load.scenario import Scenario
-from lab.load.service import running
 
 
 def test_users_edit_a_running_service(tmp_path: Path) -> None:
-    with running(tmp_path, jobs=16, fake=True) as url:
+    with served(tmp_path / "data", jobs=16, fake=True) as url:
         people = draw_people(tmp_path, 4)
         found = observe(Scenario(url, people, 90.0, crowd=2, single=True, flood=2, edits=2), tmp_path)
     assert found.seconds < 90

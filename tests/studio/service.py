@@ -16,6 +16,7 @@ from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.embedded_redis import end_with_parent
+from tests.servers.children import child_of
 from tests.waiting import until
 
 START_S, STOP_S = 90.0, 20.0
@@ -60,8 +61,7 @@ class Service:
     def kill(self, word: str) -> None:
         """Kill the part of the service whose command line contains `word`. `s2edit up` starts it again."""
         assert self._process is not None
-        children = self._process.children(recursive=True)
-        next(child for child in children if word in " ".join(child.cmdline())).kill()
+        child_of(self._process, word).kill()
 
     def client(self, key: str = "", user: str = "default") -> httpx.Client:
         """Return a client of the API, for what a test prepares or looks up."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.studio import acting
+from tests.studio.browser import new_context, opened
 from tests.studio.conftest import OpenStudio
+from tests.studio.service import Service
 from tests.studio.states import look_at
 
 
@@ -34,10 +36,14 @@ def test_the_page_says_which_model_it_has(open_studio: OpenStudio) -> None:
     expect(page.locator("#words")).to_have_value("glasses")
 
 
-def test_the_page_is_painted_within_300_ms(open_studio: OpenStudio) -> None:
+def test_the_page_is_painted_within_300_ms(browser: Browser, service: Service) -> None:
+    """Each time for the first time: nothing of it is in a cache."""
     paints = []
     for _ in range(3):  # a busy machine disturbs some
-        page, _watch = open_studio()
-        expect(page.locator("#samples img")).to_have_count(4)
-        paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        with (
+            new_context(browser, "desktop") as context,
+            opened(context, service.url, scheme="light", key=service.key) as (page, _watch),
+        ):
+            expect(page.locator("#samples img")).to_have_count(4)
+            paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     assert min(paints) <= 300
