@@ -11,6 +11,10 @@ from typing import Any
 
 from lab.quality.composition import Composed
 from lab.quality.method import Guided, Injected, Method, Reference
+from lab.quality.published.edit_friendly import EditFriendly
+from lab.quality.published.h_edit import HEdit
+from lab.quality.published.infedit import InfEdit
+from lab.quality.published.ledits import Ledits
 from lab.training.train import GAINS
 from s2edit_core.request.options import InjectionOptions, InversionOptions
 from s2edit_core.request.spec import PRESETS
@@ -44,6 +48,10 @@ METHODS: dict[str, Method | Reference] = {
     "null-text+p2p": Method("null-text + P2P", inversion=NULL_TEXT, editing=P2P),
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
     "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
+    "edit-friendly": EditFriendly("edit-friendly DDPM", skip=0.2, guidance_gain=1.5),
+    "ledits++": Ledits("LEDITS++", quantile=0.7, in_context=True),
+    "infedit": InfEdit("InfEdit's virtual inversion"),
+    "h-edit+p2p": HEdit("h-Edit-D + P2P", guidance_gain=10 / 7.5),
     "residual": replace(_s2edit("residual, no [I]", "balanced"), learning=None, editing=Guided()),
     "residual+difference": replace(_s2edit("residual, no [I], blended", "balanced"), learning=None),
     "balanced-unblended": replace(_s2edit("S²Edit balanced without blend", "balanced"), editing=Guided()),
@@ -55,6 +63,7 @@ METHODS: dict[str, Method | Reference] = {
     # Savings, to be compared by `lab.quality.savings`.
     "balanced-early-stop": _s2edit("S²Edit balanced, early stop", "balanced", patience=5),
     "balanced-fewer-steps": _s2edit("S²Edit balanced, early stop, half the joint steps at twice the rates", "balanced", **FEWER),
+    "null-text+identity": Method("null-text + [I] of this project", learning=LearningOptions(), inversion=NULL_TEXT),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),
     "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),

@@ -47,8 +47,8 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     both = keys[0] & keys[1]
     people = {person for person, _ in both}
     found = differences(of_pairs(new["records"], both), of_pairs(old["records"], both), FIGURES)
-    own = [[record for record in method["people"] if record["person"] in people] for method in (new, old)]
-    found |= differences(*own, PERSON_FIGURES)
+    ours, theirs = ([record for record in method["people"] if record["person"] in people] for method in (new, old))
+    found |= differences(ours, theirs, PERSON_FIGURES)
     first = [sum(rows(method["cost"][phase]) for phase in ("learn", "invert", "edit")) for method in (old, new)]
     learn = [rows(method["cost"]["learn"]) for method in (old, new)]
     return {

@@ -80,13 +80,19 @@ class Preset:
         return self.guidance_scale if self.guidance_scale is not None else recommended
 
 
+_AS_PUBLISHED = LearningOptions(
+    mode="kv", start_steps=0, token_steps=0, joint_steps=100, joint_token_rate=1e-2, kv_rate=2e-4, semantic_power=2
+)
+"""Learning as abstract and figure 2 of S²Edit have it: one phase that learns the token and fine-tunes keys and values, under
+L_ldm and the mean of squares of L_semantic. They give no rates and no numbers of steps.
+"""
 _WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0)
 
 PRESETS: Mapping[PresetName, Preset] = {
     "paper": Preset(
         name="paper",
         steps=50,
-        learning=LearningOptions(),
+        learning=_AS_PUBLISHED,
         inversion=InversionOptions(tier="null_text", warm_start=False),
     ),
     "balanced": Preset(
@@ -104,8 +110,8 @@ PRESETS: Mapping[PresetName, Preset] = {
         injection=_WHERE_PROMPTS_DIFFER,
     ),
 }
-"""`paper`: null-text inversion as published. `balanced`: the exact residual, and the photo's own latents where the prompts agree.
-`instant`: the same in fewer steps.
+"""`paper`: learning and null-text inversion as published, and nothing of this project. `balanced`: the exact residual, and the
+photo's own latents where the prompts agree. `instant`: the same in fewer steps.
 
 `balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
 sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,

@@ -1,9 +1,9 @@
 """Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] restricted to its mask (S²Edit, figure 2, left).
 
-Learning begins on the text side alone: L_semantic turns the token away from the attribute words. Two phases follow. The first
-optimises the token; the second also optimises the changes of the cross-attention keys and values. Each step evaluates rows of the
-photo's latent at several noise levels, all with the current prompt. Their gradients dL/dK and dL/dV are backpropagated through the
-text side to the token and the changes.
+With `start_steps`, learning begins on the text side alone: L_semantic turns the token away from the attribute words. Two phases
+follow. The first optimises the token; the second also optimises the changes of the cross-attention keys and values. The preset
+`paper` has neither the start nor the first phase. Each step evaluates rows of the photo's latent at several noise levels, all with
+the current prompt. Their gradients dL/dK and dL/dV are backpropagated through the text side to the token and the changes.
 
 An attribute [A] is learned in the same way from a reference photo, except that its L_ldm covers only the region that shows the
 attribute (as in Break-A-Scene, arXiv 2305.16311): the rest of the photo says nothing about it and would dominate the loss. If [I]
@@ -54,8 +54,6 @@ from s2edit_core.unet.rows import Answers, Rows
 Learning = Generator[Rows | Progress, Answers, Concept]
 PHASES = ("token", "joint")
 """The names of the phases: the token alone, then the token and the changes of keys and values."""
-SEMANTIC_POWER = 8
-"""The power p of the mean (mean |cos|^p)^(2/p) in L_semantic. With p = 2, one word may stay near as long as all others are far."""
 SUBJECT_PULL = 3e-5
 """Weight of the squared distance to the subject word while the token is turned away from the attribute words. Without it, the token
 may move a hundred times as far to reduce the last hundredth of a cosine, to a place that later steps cannot leave.
@@ -190,7 +188,7 @@ def _step(
     ]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
-    semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
+    semantic = [_semantic(*each, options.semantic_power) for each in zip(learners, features, strict=True)]
     with torch.enable_grad():
         side_loss = options.orthogonality * (torch.stack(semantic).sum() + pairwise_loss(features))
     _apply_gradients(optimisers, now, answers, side_loss)
@@ -213,7 +211,8 @@ def _orthogonalise_start(learner: Learner, options: LearningOptions) -> Preparat
 
     def loss() -> Tensor:
         token = point.to(subject.device)
-        return _semantic(learner, learner.feature(token)) + SUBJECT_PULL * (token - subject).square().sum()
+        near = _semantic(learner, learner.feature(token), options.semantic_power)
+        return near + SUBJECT_PULL * (token - subject).square().sum()
 
     for _ in minimising(point, loss, max_iter=options.start_steps, history_size=20):
         yield PAUSE
@@ -221,10 +220,10 @@ def _orthogonalise_start(learner: Learner, options: LearningOptions) -> Preparat
         learner.token.copy_(point)
 
 
-def _semantic(learner: Learner, feature: Tensor) -> Tensor:
+def _semantic(learner: Learner, feature: Tensor, power: int) -> Tensor:
     """Return L_semantic over all words."""
     with torch.enable_grad():
-        return semantic_loss(feature, learner.words, power=SEMANTIC_POWER)
+        return semantic_loss(feature, learner.words, power=power)
 
 
 def _apply_gradients(

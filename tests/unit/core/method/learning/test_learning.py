@@ -296,6 +296,22 @@ def test_the_token_turns_away_from_the_words_before_any_row_is_wanted(backbone: 
     assert torch.equal(learn(backbone, **call, orthogonality=0.0).token, word_embedding(backbone, "woman"))
 
 
+@pytest.mark.parametrize("power", [2, 8])
+def test_every_stage_learns_with_the_same_power_of_l_semantic(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, power: int
+) -> None:
+    used: list[int] = []
+
+    def watched(identity: Tensor, words: Tensor, *, power: int) -> Tensor:
+        used.append(power)
+        return semantic_loss(identity, words, power=power)
+
+    monkeypatch.setattr(learning, "semantic_loss", watched)
+    learn(backbone, semantic_power=power, start_steps=2, token_steps=1, joint_steps=1, batch=1)
+    assert set(used) == {power}
+    assert len(used) >= 4
+
+
 def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:
     learned = learn(backbone)
     words = torch.stack([attribute_state(backbone, word) for word in backbone.card.word_bank("woman")])
