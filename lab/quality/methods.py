@@ -16,7 +16,7 @@ from lab.quality.published.h_edit import HEdit
 from lab.quality.published.infedit import InfEdit
 from lab.quality.published.ledits import Ledits
 from lab.training.train import GAINS
-from s2edit_core.request.options import InjectionOptions, InversionOptions
+from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.spec import PRESETS
 
 
