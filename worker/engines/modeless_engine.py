@@ -254,6 +254,7 @@ class ModelessEngine:
             "prompt": reference.prompt,
             "seed": seed,
             "steps": 0,
+            "phases": {},
             "loss_end": 0.0,
             "max_abs_cosine_to_bank": 0.0,
             "mean_abs_cosine_to_bank": 0.0,

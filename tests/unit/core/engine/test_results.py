@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,19 @@ def test_a_picture_too_small_for_the_watermark_goes_without(
 # --- what is learned ahead -------------------------------------------------------------------------------------
 
 
+def levels_apart(one: bytes, other: bytes) -> int:
+    """Return the largest difference of two pictures in 8-bit levels. Rows that share a pass are rounded differently than alone."""
+    first, second = (np.asarray(decode_photo(png)).astype(int) for png in (one, other))
+    return int(np.abs(first - second).max())
+
+
 def test_variants_share_one_inversion_and_differ_inside_the_edit_mask_alone(engine: S2EditEngine, cold: Run) -> None:
     request = replace(REQUEST, variants=3)
     assert engine.plan(request, INPUTS) == engine.plan(REQUEST, INPUTS)
     run = Run(engine, request, **cold.saved())
     assert run.made == {}
     drawn = [np.asarray(decode_photo(png)) for png in (run.edited.picture, *run.edited.variants)]
-    itself = np.asarray(decode_photo(cold.edited.picture)).astype(int)
-    assert np.abs(drawn[0] - itself).max() <= 1, "the first is the edit itself; its rows shared passes, which rounds differently"
+    assert levels_apart(run.edited.picture, cold.edited.picture) <= 1, "the first is the edit itself"
     assert all(not np.array_equal(one, other) for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
     outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
     assert all(np.array_equal(picture[outside], np.asarray(photo())[outside]) for picture in drawn)
@@ -118,13 +124,12 @@ def test_with_a_learned_identity_another_seed_gives_another_picture(
     itself, first = both.edited.picture, both.edited.variants[0]
     same = Run(engine, replace(learned, seed=1), concept=concept, inversion=inversion).edited
     other = Run(engine, replace(learned, seed=2), concept=concept, inversion=inversion).edited
-    assert same.picture == first
-    assert len({itself, first, other.picture}) == 3
+    assert levels_apart(same.picture, first) <= 1
+    assert min(levels_apart(*pair) for pair in combinations((itself, first, other.picture), 2)) > 1
     assert other.report["outside_edit_mask"]["max_level_difference"] == 0
     unchanged = replace(learned, identity=None, seed=5)
-    assert Run(engine, unchanged, concept=concept, inversion=inversion).edited.picture == itself, (
-        "its seed has learned the identity"
-    )
+    again = Run(engine, unchanged, concept=concept, inversion=inversion).edited.picture
+    assert levels_apart(again, itself) <= 1, "its seed has learned the identity"
 
 
 # --- captions ----------------------------------------------------------------------------------------------------
