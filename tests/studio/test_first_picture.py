@@ -49,9 +49,8 @@ def first_visit(browser: Browser, service: Service) -> list[dict[str, Any]]:
         expect(page.locator("#samples img")).to_have_count(4)
         expect(page.locator("#model-line")).to_contain_text("portraits-128")
         page.wait_for_function("() => [...document.querySelectorAll('#samples img')].every(image => image.naturalWidth > 0)")
-        page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length === 1")
         got: list[dict[str, Any]] = page.evaluate("performance.getEntries().map(entry => entry.toJSON())")
-        return [one for one in got if one["entryType"] in ("navigation", "resource") or one["name"] == "first-contentful-paint"]
+        return [one for one in got if one["entryType"] in ("navigation", "resource")]
 
 
 def test_a_first_visit_transfers_at_most_60_kb_compressed(first_visit: list[dict[str, Any]]) -> None:
@@ -65,10 +64,20 @@ def test_a_first_visit_transfers_at_most_60_kb_compressed(first_visit: list[dict
 
 
 def test_the_first_paint_waits_for_the_page_and_its_style_alone(first_visit: list[dict[str, Any]]) -> None:
-    """That is painted within 300 ms. A busy machine may take ten times as long."""
     blocking = [one for one in first_visit if one.get("renderBlockingStatus") == "blocking"]
     assert [one["name"].rpartition("/")[2] for one in blocking] == ["studio.css"]
     (page,) = (one for one in first_visit if one["entryType"] == "navigation")
     assert page["transferSize"] + blocking[0]["transferSize"] <= 8_000
-    (paint,) = (one for one in first_visit if one["entryType"] == "paint")
-    assert paint["startTime"] <= 3_000
+
+
+def test_the_page_is_painted_within_300_ms(browser: Browser, service: Service) -> None:
+    """Nothing of it is in a cache. A busy machine may need some tries."""
+    paints: list[float] = []
+    while not paints or (min(paints) > 300 and len(paints) < 12):
+        with (
+            new_context(browser, "desktop") as context,
+            opened(context, service.url, scheme="light", key=service.key) as (page, _watch),
+        ):
+            expect(page.locator("#samples img")).to_have_count(4)
+            paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    assert min(paints) <= 300
