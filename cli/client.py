@@ -87,7 +87,8 @@ class EditClient:
         answer = self._post("/edits", fields, files, {})
         if answer.status_code != httpx.codes.ACCEPTED or "Location" not in answer.headers:  # another server
             raise _error(answer)
-        return str(answer.url.join(answer.headers["Location"]))
+        # Below the address that was given: `Location` has the path prefix of the public one, which may lead through a proxy.
+        return f"{self._url}/edits/{answer.headers['Location'].rpartition('/')[2]}"
 
     def begin(self, path: str, fields: Fields, files: Files, idempotency_key: str) -> View:
         """Post a job to `/edits`, `/identities` or `/attributes` and return its state. Raises `ServiceError`.

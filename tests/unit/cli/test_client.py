@@ -61,6 +61,20 @@ def test_a_post_sends_fields_and_files_as_one_multipart_form(tmp_path: Path) -> 
     assert b"\xff\xd8photo" in body
 
 
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("http://service.test/photos", "/photos/edits/e_1"),  # through the proxy that serves it below a path
+        ("http://127.0.0.1:8000", "/photos/edits/e_1"),  # past the proxy, on the service's own machine
+        ("http://service.test/v2/photos/", "/photos/edits/e_1"),  # through another one
+    ],
+)
+def test_an_edit_is_followed_below_the_address_that_was_given(url: str, location: str) -> None:
+    handle, _ = answering(httpx.Response(202, headers={"Location": location}))
+    client = EditClient(url, http=httpx.Client(transport=httpx.MockTransport(handle)))
+    assert client.post({"prompt": "x"}, {}) == f"{url.rstrip('/')}/edits/e_1"
+
+
 def test_a_post_without_files_is_multipart_too() -> None:
     handle, requests = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
     client_of(handle).post({"prompt": "x", "identity": "c_1"}, {})
