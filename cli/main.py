@@ -72,6 +72,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     try:
         service.run(stop=stop, ready=lambda: _banner(service), report=_report)
+        console.print("s2edit has stopped; unfinished edits continue at its next start", soft_wrap=True)
     except (StartFailed, EmbeddedRedisError) as error:
         _fail(str(error))
 

@@ -16,7 +16,7 @@ from s2edit_jobs.access.host_names import host_name, is_unowned
 from s2edit_jobs.records.errors import HostForeign, OriginForeign
 from s2edit_jobs.settings import Settings
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EXPOSED_HEADERS = (
     "Accept-Ranges",
     "Content-Disposition",

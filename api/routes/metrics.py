@@ -22,7 +22,7 @@ from s2edit_jobs.stores.job_store import HOUSEKEEPER
 
 BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
 """Histogram buckets: polls take milliseconds, long polls up to a minute."""
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PROBE = Owner(TENANT, "metrics")
 router = APIRouter(include_in_schema=False)
 

@@ -28,6 +28,7 @@ IN_WORDS = {
 MAX_ID_CHARS = 64
 MAX_STATEMENT_CHARS = 2000
 """Of a statement of consent, or a URL."""
+MAX_LABEL_CHARS = 100
 PIXEL_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
 """Pattern of a pixel in a form. It is only documentation: `api.wire.forms.parse_pixel` reads the text."""
 PHOTO_FORMATS = (
@@ -82,6 +83,8 @@ Ids = Annotated[list[Id] | None, Field(max_length=16), BeforeValidator(_without_
 """Some ids. Blank ones are left out, because forms send empty fields."""
 Statement = Annotated[str, Field(max_length=MAX_STATEMENT_CHARS), BeforeValidator(_fit)]
 """A text that is stored as it is, such as a statement of consent."""
+Name = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), BeforeValidator(_fit)]
+"""A name for people, which no prompt contains."""
 Pixel = Annotated[
     str | None,
     Field(
