@@ -198,6 +198,13 @@ def test_a_url_that_is_none_is_no_missing_service(url: str) -> None:
         EditClient(url)
 
 
+def test_a_request_that_cannot_be_sent_is_no_missing_service_and_not_sent_again() -> None:
+    handle, requests = answering(httpx.LocalProtocolError("Illegal header value"))
+    with pytest.raises(ServiceError, match="the request can't be sent") as refused:
+        client_of(handle).begin("/edits", {"prompt": "x"}, {}, "a key")
+    assert (refused.value.code, len(requests)) == ("request_invalid", 1)
+
+
 @pytest.mark.parametrize("url", ["HTTP://127.0.0.1:8000/", " https://photos.example.com/v1/edits ", "http://[::1]:8000"])
 def test_these_are_addresses(url: str) -> None:
     EditClient(url)
