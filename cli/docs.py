@@ -72,7 +72,10 @@ WIRE: Mapping[str, tuple[int, str]] = {
     "digest_mismatch": (400, "The bytes do not match their Content-Digest, or it can't be read: send both again."),
     "edit_unfinished": (504, "`/v1` only: the edit goes on. Send the same request with the same Idempotency-Key for its result."),
     "header_invalid": (422, "A header can't be read."),
-    "model_not_found": (404, "`/v1` only: the service has no model of this name, see `GET /v1/models`."),
+    "model_not_found": (
+        404,
+        "`/v1` only: the service has no model of this name, see `GET /v1/models`. An edit that names it is a 400.",
+    ),
     "not_ready": (503, "`GET /readyz` only: `errors` names the parts that do not answer."),
     "path_invalid": (422, "A part of the path can't be read."),
     "results_expired": (404, "`/v1` only: the pictures of the edit have expired."),
