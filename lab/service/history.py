@@ -5,7 +5,7 @@ A data folder holds 100,000 finished jobs of one user, spread over a year. Then
 - pages of `GET /edits` are read through the app in this process, with each kind of filter. Redis has forgotten the jobs, as it does
   after a week. The first pages are also read without the index, as an upgraded store is until its survey is complete;
 - Redis is emptied, and the job store rebuilt, with several numbers of unfinished jobs;
-- the reaper and the sweeper of a worker start.
+- a housekeeper's reaper and a worker start.
 
 Requests are calls of the object store's port. On S3 each is one request, but a deletion by prefix, which is two.
 """
@@ -13,9 +13,9 @@ Requests are calls of the object store's port. On S3 each is one request, but a 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
-import platform
 import random
 import statistics
 import sys
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -31,8 +32,9 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from lab.measures.results import dumped
+from lab.storm.measured import measured_with
 from s2edit_core.request.spec import EditRequest
-from s2edit_jobs.bootstrap import build_services
+from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.jobs.history import entry_keys
 from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.logs import configure_logs
@@ -51,9 +53,12 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.markers import unfinished_key
+from s2edit_jobs.stores.model_facts import assumed_test_facts
 from s2edit_jobs.stores.object_store.layout import LayoutWatch
 from s2edit_jobs.stores.redis_store import redis_job_store
+from worker.engines.modeless_engine import engine_of_test_mode
 from worker.housekeeping.reaper import reap
+from worker.process import WorkerProcess
 
 ANN = Owner("default", "default")
 YEAR_S = 365 * 24 * 3600.0
@@ -145,13 +150,17 @@ def accept(root: Path, count: int) -> None:
 
 
 def pages(client: TestClient, counted: Counted, query: dict[str, str], count: int) -> dict[str, Any]:
-    """Read `count` pages, beginning again after the last one. Return their requests, milliseconds and items."""
-    seconds, requests, items, cursor = [], [], [], None
+    """Read `count` pages, beginning again after the last one. Return their requests, milliseconds and items.
+
+    The processor's milliseconds are those of this process, so other work on the machine does not lengthen them.
+    """
+    seconds, cpu_s, requests, items, cursor = [], [], [], [], None
     for _ in range(count):
         counted.calls.clear()
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         answer = client.get("/edits", params={**query, "limit": "20", **({"cursor": cursor} if cursor else {})})
         seconds.append(time.perf_counter() - began)
+        cpu_s.append(time.process_time() - cpu_began)
         answer.raise_for_status()
         requests.append(counted.calls.total())
         items.append(len(answer.json()["items"]))
@@ -161,8 +170,13 @@ def pages(client: TestClient, counted: Counted, query: dict[str, str], count: in
         "items": f"{min(items)} to {max(items)}",
         "requests_max": max(requests),
         "p50_ms": round(1000 * statistics.median(seconds), 1),
-        "p99_ms": round(1000 * sorted(seconds)[max(0, round(0.99 * count) - 1)], 1),
+        "p99_ms": p99_ms(seconds),
+        "cpu_p99_ms": p99_ms(cpu_s),
     }
+
+
+def p99_ms(seconds: Sequence[float]) -> float:
+    return round(1000 * sorted(seconds)[max(0, round(0.99 * len(seconds)) - 1)], 1)
 
 
 def timed(counted: Counted, call: Callable[[], object]) -> dict[str, Any]:
@@ -172,6 +186,15 @@ def timed(counted: Counted, call: Callable[[], object]) -> dict[str, Any]:
     return {"requests": counted.calls.total(), **dict(sorted(counted.calls.items())), "s": round(time.perf_counter() - began, 2)}
 
 
+def start_worker(services: Services) -> None:
+    """Start a worker, whose engine has no model, and stop it before its first job."""
+    engine = engine_of_test_mode(assumed_test_facts(services.settings.model))
+    worker = WorkerProcess(services.settings, lambda _: engine, build=lambda _: services)
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):  # it sets up the log again
+        worker.start()
+    worker.stop()
+
+
 def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int, folder: Path) -> dict[str, Any]:
     with EmbeddedRedis(folder / "redis") as redis, redis_client(redis.url) as client:
         settings = Settings(redis_url=redis.url, data_dir=folder / "data", auth="open")
@@ -179,14 +202,20 @@ def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int,
         counted = Counted(plain.artifacts)
         services = replace(plain, artifacts=cast(ArtifactStore, counted))
         root = settings.artifacts_dir
-        results: dict[str, Any] = {"reaper_starts_without_history": timed(counted, lambda: reap(services))}
+        results: dict[str, Any] = {
+            "reaper_starts_without_history": timed(counted, lambda: reap(services)),
+            "worker_starts_without_history": timed(counted, lambda: start_worker(services)),
+        }
         began = time.perf_counter()
         fill(root, jobs, random.Random(seed))
         results["written_s"] = round(time.perf_counter() - began)
         for task in client.keys("s2edit:task:*"):  # every periodic task is due
             client.delete(task)
         results["reaper_starts"] = timed(counted, lambda: reap(services))
+        results["worker_starts"] = timed(counted, lambda: start_worker(services))
         with TestClient(create_app(services)) as http:
+            gc.collect()
+            gc.freeze()  # as the API does in a process of its own
             results["pages"] = {name: pages(http, counted, query, page_count) for name, query in FILTERS.items()}
         outdated = replace(services, layout=cast(LayoutWatch, NeverCurrent()))
         with TestClient(create_app(outdated)) as http:
@@ -220,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=100_000, help="number of finished jobs")
     parser.add_argument("--pages", type=int, default=50, help="number of pages per filter")
     parser.add_argument("--unfinished", default="0,100,1000", help="numbers of unfinished jobs at a loss of Redis, rising")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the drawn jobs")
     parser.add_argument("--folder", type=Path, help="folder for the data; default: the system's temporary one")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
@@ -233,13 +262,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=given.seed,
             folder=Path(folder),
         )
-    about = {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "folder": str(given.folder or "temporary"),
-    }
-    text = dumped({"machine": about, "seed": given.seed, "finished_jobs": given.jobs, **found})
+    about = measured_with()
+    about["machine"] |= {"folder": str(given.folder or "temporary"), "load_average": round(os.getloadavg()[0], 1)}
+    text = dumped({**about, "seed": given.seed, "finished_jobs": given.jobs, **found})
     sys.stdout.write(text)
     if given.out:
         given.out.write_text(text)

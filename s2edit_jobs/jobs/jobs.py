@@ -48,6 +48,8 @@ DEADLINE = "deadline_exceeded"
 """Error code of a job that was unfinished at its deadline."""
 RETRY_AFTER_S = 10
 """Value of Retry-After when a user or the whole service has too many unfinished jobs."""
+RECENT_S = 300.0
+"""Seconds after a job's end in which another process may still act on what it has read before. Clocks differ by less."""
 CHECKPOINTS = "checkpoint-"
 """Prefix of the names of learning checkpoints, in the folder of the concept."""
 
@@ -302,10 +304,7 @@ class Jobs(StoredJobs):
         try:
             record = self._store.records.finish(job_id, owner, outcome)
         except JobNotFound:
-            first = self.accepted(owner, job_id).first
-            if first.webhook:
-                self._store.outbox.announce(job_id)
-            record = final_record(first, outcome)
+            record = self._enter_end(final_record(self.accepted(owner, job_id).first, outcome), outcome)
         if entered:
             with _delaying_only("removing the marker", job_id):
                 self.artifacts.delete_prefix(UNFINISHED + job_id)
@@ -325,7 +324,11 @@ class Jobs(StoredJobs):
         """
         accepted = self.accepted(owner, job_id)
         if (outcome := self.outcome(owner, job_id)) is not None:
-            return final_record(accepted.first, outcome)
+            record = final_record(accepted.first, outcome)
+            if time.time() - outcome.finished_at < RECENT_S:
+                with suppress(ServiceUnavailable):  # a Redis that takes no writes
+                    return self._enter_end(record, outcome)
+            return record
         if accepted.by_marker and not marked and not self._was_marked(owner, job_id):
             raise JobNotFound(job_id)
         record = self._add_again(accepted.first)
@@ -337,13 +340,30 @@ class Jobs(StoredJobs):
         """Whether the job has a marker, or has ended once: its outcome may be lost."""
         return self.is_marked(job_id) or self.history.holds(owner, job_id)
 
-    def _add_again(self, first: JobRecord) -> JobRecord:
-        """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
-        record = self._store.records.add(recovered_record(first))
-        if not self.exists(first.owner, first.id):
-            self._store.erasure.erase(first.owner, first.id)
-            raise JobNotFound(first.id)
+    def _enter_end(self, record: JobRecord, outcome: Outcome) -> JobRecord:
+        """Enter the end of a job that the job store has lost, so that all see its changes in one order.
+
+        Another process may have looked for the outcome just before it was written, and enter the job as unfinished. If it was
+        first, the job ends now. Otherwise nobody would see the job unfinished after its end.
+        """
+        known = self._add(record)
+        if known.state.over:
+            return known
+        with suppress(JobNotFound):  # lost again
+            return self._store.records.finish(record.id, record.owner, outcome)
         return record
+
+    def _add_again(self, first: JobRecord) -> JobRecord:
+        """Enter an unfinished job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
+        return self._add(recovered_record(first))
+
+    def _add(self, record: JobRecord) -> JobRecord:
+        """Enter the job unless the job store knows it. Return what it knows. Raise `JobNotFound` if it was erased meanwhile."""
+        known = self._store.records.add(record)
+        if not self.exists(record.owner, record.id):
+            self._store.erasure.erase(record.owner, record.id)
+            raise JobNotFound(record.id)
+        return known
 
 
 def _erased_meanwhile() -> BeingErased:

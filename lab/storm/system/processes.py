@@ -20,7 +20,7 @@ from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 from worker.engines.engine import Engine
 
-_PRELOAD = [
+PRELOADED = [
     "lab.storm.system.processes",
     "lab.storm.system.ports",
     "lab.storm.app",  # a forked process imports the main module
@@ -45,6 +45,7 @@ _PRELOAD = [
 WEBHOOK_DELAYS_S = (0.5, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0, 4.0)
 WEBHOOK_TIMEOUT_S = 0.5
 WEBHOOK_LEASE_S = 3.0
+RECEIVER_RESTS_S = 2.0
 """The service's waits for webhooks, shortened: a storm can't wait for minutes. The lease stays longer than one try."""
 
 
@@ -91,11 +92,12 @@ def _redirect_output(setup: StormSetup, name: str) -> None:
 
 def _shorten_waits() -> None:
     from s2edit_jobs.records import webhooks
-    from worker.housekeeping import messenger, outgoing
+    from worker.housekeeping import breaker, messenger, outgoing
 
     webhooks.DELAYS_S = WEBHOOK_DELAYS_S  # type: ignore[assignment]
     messenger.LEASE_S = WEBHOOK_LEASE_S
     outgoing.TIMEOUT_S = WEBHOOK_TIMEOUT_S
+    breaker.REST_S = RECEIVER_RESTS_S  # the receiver leaves some messages unanswered, by chance three in a row
 
 
 def run_worker(setup: StormSetup, number: int) -> None:
@@ -149,7 +151,7 @@ class ProcessGroup:
     def __init__(self, engine_choice: EngineChoice | None = None) -> None:
         self._context = multiprocessing.get_context("forkserver")
         with_torch = ["worker.engines.s2edit_engine"] if engine_choice is not None and engine_choice.name == "model" else []
-        self._context.set_forkserver_preload(_PRELOAD + with_torch)
+        self._context.set_forkserver_preload(PRELOADED + with_torch)
         self._members: dict[str, tuple[Callable[[], ForkServerProcess], ForkServerProcess]] = {}
         self._paused: set[int] = set()
 

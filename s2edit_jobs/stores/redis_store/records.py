@@ -19,9 +19,23 @@ KEEP_EVENTS_S = 3600
 KEEP_PREVIEW_S = 60
 """How long its last preview is kept: a page that shows it needs a moment to load the result."""
 
+_ENDED = f"""
+local function ended(id)  -- after the change to a final state: give up its places, have its end sent, keep it for a while
+  leave(id)
+  redis.call('ZREM', due_of(id), id)
+  redis.call('ZREM', deadlines, id)
+  for _, open in ipairs({{ owner(id), value(id, 'tenant') }}) do redis.call('SREM', P .. 'open:' .. open, id) end
+  if value(id, 'webhook') == '1' then redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id) end
+  redis.call('EXPIRE', job(id), {KEEP_OVER_S})
+  redis.call('EXPIRE', P .. 'events:' .. id, {KEEP_EVENTS_S})
+  redis.call('EXPIRE', preview_of(id, owner(id)), {KEEP_PREVIEW_S})
+end
+"""
+
 # The fields and values of a new record follow the id. A damaged record is replaced; a known job keeps its record and its place.
 ADD = script(
-    """
+    _ENDED
+    + """
 if not intact(id) then
   if redis.call('EXISTS', job(id)) == 1 then redis.call('DEL', job(id)) end
   redis.call('HSET', job(id), unpack(ARGV, 3))
@@ -29,7 +43,7 @@ if not intact(id) then
   if sequence > 1 then redis.call('HSET', job(id), 'sequence', integer(math.max(sequence, now_ms))) end
   redis.call('DEL', P .. 'events:' .. id)
   log(id)
-  enqueue(id)
+  if unfinished(id) then enqueue(id) else ended(id) end
 end
 if unfinished(id) then complete(id) end
 leave_slots(id, owner(id))
@@ -48,22 +62,17 @@ return answer(id)
 )
 
 FINISH = script(
-    """
+    _ENDED
+    + """
 if not owned(id, tenant, user) then return false end
 if unfinished(id) then
-  leave(id)
-  redis.call('ZREM', due_of(id), id)
-  redis.call('ZREM', deadlines, id)
-  for _, open in ipairs({ owner(id), value(id, 'tenant') }) do redis.call('SREM', P .. 'open:' .. open, id) end
+  leave(id)  -- first: a full Redis would refuse a change as the first write
   change(id, 'state', state, 'artifacts', artifacts, 'identity', identity, 'failure', failure, 'waits_for', '')
-  if value(id, 'webhook') == '1' then redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id) end
-  redis.call('EXPIRE', job(id), keep_s)
-  redis.call('EXPIRE', P .. 'events:' .. id, keep_events_s)
-  redis.call('EXPIRE', preview_of(id, owner(id)), keep_preview_s)
+  ended(id)
 end
 return answer(id)
 """,
-    "id, tenant, user, state, artifacts, identity, failure, keep_s, keep_events_s, keep_preview_s",
+    "id, tenant, user, state, artifacts, identity, failure",
 )
 
 OVERDUE = script(
@@ -127,9 +136,6 @@ class RedisRecords:
             json.dumps(dict(outcome.artifacts)),
             outcome.identity or "",
             failure_json(outcome.failure),
-            KEEP_OVER_S,
-            KEEP_EVENTS_S,
-            KEEP_PREVIEW_S,
         )
         return owned(mapping(values), owner, job_id)
 

@@ -88,6 +88,7 @@ def populate(case: StoreCase) -> Truth:
     case.store.usage.book("app", DailyUsage(1, 2.0))
     case.store.usage.count_refusal("prompt")
     case.store.usage.book_stored("app", 5)
+    case.store.events.progress(learner, Progress("learning", 1, 2), b"a preview")
     case.store.outbox.take(lease_s=0.001, at_once=9)
     generation = case.store.recovery.lost()
     assert generation is not None
@@ -259,6 +260,17 @@ def test_a_lost_job_comes_back_above_all_that_was_seen_though_a_clock_is_slow(ca
     slow = replace(record, sequence=seen - 5000)
     assert case.store.records.add(slow).sequence > seen
     assert case.store.events.since(ANN, "e_1", after=seen)[0][-1].state is JobState.QUEUED
+
+
+def test_an_end_that_is_entered_has_no_place_and_is_sent_and_stays_the_end(case: StoreCase) -> None:
+    ended = enter(case, "e_1", state=JobState.SUCCEEDED, sequence=9_000_000_000_000, webhook=True, deadline_at=0.5)
+    assert (ended.state, ended.sequence) == (JobState.SUCCEEDED, 9_000_000_000_000)
+    assert case.store.outbox.take(lease_s=60, at_once=1) == ("e_1", 1)
+    assert enter(case, "e_1", sequence=2, webhook=True, deadline_at=0.5) == ended, "by a process that knows of no end"
+    assert (case.store.leases.claim(lease_s=60), case.store.leases.orphans(), case.store.records.overdue()) == (None, [], [])
+    assert load(case, ANN) == Load(of_owner=0, of_tenant=0, in_all=0)
+    assert case.store.events.since(ANN, "e_1", after=0)[0] == [ended]
+    assert case.database.client.ttl("s2edit:job:e_1") > 0
 
 
 def test_after_a_great_loss_no_call_takes_long(case: StoreCase) -> None:

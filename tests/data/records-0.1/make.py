@@ -6,7 +6,8 @@ The JSON files beside this one were written by commit 49d8a72, the last before s
     PYTHONPATH=/tmp/old python tests/data/records-0.1/make.py tests/data/records-0.1
 
 `store.json` holds the objects by key (bytes in base64), `redis.json` every key of Redis with its type, `jobs.json` the jobs by
-name. `tests/unit/jobs/test_upgrade.py` finishes them with the present code.
+name. `scripts.json` has the Lua by which a worker of that commit claims a job, and finds jobs that nobody was notified of.
+`tests/unit/jobs/test_upgrade.py` finishes the jobs with the present code, and runs the scripts on jobs of the present code.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import CeleryQueue
 from s2edit_jobs.stores.model_facts import report_failure, report_loaded
+from s2edit_jobs.stores.redis_store.leases import CLAIM, ORPHANS
 from tests.doubles import FACTS, FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue, stop_redis
 from tests.unit.api.model_folder import write_model_folder
@@ -187,6 +189,7 @@ def dump_redis(service: Writer) -> dict[str, Any]:
 
 
 def main(out: Path) -> None:
+    (out / "scripts.json").write_text(json.dumps({"claim": CLAIM, "orphans": ORPHANS}, indent=0) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         service = Writer(Path(folder))
         with service.client:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from api.app import create_app
 from api.description.answers import LINKS
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
@@ -167,3 +170,12 @@ def test_the_form_of_the_examples_is_accepted(api: Api, schema: dict[str, Any]) 
         shown.pop("webhook_url")
         answer = api.post(path, image=pictures.photo(), mask=pictures.mask(), **shown)
         assert answer.status_code == 202, answer.json()
+
+
+def test_no_search_for_garbage_walks_through_what_a_process_has_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")
+    monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("api.app.configure_logs", lambda: None)
+    gc.unfreeze()
+    create_app()
+    assert gc.get_freeze_count() > 50_000

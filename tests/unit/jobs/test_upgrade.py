@@ -26,6 +26,7 @@ from tests.admin import admin_headers
 from tests.doubles import FACTS, FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api.model_folder import write_model_folder
+from tests.unit.api.pictures import mask, photo
 from worker.attempts.runner import run_job
 from worker.engines.painters import TintPainter
 from worker.housekeeping.messenger import Messenger
@@ -197,3 +198,21 @@ def test_messages_of_other_releases_are_handled(tmp_path: Path, monkeypatch: pyt
     process.run("e_1", 2, version=3)
     process.run()
     assert sorted(asked) == sorted([*JOBS.values(), "e_1", ""])
+
+
+def test_a_worker_of_before_leaves_the_jobs_of_this_release_waiting(tmp_path: Path) -> None:
+    """Both may run for a moment, while a service is upgraded. The old one would give up what it cannot read."""
+    service = Upgraded(tmp_path, redis_too=False)
+    service.artifacts.objects.clear()
+    files = {"image": photo(), "mask": mask()}
+    client = TestClient(create_app(service.services))
+    headers = [{"S2Edit-User": user} for user in ("ann", "ann", "bob")]
+    sent = [client.post("/edits", data={"prompt": "a photo of a woman in fog"}, files=files, headers=one) for one in headers]
+    jobs = [(one, answer.json()["id"]) for one, answer in zip(headers, sent, strict=True)]
+    scripts = {name: service.database.client.register_script(text) for name, text in _read("scripts").items()}
+    for _ in range(3):
+        assert scripts["claim"](args=["", "", 6000, ""]) is None
+        assert sorted(scripts["orphans"](args=[""])) == sorted(job_id for _, job_id in jobs)
+    for state in ("queued", "succeeded"):
+        assert [client.get(f"/edits/{job_id}", headers=one).json()["state"] for one, job_id in jobs] == [state] * len(jobs)
+        service.finish()

@@ -11,7 +11,7 @@ import pytest
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.jobs import RECENT_S, Jobs
 from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.library import Library
@@ -26,7 +26,7 @@ from s2edit_jobs.records.errors import (
     TooManyEdits,
 )
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner, new_job_id
+from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner, new_job_id, recovered_record
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.markers import job_of
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
@@ -313,3 +313,58 @@ def test_the_sequence_of_an_end_does_not_go_back_although_redis_came_back_older_
     before = parts.jobs.finish(ANN, job.id, outcome)
     parts.database.empty()
     assert parts.jobs.get(ANN, job.id).sequence > before.sequence
+
+
+def enter_late(parts: Parts, first: JobRecord) -> None:
+    """Enter the job as a process does that has looked for its outcome just before it was written."""
+    parts.store.records.add(recovered_record(first))
+
+
+def test_an_end_that_was_seen_is_not_undone_by_a_process_that_has_looked_before(parts: Parts) -> None:
+    first = parts.accept()
+    parts.database.empty()
+    parts.artifacts.put(f"{ANN.prefix}edits/{first.id}/outcome.json", ended().to_json(), media_type="application/json")
+    seen = parts.jobs.get(ANN, first.id)
+    enter_late(parts, first)
+    assert parts.store.leases.claim(lease_s=60) is None, "nobody works on it"
+    parts.jobs.finish(ANN, first.id, ended())
+    assert parts.jobs.get(ANN, first.id) == seen
+    assert seen.state is JobState.SUCCEEDED
+
+
+def test_a_worker_that_ends_a_job_that_redis_lost_ends_it_for_all(parts: Parts) -> None:
+    first = parts.accept()
+    parts.database.empty()
+    end = parts.jobs.finish(ANN, first.id, ended())
+    enter_late(parts, first)
+    assert parts.jobs.get(ANN, first.id) == end
+    assert parts.store.leases.claim(lease_s=60) is None
+
+
+def test_a_job_that_was_entered_too_late_ends_with_the_next_look_of_a_reaper(parts: Parts) -> None:
+    first = parts.accept()
+    parts.database.empty()
+    enter_late(parts, first)
+    parts.artifacts.put(f"{ANN.prefix}edits/{first.id}/outcome.json", ended().to_json(), media_type="application/json")
+    queued = parts.jobs.get(ANN, first.id)
+    end = parts.jobs.load(ANN, first.id)
+    assert (queued.state, end.state) == (JobState.QUEUED, JobState.SUCCEEDED)
+    assert parts.jobs.get(ANN, first.id) == end
+    assert end.sequence > queued.sequence
+
+
+def test_an_end_is_entered_only_just_after_it(parts: Parts) -> None:
+    first = parts.accept()
+    old = Outcome(JobState.CANCELED, attempt=1, finished_at=time.time() - RECENT_S)
+    parts.jobs.finish(ANN, first.id, old)
+    parts.database.empty()
+    assert parts.jobs.get(ANN, first.id).state is JobState.CANCELED
+    assert parts.database.jobs_of(ANN) == []
+
+
+def test_a_redis_that_takes_no_writes_hides_no_end(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = parts.accept()
+    parts.jobs.finish(ANN, first.id, ended())
+    parts.database.empty()
+    monkeypatch.setattr(parts.store.records, "add", down(StoreUnavailable("full")))
+    assert parts.jobs.get(ANN, first.id).state is JobState.SUCCEEDED
