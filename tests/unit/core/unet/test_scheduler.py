@@ -317,6 +317,7 @@ def test_an_edit_that_computes_between_its_steps_is_not_overtaken_by_a_long_pass
         until(lambda: learner.submission is not None)
         for _ in range(12):
             editor.evaluate(rows_of(1), "editing")
+            time.sleep(0.005)  # any time on the machine's clock: this is long enough for a pass that did not wait
             clock.reach(clock.s + 0.02)
         learned = sum(rows[0].target is not None for rows in unet.passes)
         over.set()
