@@ -53,22 +53,8 @@ segmenter: $(VENV)/.all  ## download MediaPipe's person segmentation by npm; set
 browser: $(VENV)/.dev  ## install a Chromium for the tests of the studio, unless there is one; `make test` does it
 	@($(FIND_BROWSER)) || { $(FETCH_BROWSER); } || echo 'make: no Chromium, so the tests of the studio will fail: install one, for example by `apt-get install chromium` as root'
 
-# Unit tests compute, in as many processes as there are cores, file by file. Beside them run those that start servers and mostly wait
-# for them. Each process has one thread: torch with more threads than idle cores is many times slower. Playwright's event
-# loop excludes those of other tests, so the studio has a process of its own.
 test: $(VENV)/.dev $(REST) $(AXE) $(SDKS) browser  ## the whole suite, without the slow and GPU tests
-ifdef ARGS
-	@$(BIN)/python -m pytest $(ARGS)
-else
-	@export OMP_NUM_THREADS=1; logs=$$(mktemp -d); \
-	$(BIN)/python -m pytest tests/integration > "$$logs/1" 2>&1 & servers=$$!; \
-	{ $(BIN)/python -m pytest tests/contract tests/clients tests/sdks tests/acceptance; contract=$$?; \
-	  $(BIN)/python -m pytest tests/studio; exit $$((contract | $$?)); } > "$$logs/2" 2>&1 & others=$$!; \
-	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
-	wait $$servers; servers=$$?; wait $$others; others=$$?; \
-	cat "$$logs/1" "$$logs/2"; rm -r "$$logs"; \
-	exit $$((unit | servers | others))
-endif
+	@$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.suites)
 
 test-slow: $(VENV)/.dev $(REST)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ Fields = Mapping[str, str | Sequence[str]]
 """The fields of a form. A field with several values is repeated."""
 Files = Mapping[str, Path | bytes]
 """The files of a form, by part."""
+USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 RESEND_PAUSES_S = (0.5, 1.0)
 """Seconds before a lost request is sent again."""
 
@@ -52,7 +54,7 @@ class EditClient:
     """A client of one service: `with EditClient("http://127.0.0.1:8000") as client: …`.
 
     The client sends `api_key` and `user` to the service only, never to the object store that holds the results. Raises
-    `ServiceError` for a text that is no key. Clients of several users share one `http`. Tests also pass `sleep`.
+    `ServiceError` for a text that is no URL, key or user. Clients of several users share one `http`. Tests also pass `sleep`.
     """
 
     def __init__(
@@ -64,9 +66,13 @@ class EditClient:
         http: httpx.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._http = http or new_http()
-        self._url = url.rstrip("/")
+        self._url = checked_url(url)
         self._credentials = {"Authorization": f"Bearer {_checked(api_key)}"} if api_key else {}
+        if user and not USER.fullmatch(user):
+            raise ServiceError(
+                f"{user[:80]!r} is no user: use 1 to 64 letters, digits, hyphens and underscores", code="request_invalid"
+            )
+        self._http = http or new_http()
         self._credentials |= {"S2Edit-User": user} if user else {}
         self._sleep = sleep
 
@@ -79,7 +85,7 @@ class EditClient:
     def post(self, fields: Fields, files: Files) -> str:
         """Post an edit and return its URL. Raises `ServiceError`."""
         answer = self._post("/edits", fields, files, {})
-        if answer.status_code != httpx.codes.ACCEPTED:  # another server
+        if answer.status_code != httpx.codes.ACCEPTED or "Location" not in answer.headers:  # another server
             raise _error(answer)
         return str(answer.url.join(answer.headers["Location"]))
 
@@ -189,6 +195,18 @@ def result_of(view: View) -> View:
     error = view.get("error") or {}
     outcome = "failed" if view["state"] == "failed" else f"was {view['state']}"
     raise EditFailed(f"the edit {outcome}: {error.get('message', 'the service gave no reason')}")
+
+
+def checked_url(url: str) -> str:
+    """Return the address of a service, without a slash at its end. Raises `ServiceError` for what is none."""
+    text = url.strip().rstrip("/")
+    try:
+        parsed = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ServiceError(f"{text[:200]!r} is no address of a service: {error}", code="request_invalid") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
+        raise ServiceError(f"{text[:200]!r} is no address of a service: write it as {DEFAULT_URL}", code="request_invalid")
+    return text
 
 
 def _checked(api_key: str) -> str:

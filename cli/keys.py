@@ -13,7 +13,7 @@ import typer
 from rich.table import Column, Table
 
 from cli.display import console, errors
-from cli.terminal import fail, settings_with
+from cli.terminal import decimal, fail, settings_with
 from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import RecordNewer, RecordUnusable, ServiceUnavailable
@@ -70,7 +70,7 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
 @app.command()
 def rotate(
     key_id: KeyId,
-    grace_s: Annotated[float, typer.Option(min=0, help="Seconds for which the old key still works.")] = 86_400,
+    grace_s: Annotated[float, decimal(0, help="Seconds for which the old key still works.")] = 86_400,
     data_dir: DataDir = None,
 ) -> None:
     """Create a new key for the same tenant and scopes, and expire the old one after a grace period."""

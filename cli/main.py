@@ -18,6 +18,7 @@ from cli.display import console, errors, follow, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import WORKER_APP, Address, Service, parts
+from cli.terminal import decimal, whole
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core.commands.outputs import check_mask_name
@@ -42,7 +43,7 @@ app.command()(mcp)
 @app.command()
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    port: Annotated[int, whole(1, 65_535, help="Port to listen on.")] = 8000,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for all data of the service. [S2EDIT_DATA_DIR]")] = None,
     allow_unauthenticated: Annotated[
         bool,
@@ -71,6 +72,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     try:
         service.run(stop=stop, ready=lambda: _banner(service), report=_report)
+        console.print("s2edit has stopped; unfinished edits continue at its next start", soft_wrap=True)
     except (StartFailed, EmbeddedRedisError) as error:
         _fail(str(error))
 
@@ -167,9 +169,6 @@ def rebuild() -> None:
     console.print(f"{entered} unfinished edits are in the job store")
 
 
-Picture = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]
-
-
 @app.command()
 def edit(
     prompt: Annotated[str, typer.Option(help="Description of the edited picture.")],
@@ -184,25 +183,32 @@ def edit(
     keep_mask: Annotated[
         Path | None, typer.Option(dir_okay=False, help="File for the mask that the edit used; a PNG if the service found it.")
     ] = None,
-    edit_mask: Picture = None,
+    edit_mask: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="White where the photo may change. Left out: the mask and a margin."),
+    ] = None,
     mask_mode: Annotated[
         str | None, typer.Option(help="How the mask marks the region: auto (default), luminance, alpha or inverted_alpha.")
     ] = None,
     edit_mask_mode: Annotated[str | None, typer.Option(help="How the edit mask does. Left out: as --mask-mode.")] = None,
-    source_prompt: str | None = None,
-    subject: str | None = None,
+    source_prompt: Annotated[
+        str | None, typer.Option(help="Description of the photo as it is. It makes the edit more exact.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="The one to four words of the prompts that name the person.")] = None,
     identity: Annotated[str | None, typer.Option(help="Id of an identity that an earlier edit learned.")] = None,
-    preset: str | None = None,
-    steps: int | None = None,
-    guidance_scale: float | None = None,
+    preset: Annotated[str | None, typer.Option(help="balanced (the service's default), instant or paper.")] = None,
+    steps: Annotated[int | None, whole(help="Denoising steps, 2 to 999. Left out: the preset's.")] = None,
+    guidance_scale: Annotated[
+        float | None, decimal(help="How strongly the prompt steers the result, 1 to 30. Left out: the model's.")
+    ] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the picture must not show.")] = None,
-    strength: Annotated[float | None, typer.Option(help="Above 0, at most 1: how far back towards noise the edit starts.")] = None,
-    output_quality: Annotated[int | None, typer.Option(help="Quality of a .jpg or .webp, 1 to 100 (lossless .webp).")] = None,
+    strength: Annotated[float | None, decimal(help="Above 0, at most 1: how far back towards noise the edit starts.")] = None,
+    output_quality: Annotated[int | None, whole(help="Quality of a .jpg or .webp, 1 to 100 (lossless .webp).")] = None,
     keep_alpha: Annotated[
         bool | None,
         typer.Option("--keep-alpha/--no-keep-alpha", help="Keep the transparency of the photo, or flatten it on white."),
     ] = None,
-    seed: int | None = None,
+    seed: Annotated[int | None, whole(help="Random seed. Equal inputs and seeds give equal pictures.")] = None,
     url: Annotated[str, typer.Option(help="Address of the running service.")] = DEFAULT_URL,
     api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="API key, if required.")] = None,
 ) -> None:

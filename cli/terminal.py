@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
 from cli.display import errors
+from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.settings import Settings, faults
 
 
 def fail(message: str) -> NoReturn:
     errors.print(f"s2edit: {message}", markup=False, soft_wrap=True)
     raise typer.Exit(1)
+
+
+def whole(least: int | None = None, most: int | None = None, **option: Any) -> Any:
+    """Return an option for a whole number. typer's own would take `1_0` and digits of other scripts."""
+    return typer.Option(parser=_within(whole_number, least, most), metavar="INTEGER", **option)
+
+
+def decimal(least: float | None = None, **option: Any) -> Any:
+    """Return an option for a number with a fraction."""
+    return typer.Option(parser=_within(number, least, None), metavar="FLOAT", **option)
+
+
+def _within(read: Callable[[str], float], least: float | None, most: float | None) -> Callable[[Any], float]:
+    def parse(given: Any) -> float:
+        try:
+            value = read(str(given))  # a default comes as a number
+        except ValueError as error:
+            raise typer.BadParameter(f"{given!r}: {error}") from None
+        if (least is not None and value < least) or (most is not None and value > most):
+            bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
+            raise typer.BadParameter(f"{value} is not in range: write a number {bounds}")
+        return value
+
+    return parse
 
 
 def settings_with(**given: object) -> Settings:

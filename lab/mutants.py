@@ -324,12 +324,12 @@ def measure(wanted: Mapping[str, Mutant | None], kept: dict[str, Any], given: ar
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.mutants", description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the storms")
     parser.add_argument("--only", help="part of the names of the mutants to run, also if their rows are finished")
     parser.add_argument("--budget", type=float, default=float("inf"), help="seconds after which no further row is begun")
     parser.add_argument("--parallel", type=int, default=1, help="rows at a time; a storm mostly waits")
     parser.add_argument("--fresh", action="store_true", help="drop finished rows")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results file; finished rows in it are kept")
     given = parser.parse_args(arguments)
     kept: dict[str, Any] = json.loads(given.out.read_text())["rows"] if given.out.exists() and not given.fresh else {}
     wanted: dict[str, Mutant | None] = {NO_BUG: None, **{mutant.name: mutant for mutant in MUTANTS}}

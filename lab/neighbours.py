@@ -339,9 +339,11 @@ def table(names: Sequence[str], seconds: float) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.neighbours", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--only", nargs="*", choices=BEHAVIOURS, default=list(BEHAVIOURS))
+    parser.add_argument("--out", type=Path, help="JSON file for the table")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds that each behaviour lasts")
+    parser.add_argument(
+        "--only", nargs="*", choices=BEHAVIOURS, default=list(BEHAVIOURS), help="behaviours to measure; default: all"
+    )
     args = parser.parse_args(arguments)
     result = table(args.only, args.seconds)
     if args.out:

@@ -22,9 +22,10 @@ def write_tables(render: Callable[[Any], str], *, results: str, mark: str, about
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path(results))
     parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
+    parser.add_argument("--mark", default=mark, help="the name in the marks")
     wanted = parser.parse_args()
     tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
     if wanted.into is None:
         print(tables, end="")
     else:
-        wanted.into.write_text(put_between(wanted.into.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
+        wanted.into.write_text(put_between(wanted.into.read_text(encoding="utf-8"), tables, wanted.mark), encoding="utf-8")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.limit_settings import LimitSettings
 from s2edit_jobs.store_settings import StoreSettings
 
@@ -273,7 +274,8 @@ class Settings(StoreSettings, LimitSettings):
 
     metrics_token: SecretStr | None = Field(
         default=None,
-        description="Bearer token that Prometheus must send to read /metrics. If empty, only programs on this machine may read it",
+        description="Bearer token that Prometheus must send to read /metrics. If empty, the API shows no metrics, and workers and "
+        "housekeepers show theirs to programs on their machine",
     )
 
     worker_metrics_port: int | None = Field(
@@ -285,6 +287,16 @@ class Settings(StoreSettings, LimitSettings):
     housekeeper_metrics_port: int | None = Field(
         default=None, ge=1, le=65_535, description="Port on which a housekeeper answers /livez and /metrics. If empty, none"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _decimal(cls, value: object, info: ValidationInfo) -> object:
+        """Read numbers as requests do: pydantic alone would take `1_0` and digits of other scripts."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if not isinstance(value, str) or not kinds & {int, float}:
+            return value
+        return whole_number(value) if int in kinds else number(value)
 
     @field_validator("model")
     @classmethod

@@ -38,14 +38,17 @@ def commands_of(page: str) -> Iterator[list[str]]:
 
 
 def _split(words: list[str]) -> Iterator[list[str]]:
-    """Split a pipe or sequence into commands."""
+    """Split a pipe, sequence or loop into commands."""
     found: list[str] = []
     for word in words:
         if word in ("|", ";", "&&", "||"):
             yield found
             found = []
-        else:
-            found.append(word)
+        elif word not in ("while", "do", "done"):
+            found.append(word.removesuffix(";"))
+        if word.endswith(";") and found:
+            yield found
+            found = []
     yield found
 
 

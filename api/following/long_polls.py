@@ -18,7 +18,7 @@ APPLIED_HEADER = {"Preference-Applied": {"description": "The part of `Prefer` th
 
 def wait_s_of(prefer: str | None) -> int:
     """Return the seconds to hold the response back; 0 if the header asks for no wait."""
-    wait = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "", flags=re.IGNORECASE)
+    wait = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})", prefer or "", flags=re.IGNORECASE)
     return min(MAX_WAIT_S, int(wait[1])) if wait else 0
 
 

@@ -16,21 +16,11 @@ from s2edit_jobs.access.host_names import host_name, is_unowned
 from s2edit_jobs.records.errors import HostForeign, OriginForeign
 from s2edit_jobs.settings import Settings
 
-METHODS = ("GET", "POST", "PUT", "DELETE")
-ALLOWED_HEADERS = (
-    "Authorization",
-    "Content-Digest",
-    "Idempotency-Key",
-    "If-None-Match",
-    "Last-Event-ID",
-    "Prefer",
-    "S2Edit-User",
-    "Traceparent",
-    "X-Request-Id",
-)
-"""Request headers that a page may send, besides the CORS-safelisted ones."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EXPOSED_HEADERS = (
+    "Accept-Ranges",
     "Content-Disposition",
+    "Content-Range",
     "ETag",
     "Link",
     "Location",
@@ -42,12 +32,16 @@ EXPOSED_HEADERS = (
     "S2Edit-User",
     "WWW-Authenticate",
     "X-Request-Id",
+    "X-Should-Retry",
 )
 """Response headers that a page may read, besides the CORS-safelisted ones."""
 
 
 def add_cors(app: FastAPI, settings: Settings) -> None:
     """Allow pages of `settings.cors_origins` to call, with a key or token; there are no cookies.
+
+    They may send any header: SDKs and tracing add their own, such as `X-Stainless-OS` of OpenAI's. No header gives a page rights,
+    except a key or token.
 
     Call this last, so that the CORS middleware is outermost: it answers preflights itself and lets pages read every error.
     """
@@ -56,7 +50,7 @@ def add_cors(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=METHODS,
-            allow_headers=ALLOWED_HEADERS,
+            allow_headers=("*",),
             expose_headers=EXPOSED_HEADERS,
         )
 
@@ -69,17 +63,13 @@ class OriginGuard:
         self._name = public.hostname or ""
         self._origins = {f"{public.scheme}://{public.netloc}".lower(), *settings.allowed_origins} - {"*"}
 
-    def knows(self, host: str) -> bool:
-        """Whether the `Host` header names this service, rather than a name that others may have led here."""
-        name = host_name(host)
-        return is_unowned(name) or name == self._name
-
     def check(self, host: str, origin: str | None) -> None:
         """Check the headers of a request. Raises `HostForeign` or `OriginForeign`.
 
         An attacker can point a domain name to this machine, but neither an IP address nor `localhost`.
         """
-        if not self.knows(host):
-            raise HostForeign(f"the request was sent to {host_name(host)!r}")
+        name = host_name(host)
+        if not (is_unowned(name) or name == self._name):
+            raise HostForeign(f"the request was sent to {name!r}")
         if origin is not None and origin.lower() not in self._origins and origin.lower().partition("://")[2] != host.lower():
             raise OriginForeign(f"the request was sent by a page of {origin!r}")

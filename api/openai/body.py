@@ -14,14 +14,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from api.openai.parameters import PICTURES, known_names
-from api.wire.strict_json import MAX_JSON_BYTES, parse
+from api.wire.bodies.strict_json import MAX_JSON_BYTES, parse
 from s2edit_core.errors import OptionInvalid
 
 MAX_FILES, MAX_FIELDS, MAX_TEXT_BYTES = 20, 64, 1_000_000
 """Parts of a form: more than any request needs, so that a message can name what is wrong. A text may be a small `data:` URL."""
 REPEATED = ("attributes", "at")
 """Parameters that may be repeated, once for each value."""
-_DATA_URL = re.compile(rb'(?<!\\)"data:([\w/+.-]{0,60});base64,([^"]*)"')
+_DATA_URL = re.compile(rb'(?<!\\)"data:([\w/+.;= \\-]{0,100}?);base64,([^"]*)"', re.IGNORECASE)
+"""The media type may have parameters, and JSON may escape its slash."""
 _CUT = re.compile(r"data:;base64,#(\d{1,2})")
 _NAME = re.compile(r"([^\[]*)(\[\d*\])?")
 """A name, and the brackets by which a form marks a list."""
@@ -92,7 +93,7 @@ def _of_json(data: bytes) -> Body:
     def keep(found: re.Match[bytes]) -> bytes:
         if len(cut) == MAX_FILES:
             raise HTTPException(413, f"the JSON has too many pictures: send at most {MAX_FILES}")
-        cut.append(found[2])
+        cut.append(_unescaped(found[2]))
         return b'"data:;base64,#%d"' % (len(cut) - 1)
 
     rest = _DATA_URL.sub(keep, data)
@@ -101,7 +102,7 @@ def _of_json(data: bytes) -> Body:
     try:
         document = parse(rest)
     except json.JSONDecodeError as error:
-        fault = {"type": "json_invalid", "loc": ("body", 0), "msg": "", "ctx": {"error": error.msg}}
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "", "ctx": {"error": error.msg}}
         raise RequestValidationError([fault]) from None
     if not isinstance(document, dict):
         raise RequestValidationError([{"type": "dict_type", "loc": ("body",), "msg": ""}])
@@ -114,6 +115,16 @@ def _of_json(data: bytes) -> Body:
         else:
             body.values[name] = value
     return body
+
+
+def _unescaped(data: bytes) -> bytes:
+    """Return the text that JSON writes so. PHP escapes slashes, .NET the plus sign."""
+    if b"\\" not in data:
+        return data
+    try:
+        return str(json.loads(b'"' + data + b'"')).encode()
+    except ValueError:
+        return data  # no base64, which the message of whoever decodes it says
 
 
 def _add_picture(body: Body, name: str, value: Any, cut: list[bytes]) -> None:

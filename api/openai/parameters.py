@@ -42,7 +42,7 @@ class OpenAIOptions(BaseModel):
     size: Annotated[
         str | None,
         Field(
-            pattern=r"^(auto|\d{1,5}x\d{1,5})$",
+            pattern=r"^(auto|[0-9]{1,5}x[0-9]{1,5})$",
             description="`auto` (default), or the photo's own size such as `1024x768`. The result always has the photo's size, so "
             "any other is refused.",
         ),

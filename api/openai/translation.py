@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from api.wire.edit_requests import EditDocument
 from api.wire.fields import ID_PATTERN
 from api.wire.forms import parse_pixel
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.pictures.data_urls import body_of, decoded, is_data_url
 from s2edit_core.request.spec import LOSSLESS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -212,12 +211,11 @@ def _source_of(name: str, source: Source) -> UploadFile | bytes | str:
     if isinstance(source, UploadFile):
         return source
     if isinstance(source, bytes):
-        return _decoded(name, source.replace(b"\\/", b"/"))
-    if source.startswith("data:"):
-        head, _, data = source.partition(",")
-        if not head.endswith(";base64"):
+        return _decoded(name, source)
+    if is_data_url(source):
+        if (body := body_of(source)) is None:
             raise _unreadable(name, "the data URL is not base64: send data:image/png;base64,…")
-        return _decoded(name, data.encode())
+        return _decoded(name, body)
     if re.match(r"[a-z]+:", source, flags=re.IGNORECASE):
         raise _unreadable(
             name,
@@ -231,8 +229,8 @@ def _decoded(name: str, data: bytes) -> bytes:
     if len(data) > MAX_DATA_URL_CHARS:
         raise _unreadable(name, f"the data URL is longer than {MAX_DATA_URL_CHARS} characters: send the picture in a form")
     try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
+        return decoded(data)
+    except ValueError:
         raise _unreadable(name, "the data URL is not valid base64: send data:image/png;base64,…") from None
 
 

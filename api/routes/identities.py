@@ -12,16 +12,21 @@ from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep
 from api.following.edit_state import signed_link
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
-from api.wire.concept_schemas import Export, Identity, IdentityForm, IdentityPage, ImportForm
+from api.wire.bodies.strict_forms import FormRoute
+from api.wire.bodies.strict_json import StrictRoute
+from api.wire.concept_schemas import Export, Identity, IdentityChange, IdentityForm, IdentityPage, ImportForm
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.intake.drafts import check_text
 from s2edit_jobs.library import library as stored
 
-router = APIRouter(tags=["identities"], responses=responses(422, 503))
+router = APIRouter(route_class=FormRoute, tags=["identities"], responses=responses(422, 503))
+changes = APIRouter(tags=["identities"], responses=responses(422, 503), route_class=StrictRoute)
+"""Routes that take JSON."""
 
 
 @router.post(
@@ -104,6 +109,19 @@ def get_identity(identity_id: str, owner: Caller, library: LibraryDep, services:
     return _present(services, library.identity(owner, identity_id))
 
 
+@changes.patch(
+    "/identities/{identity_id}",
+    operation_id="renameIdentity",
+    summary="Rename an identity",
+    responses=responses(400, 404, 409, 413, 415),
+)
+def rename_identity(identity_id: str, body: IdentityChange, owner: Caller, library: LibraryDep, services: ServicesDep) -> Identity:
+    """Change the name for people. Identities that an edit has learned have none at first."""
+    if body.name:
+        check_text(services, owner, body.name, field="name")
+    return _present(services, library.rename_identity(owner, identity_id, body.name))
+
+
 @router.get(
     "/identities/{identity_id}/export",
     operation_id="exportIdentity",
@@ -131,3 +149,6 @@ def _present(services: Services, identity: stored.Identity) -> Identity:
         return Identity.of(identity)
     name = identity.id + PurePosixPath(photo.key).suffix
     return Identity.of(identity, photo=signed_link(services, photo.key, name, kept_until=identity.expires_at))
+
+
+router.include_router(changes)

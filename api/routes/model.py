@@ -7,12 +7,13 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from api.deps import Caller, ServicesDep
+from api.deps import PrincipalDep, ServicesDep
 from api.wire.problems import responses
 from api.wire.query import check_query
 from s2edit_core.checkpoints.model_files import SHIPPED_MODEL, local_path
+from s2edit_core.pictures.files import PHOTO_TYPES, reads
 from s2edit_core.request.domains import Domain
-from s2edit_core.request.limits import MAX_PIXELS
+from s2edit_core.request.limits import MAX_PIXELS, MIN_SIDE
 from s2edit_core.request.spec import Phase
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
@@ -41,14 +42,23 @@ class ServedModel(BaseModel):
         dict[Phase, float],
         Field(description="The usual seconds of each phase of a person's first edit, by the model's card; empty if unknown."),
     ]
+    user: Annotated[str, Field(description="The user that the caller acts for.", examples=["default"])]
+    scopes: Annotated[list[str], Field(description="What the caller may do, for example `edits:write`.")]
     test: Annotated[bool, Field(description="Whether the caller's key is one of test mode, where no model draws the result.")]
     max_upload_bytes: Annotated[int, Field(description="The largest request body in bytes.")]
     max_pixels: Annotated[int, Field(description="The largest photo in pixels, without `max_pixels` in the request.")]
+    min_side: Annotated[int, Field(description="The least width and height of a photo, in pixels.")]
+    photo_types: Annotated[
+        list[str], Field(description="The media types of photos that the service can read.", examples=[["image/png", "image/jpeg"]])
+    ]
 
 
 @router.get("/model", operation_id="getModel", summary="Get what the model knows")
-def get_model(request: Request, services: ServicesDep, owner: Caller) -> ServedModel:
-    """Get the model's name, its subjects and the words that it knows, for example to suggest them to a user."""
+def get_model(request: Request, services: ServicesDep, principal: PrincipalDep) -> ServedModel:
+    """Get the model's name, its subjects and the words that it knows, for example to suggest them to a user.
+
+    It also says what the caller may do, and which photos the service takes.
+    """
     settings = services.settings
     path = local_path(settings.model, ROOT)
     vocabulary = cast(Vocabulary | None, request.app.state.vocabulary)
@@ -57,9 +67,13 @@ def get_model(request: Request, services: ServicesDep, owner: Caller) -> ServedM
         shipped=path is not None and path.resolve() == (ROOT / SHIPPED_MODEL).resolve(),
         domains=_domains(services, vocabulary),
         phase_seconds=dict(vocabulary.phase_seconds) if vocabulary else {},
-        test=owner.test,
+        user=principal.owner.user,
+        scopes=sorted(principal.scopes),
+        test=principal.owner.test,
         max_upload_bytes=settings.max_upload_bytes,
         max_pixels=MAX_PIXELS,
+        min_side=MIN_SIDE,
+        photo_types=[kind for kind in PHOTO_TYPES if reads(kind)],
     )
 
 

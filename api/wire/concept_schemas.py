@@ -9,11 +9,20 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.wire.edit_answers import Link
-from api.wire.fields import PHOTO_FORMATS, WHOLE, IdentityTtl, MaxPixels, Pixel, Statement, drop_null_types, to_datetime
+from api.wire.fields import (
+    NUMBER,
+    PHOTO_FORMATS,
+    WHOLE,
+    IdentityTtl,
+    MaxPixels,
+    Name,
+    Pixel,
+    Statement,
+    drop_null_types,
+    to_datetime,
+)
 from s2edit_core.request.spec import MaskMode, PresetName
 from s2edit_jobs.library import library
-
-MAX_NAME = 100
 
 
 class JobForm(BaseModel):
@@ -31,6 +40,7 @@ class JobForm(BaseModel):
             description="Seconds from now until the job must be done. After that it fails with `deadline_exceeded`.",
             examples=[600],
         ),
+        NUMBER,
     ] = None
     webhook_url: Annotated[
         Statement | None,
@@ -106,6 +116,13 @@ class IdentityForm(LearningForm):
             examples=["woman"],
         ),
     ] = None
+    name: Annotated[
+        Name | None,
+        Field(
+            description="A name for people. Learning the person again keeps it; `PATCH /identities/{identity_id}` changes it.",
+            examples=["Ada"],
+        ),
+    ] = None
     identity_ttl_s: IdentityTtl = None
 
 
@@ -128,10 +145,8 @@ class AttributeForm(LearningForm):
         ),
     ]
     name: Annotated[
-        str | None,
+        Name | None,
         Field(
-            min_length=1,
-            max_length=MAX_NAME,
             description="A name for people. Learning the same attribute again does not change it.",
             examples=["Evening"],
         ),
@@ -156,6 +171,14 @@ class ImportForm(BaseModel):
     identity_ttl_s: IdentityTtl = None
 
 
+class IdentityChange(BaseModel):
+    """What `PATCH /identities/{identity_id}` changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[Name | None, Field(description="The new name for people; null removes it.", examples=["Ada"])]
+
+
 class Consent(BaseModel):
     """The statement of consent that came with an identity."""
 
@@ -167,6 +190,7 @@ class Identity(BaseModel):
     """A person, learned from one photo, mask and prompt."""
 
     id: Annotated[str, Field(description="The id that edits name as `identity`.")]
+    name: Annotated[str | None, Field(description="The name for people, if one was given.", examples=["Ada"])] = None
     source_prompt: Annotated[
         str | None, Field(description="The description of the photo that it was learned with.", examples=["a photo of a [I] woman"])
     ]
@@ -189,6 +213,7 @@ class Identity(BaseModel):
         consent = identity.consent
         return cls(
             id=identity.id,
+            name=identity.name,
             source_prompt=identity.source_prompt,
             subject=identity.subject,
             created_at=to_datetime(identity.created_at),

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.wire.fields import PHOTO_FORMATS, WHOLE, Id, IdentityTtl, Ids, MaxPixels, Pixel, Statement, drop_null_types
+from api.wire.fields import NUMBER, PHOTO_FORMATS, WHOLE, Id, IdentityTtl, Ids, MaxPixels, Pixel, Statement, drop_null_types
 from s2edit_core.request.spec import MaskMode, OutputFormat, PresetName
 
 
@@ -74,6 +74,7 @@ class EditOptions(BaseModel):
             "model's recommendation for the preset.",
             examples=[3.0],
         ),
+        NUMBER,
     ] = None
     negative_prompt: Annotated[
         str | None,
@@ -90,6 +91,7 @@ class EditOptions(BaseModel):
             "the photo.",
             examples=[1.0],
         ),
+        NUMBER,
     ] = None
     output_format: Annotated[
         OutputFormat | None,
@@ -165,6 +167,7 @@ class EditOptions(BaseModel):
             description="Seconds from now until the edit must be done. After that it fails with `deadline_exceeded`.",
             examples=[600],
         ),
+        NUMBER,
     ] = None
     webhook_url: Annotated[
         Statement | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,20 +10,25 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.texts import unfit_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 """Pattern of an Idempotency-Key."""
+SEQUENCE_PATTERN = r"^[0-9]{1,18}$"
+"""Pattern of a Last-Event-ID."""
 IN_WORDS = {
     ID_PATTERN: "1 to 64 letters, digits, hyphens and underscores",
     KEY_PATTERN: "1 to 255 visible ASCII characters, no spaces",
+    SEQUENCE_PATTERN: "the id of an event, in digits",
 }
 """What a value must be to match the pattern, for messages."""
 MAX_ID_CHARS = 64
 MAX_STATEMENT_CHARS = 2000
 """Of a statement of consent, or a URL."""
+MAX_LABEL_CHARS = 100
 PIXEL_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
 """Pattern of a pixel in a form. It is only documentation: `api.wire.forms.parse_pixel` reads the text."""
 PHOTO_FORMATS = (
@@ -33,9 +38,21 @@ PHOTO_FORMATS = (
 
 def _whole(value: object) -> object:
     """Return a whole number sent as `20.0` as the integer. Some languages write every number so."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,20}\.0{1,20}\s*", value):
-        return value.partition(".")[0]
+    if isinstance(value, str):
+        return _plain(value, whole_number)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: object) -> object:
+    return _plain(value, number) if isinstance(value, str) else value
+
+
+def _plain(text: str, read: Callable[[str], float]) -> str:
+    """Return a number of a form as pydantic reads it. It stays a text, which a JSON document must not have in its place."""
+    try:
+        return str(read(text))
+    except ValueError as error:
+        raise PydanticCustomError("number_invalid", "{reason}", {"reason": str(error)}) from None
 
 
 def _fit(text: object) -> object:
@@ -52,7 +69,10 @@ def _without_blanks(ids: object) -> object:
 
 
 WHOLE = BeforeValidator(_whole)
-"""Accepts a whole number written as `20.0`. It comes last in `Annotated`, so that the limits are those of the integer."""
+"""Accepts a whole number written as `20.0`, and as text only decimal digits. It comes last in `Annotated`, so that the limits are
+those of the integer."""
+NUMBER = BeforeValidator(_number)
+"""Accepts as text only decimal digits, as `WHOLE` does for whole numbers. It comes last, too."""
 Id = Annotated[str, Field(max_length=MAX_ID_CHARS), BeforeValidator(_fit)]
 """The id of something that exists."""
 HexDigest = Annotated[
@@ -63,6 +83,8 @@ Ids = Annotated[list[Id] | None, Field(max_length=16), BeforeValidator(_without_
 """Some ids. Blank ones are left out, because forms send empty fields."""
 Statement = Annotated[str, Field(max_length=MAX_STATEMENT_CHARS), BeforeValidator(_fit)]
 """A text that is stored as it is, such as a statement of consent."""
+Name = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), BeforeValidator(_fit)]
+"""A name for people, which no prompt contains."""
 Pixel = Annotated[
     str | None,
     Field(
@@ -89,6 +111,7 @@ IdentityTtl = Annotated[
         "already keeps its own time.",
         examples=[2_592_000],
     ),
+    NUMBER,
 ]
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from fastapi import Query
 
+from api.wire.fields import WHOLE
 from s2edit_core.errors import OptionInvalid
 
 MAX_LIMIT = 100
@@ -18,6 +19,7 @@ _POSITION = re.compile(r"1:([A-Za-z0-9_]{1,64})")
 Limit = Annotated[
     int,
     Query(ge=1, le=MAX_LIMIT, description="The maximum number of items. A page may hold fewer without being the last one."),
+    WHOLE,
 ]
 Cursor = Annotated[
     str | None,

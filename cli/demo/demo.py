@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +24,11 @@ from cli.checks.doctor import examine_model
 from cli.client import EditClient, View
 from cli.demo.strip import Column, difference_map, draw_strip, mask_map
 from cli.display import console, follow, save
-from cli.supervision.processes import Child, Command, StartFailed
-from cli.supervision.service import READY_TIMEOUT_S, answers, free_port, new_probe
+from cli.supervision.own_service import own_service
+from cli.supervision.processes import StartFailed
 from s2edit_core.pictures.files import grown, inside_of
 from s2edit_jobs.settings import Settings
 
-STOP_S = 20.0
-KEPT = ("S2EDIT_MODEL", "S2EDIT_DEVICE")
-"""The settings that the demo leaves as they are; all else is embedded."""
 NEXT_PROMPT = "a photo of a smiling woman with long red hair"
 """Of the edit that the demo's last lines ask for."""
 SHARES = {"replaced": "replaced", "shifted": "recoloured", "left": "untouched"}
@@ -114,7 +109,7 @@ def run_demo(folder: Path, *, preset: str | None = None, figures: Path | None = 
     what.mask.save(folder / "mask.png")
     console.print(f"photo    {what.source_prompt}", soft_wrap=True)
     started = time.monotonic()
-    with running_service(folder / "data") as url, EditClient(url) as client:
+    with own_service(folder / "data") as url, EditClient(url) as client:
         console.print(f"service  ready at {url} after {time.monotonic() - started:.1f} s", soft_wrap=True)
         edits = three_edits(client, what, folder, {"preset": preset} if preset else {})
     draw_strip(columns(what, edits)).save(folder / "strip.png", optimize=True)
@@ -156,34 +151,6 @@ def one_edit(client: EditClient, fields: Mapping[str, str], files: Mapping[str, 
 def _seconds(done: Done) -> str:
     learning_s = done.report["seconds"]["learning"]
     return f"{done.wall_s:.1f} s ({f'{learning_s:.1f} s to learn the person' if done.is_cold else 'the person is known'})"
-
-
-@contextmanager
-def running_service(data_dir: Path) -> Iterator[str]:
-    """`s2edit up` on a free port with an empty `data_dir`, until the context is left. Raises `StartFailed`."""
-    shutil.rmtree(data_dir, ignore_errors=True)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    log = data_dir / "logs" / "up.txt"
-    argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(data_dir)]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("S2EDIT_") or name in KEPT}
-    service = Child(Command("service", argv, env, log))
-    service.start()
-    try:
-        _wait(service, url, log)
-        yield url
-    finally:
-        service.terminate()
-        service.finish(time.monotonic() + STOP_S)
-
-
-def _wait(service: Child, url: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    with new_probe() as http:
-        while not answers(http, f"{url}/readyz"):
-            if service.returncode is not None or time.monotonic() > deadline:
-                raise StartFailed(f"the service did not start:\n{log.read_text(errors='replace')}")
-            time.sleep(0.1)
 
 
 def columns(what: Sample, edits: Sequence[Done]) -> list[Column]:

@@ -29,10 +29,27 @@ ADVICE = {
 }
 
 
+OWN_WORDS = (
+    ("send it as a file, or in JSON as the id of an upload", "send it"),
+    ("the part 'image'", "the photo"),
+    ("the part '", "the argument '"),
+    ("`image`", "`photo`"),
+    ("see GET /identities", "see list_people"),
+    ("see GET /attributes", "see list_attributes"),
+)
+"""What the service calls a thing, and what the tools call it."""
+
+
+def in_own_words(message: str) -> str:
+    for theirs, ours in OWN_WORDS:
+        message = message.replace(theirs, ours)
+    return message
+
+
 def of_error(error: ServiceError) -> str:
     """Return what went wrong, and what to do about it."""
     advice = ADVICE.get(error.status, "Try again later; if it stays so, tell the user." if error.status >= 500 else "")
-    return f"{error}. {advice}".strip()
+    return f"{in_own_words(str(error))}. {advice}".strip()
 
 
 def of_job(job: View, client: EditClient) -> CallToolResult:
@@ -52,7 +69,7 @@ def _lines(job: View) -> Iterator[str]:
         case "failed":
             error = job["error"]
             again = "The same call may succeed later." if error["retryable"] else "Change the request before you send it again."
-            yield f"Job {job['id']} ({job['kind']}) has failed: {error['message']} ({error['code']}). {again}"
+            yield f"Job {job['id']} ({job['kind']}) has failed: {in_own_words(error['message'])} ({error['code']}). {again}"
         case "canceled":
             yield f"Job {job['id']} ({job['kind']}) was canceled."
         case _:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.client import DEFAULT_URL
-from cli.terminal import fail
+from cli.client import DEFAULT_URL, EditClient, ServiceError
+from cli.terminal import fail, whole
 
 DEFAULT_PORT = 8765
 
@@ -26,7 +26,7 @@ def mcp(
     ] = None,
     http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP instead of standard input and output.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on, with --http.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, with --http.")] = DEFAULT_PORT,
+    port: Annotated[int, whole(1, 65_535, help="Port to listen on, with --http.")] = DEFAULT_PORT,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Another Host header to accept, such as mcp.example.com. Repeatable.")
     ] = None,
@@ -43,6 +43,10 @@ def mcp(
         from cli.mcp_server.server import Listening, Upstream, run_http, run_stdio
     except ImportError as error:
         fail(f"the package {error.name} is missing: install the extra, as in pip install 's2edit[mcp]'")
+    try:
+        EditClient(url, api_key=api_key, user=user)
+    except ServiceError as error:
+        fail(str(error))
     if not http:
         run_stdio(Upstream(url, api_key, user, folders=allow_folder or []))
         return

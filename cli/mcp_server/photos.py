@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import stat
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from cli.client import EditClient
+from s2edit_core.pictures.data_urls import body_of, decoded, is_data_url
 
 MAX_BYTES = 50_000_000
 """The largest picture, as the default of `S2EDIT_MAX_UPLOAD_BYTES`."""
@@ -32,9 +31,9 @@ class PhotoReader:
     def read(self, text: str, client: EditClient) -> bytes:
         """Return the bytes of a picture. Raises `PictureRefused`, and `ServiceError` for a link that does not answer."""
         text = text.strip()
-        if text.startswith("data:"):
+        if is_data_url(text):
             return _decoded(text)
-        if text.startswith(("http://", "https://")):
+        if text[:8].lower().startswith(("http://", "https://")):
             return self._downloaded(text, client)
         return self._from_folder(text)
 
@@ -53,7 +52,7 @@ class PhotoReader:
                 "this server reads no files, because it may run on another machine: send a data URL "
                 "(data:image/png;base64,…) or a link of the service"
             )
-        path = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text).expanduser()
+        path = Path(unquote(urlsplit(text).path) if text[:7].lower() == "file://" else text).expanduser()
         if not path.is_absolute():
             raise PictureRefused(f"{text[:200]!r} is no absolute path, link or data URL: send base64 as data:image/png;base64,…")
         try:
@@ -95,14 +94,13 @@ def _opened(folder: Path, real: Path) -> bytes:
 
 
 def _decoded(text: str) -> bytes:
-    head, comma, body = text.partition(",")
-    if not comma or not head.endswith(";base64"):
+    if (body := body_of(text)) is None:
         raise PictureRefused("the data URL is not base64: write data:image/png;base64,…")
     if len(body) * 3 // 4 > MAX_BYTES:
         raise PictureRefused(f"the picture has more than {MAX_BYTES:,} bytes: send a smaller one")
     try:
-        return base64.b64decode("".join(body.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return decoded(body)
+    except ValueError as error:
         raise PictureRefused(f"the data URL is cut or no base64 ({error}): send it again, whole") from error
 
 

@@ -56,7 +56,7 @@ class Tools:
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
-        if photo is None and identity is None and parent is None:
+        if not any(text and text.strip() for text in (photo, identity, parent)):
             raise ToolError("send a `photo`, or the `identity` of a learned person, or the `parent` to go on from")
         fields = {
             "prompt": prompt,
@@ -90,6 +90,7 @@ class Tools:
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
+        _check_given(photo=photo)
         fields = {"prompt": prompt, "at": at, "subject": subject, "preset": preset, "consent": consent}
         return await self._job(ctx, "/identities", fields, {"image": photo, "mask": mask}, idempotency_key, wait_s)
 
@@ -105,6 +106,7 @@ class Tools:
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
+        _check_given(photo=photo, mask=mask)
         fields = {"prompt": prompt, "name": name, "preset": preset, "consent": consent}
         return await self._job(ctx, "/attributes", fields, {"image": photo, "mask": mask}, idempotency_key, wait_s)
 
@@ -163,7 +165,8 @@ class Tools:
         with _plain_errors():
             client = self._client_of(ctx)
             given = {name: _text(value) for name, value in fields.items() if value is not None}
-            files = {name: await _run(partial(self._picture, name, text, client)) for name, text in pictures.items() if text}
+            sent = {name: text for name, text in pictures.items() if text and text.strip()}
+            files = {name: await _run(partial(self._picture, name, text, client)) for name, text in sent.items()}
             job = await _run(partial(client.begin, path, given, files, key or uuid.uuid4().hex))
             return await self._shown(client, await followed(client, job, wait_s, ctx))
 
@@ -183,6 +186,13 @@ class Tools:
         lines = [line(item) for item in page["items"]] or ["none"]
         more = [f"There are more: pass the cursor {page['next_cursor']}"] if page["next_cursor"] else []
         return _said(*lines, *more)
+
+
+def _check_given(**pictures: str) -> None:
+    """Raise `ToolError` for a picture that is required and blank, as models fill what they do not know."""
+    for name, text in pictures.items():
+        if not text.strip():
+            raise ToolError(f"`{name}` is empty: send {words.PICTURE}")
 
 
 def _run(function: Callable[[], ResultT]) -> Awaitable[ResultT]:

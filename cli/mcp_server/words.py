@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from api.wire.fields import NUMBER, WHOLE
+
 INSTRUCTIONS = """\
 s2edit edits a photo of one person by a sentence and keeps that person recognisable. It changes pixels only inside the edit mask: \
 outside it every pixel of the result equals the photo.
@@ -96,22 +98,26 @@ Preset = Annotated[
     Literal["balanced", "instant", "paper"] | None,
     Field(description="balanced (default), instant (fewer steps) or paper (as published, slow)."),
 ]
-Variants = Annotated[int | None, Field(ge=1, le=8, description="How many pictures to draw, 1 (default) to 8.")]
-Seed = Annotated[int | None, Field(ge=0, description="The random seed, default 0. Equal inputs and seeds give equal pictures.")]
-Guidance = Annotated[float | None, Field(description="How strongly the prompt steers the result, 1 to 30.")]
+Variants = Annotated[int | None, Field(ge=1, le=8, description="How many pictures to draw, 1 (default) to 8."), WHOLE]
+Seed = Annotated[
+    int | None, Field(ge=0, description="The random seed, default 0. Equal inputs and seeds give equal pictures."), WHOLE
+]
+Guidance = Annotated[float | None, Field(description="How strongly the prompt steers the result, 1 to 30."), NUMBER]
 Negative = Annotated[str | None, Field(description="What the picture must not show, in plain words.")]
-Strength = Annotated[float | None, Field(description="Above 0, at most 1 (default). Lower values stay closer to the photo.")]
+Strength = Annotated[
+    float | None, Field(description="Above 0, at most 1 (default). Lower values stay closer to the photo."), NUMBER
+]
 Consent = Annotated[str | None, Field(description="Who agreed, when and how, if the person agreed. It is stored.")]
 Name = Annotated[str | None, Field(description="A name for people, such as “Evening makeup”.")]
 Key = Annotated[
     str | None,
     Field(description="Your own key for this request. A repetition with the same key and arguments returns the same job."),
 ]
-Wait = Annotated[float, Field(ge=0, le=600, description="Seconds to wait before the answer says how far the job is.")]
+Wait = Annotated[float, Field(ge=0, le=600, description="Seconds to wait before the answer says how far the job is."), NUMBER]
 JobId = Annotated[str, Field(description="The id of a job (e_…).")]
 AnyId = Annotated[str, Field(description="The id of an edit (e_…), a person (c_…) or an attribute (a_…).")]
 State = Annotated[
     Literal["queued", "running", "succeeded", "failed", "canceled"] | None, Field(description="Only jobs in this state.")
 ]
-Limit = Annotated[int, Field(ge=1, le=100, description="How many to list.")]
+Limit = Annotated[int, Field(ge=1, le=100, description="How many to list."), WHOLE]
 Cursor = Annotated[str | None, Field(description="The cursor that the page before this one ended with.")]

@@ -204,9 +204,9 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--requests", type=int, default=20_000, help="least number of requests")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the generated requests")
+    parser.add_argument("--out", type=Path, help="JSON file for the result")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="s2edit-fuzz-") as folder:
         found = fuzz(args.requests, args.seed, Path(folder))

@@ -10,15 +10,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cli.supervision.own_service import own_service
+from cli.supervision.service import WORKER_APP
 from lab.load import figures
 from lab.load.scenario import PRESET, Observed, Scenario, Subject
-from lab.load.service import running
 from lab.speed.record import DONE, Record, Result
 from lab.storm.measured import measured_with
 from lab.world.dataset import HELD_OUT
@@ -27,6 +29,7 @@ from lab.world.sample import portrait
 from s2edit_jobs.settings import ROOT
 
 OUT = Path("lab/results/load.json")
+FAKE_WORKER = "lab.load.fake_worker"
 PEOPLE = 24
 FIRST_PERSON = HELD_OUT + 3000
 ESTIMATE_S = 120.0
@@ -63,6 +66,11 @@ def draw_people(folder: Path, count: int, *, seed: int = 1) -> list[Subject]:
     return subjects
 
 
+def served(data_dir: Path, *, jobs: int, fake: bool) -> AbstractContextManager[str]:
+    """Run the service with `jobs` edits at a time in its worker. The context is its URL. Raises `StartFailed`."""
+    return own_service(data_dir, "--worker-app", FAKE_WORKER if fake else WORKER_APP, settings={"S2EDIT_WORKER_JOBS": str(jobs)})
+
+
 def observe(scenario: Scenario, folder: Path) -> Observed:
     """Run the scenario in a process of its own: Locust changes the process that imports it."""
     wanted, found = folder / "scenario.json", folder / "observed.json"
@@ -79,7 +87,7 @@ def measure(name: str, loads: Loads, subjects: Sequence[Subject], *, seed: int) 
     before = os.getloadavg()
     with tempfile.TemporaryDirectory(prefix="load-") as made:
         folder = Path(made)
-        with running(folder, jobs=int(jobs), fake=engine == "fake") as url:
+        with served(folder / "data", jobs=int(jobs), fake=engine == "fake") as url:
             base = Scenario(url, subjects, LIMIT_S, seed=seed)
             began = time.monotonic()
             first = observe(replace(base, single=True, edits=1), folder)
@@ -128,8 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", action="append", choices=PHASES, help="a phase; repeat it for several")
     parser.add_argument("--budget", type=float, default=None, metavar="SECONDS", help="skip phases that no longer fit")
     parser.add_argument("--quick", action="store_true", help="loads of some seconds, which say little")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--seed", type=int, default=1, help="which people are drawn, and the seeds of their edits")
+    parser.add_argument("--out", type=Path, default=OUT, help="results file; finished phases in it are kept")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of 8-bit pictures, over the whole frame or a region. Pictures are `(H, W, 3)` uint8 arrays of equal shape."""
+"""PSNR, SSIM and gain of 8-bit pictures, over the whole frame or a region. Pictures are `(H, W, 3)` uint8 arrays of equal shape."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def psnr(a: Picture, b: Picture, where: Region | None = None) -> float:
 def psnr_of(squared: float) -> float:
     """Return the PSNR in dB of a mean squared error in 8-bit levels."""
     return 10 * math.log10(255**2 / max(squared, SMALLEST_MSE))
+
+
+def gain(source: Picture, truth: Picture, got: Picture, where: Region) -> float:
+    """Return the share of the true change that was made: the projection of (got − source) on (truth − source) in `where`.
+
+    Doing nothing gives 0, the ground truth 1, twice its change 2, and a change to the contrary less than 0. Raises `ValueError` if
+    the ground truth is the source there.
+    """
+    _check_comparable(source, truth)
+    _check_comparable(source, got)
+    before = source[where].astype(np.float64)
+    true, made = truth[where] - before, got[where] - before
+    size = float((true * true).sum())
+    if size == 0:
+        raise ValueError("the ground truth changes nothing in the region: there is no change to compare with")
+    return float((true * made).sum()) / size
 
 
 def ssim_map(a: Picture, b: Picture) -> NDArray[np.float64]:

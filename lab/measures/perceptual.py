@@ -34,6 +34,15 @@ class ClipScore:
         cosine = torch.nn.functional.cosine_similarity(out.image_embeds, out.text_embeds)
         return max(0.0, 100 * float(cosine))
 
+    @torch.no_grad()
+    def of_pictures(self, a: Image.Image, b: Image.Image) -> float:
+        """Return 100 times the cosine of two pictures."""
+        side = self._model.config.vision_config.image_size
+        both = torch.cat([_normalised(_square(picture, side), CLIP_MEAN, CLIP_STD, 255.0) for picture in (a, b)])
+        vision = self._model.vision_model(pixel_values=both.to(self._device))
+        first, second = self._model.visual_projection(vision.pooler_output)
+        return 100 * float(torch.nn.functional.cosine_similarity(first, second, dim=0))
+
 
 class StructureDistance:
     """Mean squared difference of the self-similarities of the keys in a DINO ViT's last layer (Tumanyan et al. 2022).

@@ -5,7 +5,7 @@ before paste-back, with it: inside the region that the edit should change, and o
 is there and whether others changed. The regressor measures the identity error. Intervals come from a bootstrap over people.
 
 A run resumes: the outputs of each group of people are kept under `--work`, and methods that the results file already has with the
-same setting are not run again. `--pie-bench FOLDER` runs the same methods on a PIE-Bench folder instead.
+same setting are not run again. `--pie-bench FOLDER` or `--ffhq-edit FOLDER` runs the same methods on photographs instead.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from PIL import Image
 from lab.judges.judge import NAMES, Judge, load_judge
 from lab.judges.regressor import Regressor, load_regressor
 from lab.measures.bootstrap import intervals
-from lab.measures.metrics import changed_region, psnr, ssim
+from lab.measures.metrics import changed_region, gain, psnr, ssim
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality import pie_bench
 from lab.quality.composition import MAKEUP, Composed, makeup_transfer
-from lab.quality.method import COSINES, RECONSTRUCTION, Case, recipe
+from lab.quality.method import COSINES, RECONSTRUCTION, Case
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
+from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results
 from lab.training.train import MODEL
 from lab.world.dataset import WORK
@@ -45,7 +46,7 @@ from s2edit_core.unet.backbone import Backbone
 RESULTS = Path("lab/results")
 FIGURES = (
     *("psnr_changed", "psnr_unchanged", "psnr", "ssim_changed", "ssim_unchanged", "ssim"),
-    *("success", "side_effects", "identity_error"),
+    *("gain", "success", "side_effects", "identity_error"),
 )
 PERSON_FIGURES = ("reconstruction_db", "leakage", *COSINES)
 SHEET_PEOPLE = 6
@@ -109,6 +110,7 @@ def measure(subject: Subject, edit: Edit, box: tuple[int, int, int, int], raw: I
         "ssim_changed": ssim(got, truth, changed),
         "ssim_unchanged": ssim(got, truth, ~changed),
         "ssim": ssim(got, truth),
+        "gain": gain(source, truth, got, changed),
         "success": all(seen[name] == getattr(has, name) for name in asked),
         "side_effects": sum(seen[name] != getattr(has, name) for name in NAMES if name not in asked | hidden),
         "identity_error": statistics.fmean(errors.values()),
@@ -140,6 +142,7 @@ def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "cases": len(part),
             **{k: round(statistics.median(r[k] for r in part), 2) for k in ("psnr_changed", "psnr_unchanged", "psnr")},
             **{k: round(statistics.median(r[k] for r in part), 4) for k in ("ssim_changed", "ssim_unchanged", "ssim")},
+            "gain": round(statistics.fmean(r["gain"] for r in part), 3),
             "success": round(statistics.fmean(r["success"] for r in part), 3),
             "side_effects": round(statistics.fmean(r["side_effects"] for r in part), 3),
             "identity_error": round(statistics.fmean(r["identity_error"] for r in part), 3),
@@ -244,10 +247,11 @@ def main() -> None:
     pie_bench.add_arguments(parser)
     wanted = parser.parse_args()
     pipe = S2EditPipeline(Backbone.from_pretrained(wanted.model, device=wanted.device))
-    if wanted.pie_bench is None:
+    if wanted.pie_bench is None and wanted.ffhq_edit is None:
         run_portraits(pipe, wanted, wanted.out or RESULTS / "quality.json")
     else:
-        pie_bench.run(pipe, wanted, wanted.out or RESULTS / "pie-bench.json")
+        default = "pie-bench.json" if wanted.ffhq_edit is None else "ffhq-edit.json"
+        pie_bench.run(pipe, wanted, wanted.out or RESULTS / default)
 
 
 if __name__ == "__main__":

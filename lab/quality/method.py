@@ -190,10 +190,11 @@ class Injected:
         *,
         masked: bool,
     ) -> Algorithm[Tensor]:
-        options = self._for(source_prompt, prompt)
+        options = self.options_for(source_prompt, prompt)
         return pipe.edit_rows(canvas, prompt, concept, inversion, masked=masked, injection=options, source_prompt=source_prompt)
 
-    def _for(self, source_prompt: str, prompt: str) -> InjectionOptions:
+    def options_for(self, source_prompt: str, prompt: str) -> InjectionOptions:
+        """Return the options for an edit from `source_prompt` to `prompt`."""
         new, gone = (
             tuple(word for word in changed_words(*pair) if word not in FUNCTION_WORDS)
             for pair in ((source_prompt, prompt), (prompt, source_prompt))
@@ -219,7 +220,7 @@ _LEARNED: dict[str, tuple[list[Learned], Cost]] = {}
 class Method:
     """An editing method. Without `learning` there is no [I]. Without `inversion` it uses plain DDIM inversion.
 
-    Results files store the `repr`: renaming a class or a field here makes every stored result stale.
+    Results files store the `recipe`: renaming a class or a field here makes every stored result stale.
     """
 
     title: str
@@ -382,8 +383,3 @@ class Reference:
         canvas = case.canvas
         shown = case.answers[name].crop(canvas.box).resize(canvas.frame, Image.Resampling.LANCZOS)
         return pipe.backbone.encode_image(to_tensor(shown))
-
-
-def recipe(method: Method | Reference) -> str:
-    """Return a text of everything that a method's results depend on, except model and guidance."""
-    return repr(replace(method, title=""))

@@ -14,20 +14,22 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from lab.measures.bootstrap import intervals
+from lab.measures.faces import FaceEmbedder, Levels, identity, open_face_embedder
 from lab.measures.metrics import mse, psnr_of, ssim
 from lab.measures.perceptual import ClipScore, StructureDistance
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality.composition import Composed
-from lab.quality.method import RECONSTRUCTION, Case, Method, Reference, recipe
+from lab.quality.method import RECONSTRUCTION, Case, Method, Reference
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
+from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.pipeline import S2EditPipeline
@@ -35,7 +37,7 @@ from s2edit_core.request.prompts import changed_words
 
 FIGURES = (
     *("psnr_background", "mse_background", "ssim_background", "psnr_background_pixels"),
-    *("clip_whole", "clip_edited", "structure_distance"),
+    *("identity", "clip_pictures", "clip_whole", "clip_edited", "structure_distance"),
 )
 TYPES = (
     "random",
@@ -131,14 +133,15 @@ def case_of(pipe: S2EditPipeline, item: Item) -> Case:
 
 @dataclass(frozen=True, eq=False)
 class PerceptualModels:
-    """The models for CLIP scores and structure distance, if the caller named them."""
+    """The models for CLIP scores, structure distance and identity, if the caller named them."""
 
     clip: ClipScore | None = None
     structure: StructureDistance | None = None
+    faces: FaceEmbedder | None = None
 
 
 def measure(item: Item, edited: Image.Image, models: PerceptualModels) -> dict[str, Any]:
-    """Return the published figures of one edited picture. Without background pixels, the figures of the background are missing.
+    """Return the published figures of one edited picture. Those without their pixels or their model are missing.
 
     MSE is of pixels in 0..1. CLIP scores are cosines times 100. For `clip_edited`, everything outside the mask is black.
     """
@@ -153,7 +156,10 @@ def measure(item: Item, edited: Image.Image, models: PerceptualModels) -> dict[s
         found["mse_background"] = error / 255**2
         found["ssim_background"] = ssim(black_source, black_got)
         found["psnr_background_pixels"] = psnr_of(mse(source, got, background))
+    if models.faces is not None:
+        found["identity"] = identity(models.faces, item.image, shown)
     if models.clip is not None:
+        found["clip_pictures"] = models.clip.of_pictures(item.image, shown)
         found["clip_whole"] = models.clip(shown, item.target)
         found["clip_edited"] = models.clip(Image.fromarray(got * item.mask[:, :, None]), item.target)
     if models.structure is not None:
@@ -163,13 +169,14 @@ def measure(item: Item, edited: Image.Image, models: PerceptualModels) -> dict[s
 
 def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, Any]], skipped: int) -> dict[str, Any]:
     """Return the entry of a method in the results file. `skipped` counts the records without a word to learn."""
-    known = {kind: [record for record in records if record["type"] == kind] for kind in TYPES}
+    kinds = dict.fromkeys(record["type"] for record in records)
+    known = {kind: [record for record in records if record["type"] == kind] for kind in kinds}
     return {
         "title": METHODS[name].title,
         "recipe": recipe(METHODS[name]),
         "guidance_gain": METHODS[name].guidance_gain,
         "skipped": skipped,
-        "summary": {"all": _means(records), **{kind: _means(some) for kind, some in known.items() if some}},
+        "summary": {"all": _means(records), **{kind: _means(some) for kind, some in known.items()}},
         "intervals": {"all": intervals(records, FIGURES)},
         "cost": costs(parts, len(records), len(records)),
         "seconds": round(sum(cost.seconds for part in parts for cost in part.costs.values()), 1),
@@ -217,33 +224,54 @@ def run_method(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("PIE-Bench")
-    group.add_argument("--pie-bench", type=Path, help="PIE-Bench folder; --model must then name a Stable Diffusion model")
+    group = parser.add_argument_group("benchmarks of photographs; --model must then name a Stable Diffusion model")
+    group.add_argument("--pie-bench", type=Path, help="PIE-Bench folder")
+    group.add_argument("--ffhq-edit", type=Path, help="folder of FFHQ pictures, for FFHQ-edit; needs --prompts")
+    group.add_argument("--prompts", type=Path, help="FFHQ-edit's prompts_simple.json")
     group.add_argument("--items", type=int, default=None, help="number of records to use, from the first")
     group.add_argument(
         "--clip", help="folder or hub id of a CLIP model for the CLIP scores (published: openai/clip-vit-large-patch14)"
     )
     group.add_argument("--dino", help="folder or hub id of a DINO ViT for the structure distance (published: facebook/dino-vitb8)")
+    group.add_argument("--faces", help="face embedder for the identity: an ONNX file, or folder or hub id of a transformers model")
+    group.add_argument(
+        "--face-levels", choices=get_args(Levels), default="signed", help="pixels of an ONNX embedder: -1..1, or 0..255 (SFace)"
+    )
+
+
+def items_of(wanted: argparse.Namespace) -> tuple[str, list[Item]]:
+    """Return the name of the chosen benchmark and its records."""
+    if wanted.ffhq_edit is None:
+        return "PIE-Bench", read(wanted.pie_bench)
+    if wanted.prompts is None:
+        raise ValueError("FFHQ-edit needs --prompts: prompts_simple.json of FlyMyAI/bench_M1")
+    from lab.quality import ffhq_edit  # it builds its records from this module's
+
+    return "FFHQ-edit", ffhq_edit.read(wanted.ffhq_edit, wanted.prompts)
 
 
 def run(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -> None:
-    items = read(wanted.pie_bench)[: wanted.items]
+    bench, items = items_of(wanted)
+    items = items[: wanted.items]
     device = pipe.backbone.device
     models = PerceptualModels(
-        ClipScore(wanted.clip, device) if wanted.clip else None, StructureDistance(wanted.dino, device) if wanted.dino else None
+        ClipScore(wanted.clip, device) if wanted.clip else None,
+        StructureDistance(wanted.dino, device) if wanted.dino else None,
+        open_face_embedder(wanted.faces, levels=wanted.face_levels, device=device) if wanted.faces else None,
     )
     setting = {
-        "bench": "PIE-Bench",
+        "bench": bench,
         "items": len(items),
         "guidance_scale": pipe.guidance(wanted.guidance),
         "model": pipe.backbone.fingerprint,
         "measures": VERSION,
         "clip": wanted.clip,
         "dino": wanted.dino,
+        "faces": wanted.faces,
     }
     names = select_methods(wanted.methods, usable)
     if unusable := [name for name in names if not usable(METHODS[name])]:
-        raise ValueError(f"{unusable[0]!r} needs ground truths or reference pictures, which PIE-Bench does not have")
+        raise ValueError(f"{unusable[0]!r} needs ground truths or reference pictures, which {bench} does not have")
     update_results(
         out,
         setting,

@@ -9,9 +9,9 @@ from typing import Any
 
 from lab.measures.bootstrap import differences, five_digits
 from lab.measures.results import dumped, machine
-from lab.quality.method import recipe
 from lab.quality.methods import METHODS
 from lab.quality.parts import Part
+from lab.quality.recipes import recipe, without_later
 
 
 def costs(parts: Sequence[Part], people: int, edits: int) -> dict[str, dict[str, float]]:
@@ -62,7 +62,7 @@ def update_results(
     saved["machine"] = machine()
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if saved["methods"].get(name, {}).get("recipe") != recipe(METHODS[name]):
+        if without_later(saved["methods"].get(name, {}).get("recipe", "")) != recipe(METHODS[name]):
             saved["methods"][name] = run(name)
         saved["differences"] = compare(saved["methods"], against, figures)
         out.write_text(dumped(saved))

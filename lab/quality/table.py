@@ -2,6 +2,7 @@
 
     python -m lab.quality.table                          print the tables
     python -m lab.quality.table --into PAGE.md           write them between `<!-- quality -->` and `<!-- /quality -->`
+    python -m lab.quality.table --results lab/results/published.json --mark published --into PAGE.md
 
 The same results give the same text. Brackets contain 95 % bootstrap intervals over people.
 """
@@ -16,9 +17,11 @@ from lab.tables import write_tables
 from lab.world.edits import KNOWN
 
 ORDER = (
-    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
+    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt"),
+    *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
+    *("balanced-all-steps", "balanced-narrow-steps", "null-text+identity"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""
@@ -52,6 +55,7 @@ MAIN = (
     Figure("psnr_unchanged", "PSNR unchanged, dB", _decimals(1)),
     Figure("ssim_changed", "SSIM changed", _decimals(3)),
     Figure("ssim_unchanged", "SSIM unchanged", _decimals(3)),
+    Figure("gain", "gain, %", _percent),
     Figure("success", "attribute there, %", _percent),
     Figure("side_effects", "others changed", _decimals(2), higher_is_better=False),
     Figure("identity_error", "identity error", _decimals(3), higher_is_better=False),
@@ -59,7 +63,7 @@ MAIN = (
     Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
     Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),
 )
-DIFFERENCES = tuple(figure for figure in MAIN[:8] if not figure.name.startswith("ssim"))
+DIFFERENCES = tuple(figure for figure in MAIN[:9] if not figure.name.startswith("ssim"))
 SMALL = {
     "psnr": "PSNR to the true answer, dB ↑",
     "success": "asked attribute there, % ↑",
@@ -67,16 +71,28 @@ SMALL = {
     "side_effects": "others changed per edit ↓",
 }
 """The columns of the small table: figures of `MAIN` with their titles there."""
-SMALL_ROWS = ("ddim", "direct+p2p", "null-text+p2p", "paper", "balanced")
+SMALL_ROWS = ("ddim", "null-text+p2p", "null-text+identity", "residual+difference", "balanced")
 PIE = (
     Figure("psnr_background", "background PSNR, dB", _decimals(2)),
     Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
     Figure("mse_background", "background MSE ×10⁴", lambda value: f"{1e4 * value:.2f}", higher_is_better=False),
     Figure("ssim_background", "background SSIM ×100", lambda value: f"{100 * value:.2f}"),
+    Figure("identity", "identity", _decimals(3)),
+    Figure("clip_pictures", "CLIP to the photo", _decimals(2)),
     Figure("clip_whole", "CLIP whole", _decimals(2)),
     Figure("clip_edited", "CLIP edited", _decimals(2)),
     Figure("structure_distance", "structure ×10³", lambda value: f"{1e3 * value:.2f}", higher_is_better=False),
 )
+
+
+GAIN_NOTE = (
+    "*Gain* is the share of the true change that was made there, the projection of the change made on the true one: doing nothing "
+    "has 0 %, the true answer 100 %, an exaggeration more. "
+)
+
+
+def _has(results: Result, figure: str) -> bool:
+    return any(figure in method["intervals"]["all"] for method in results["methods"].values())
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -191,7 +207,8 @@ def render(results: Result) -> str:
     edits = max(len(method["records"]) for method in results["methods"].values())
     notes = (
         f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
-        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
+        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. "
+        f"{GAIN_NOTE if _has(results, 'gain') else ''}*Identity error*: "
         "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
         f"renders is {regressor['own_error']:.2f}. *Others changed*: attributes per edit that the judge classifies differently "
         f"from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "

@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--through", choices=sorted(GATEWAYS), help="start this gateway in front of the server")
     parser.add_argument("--program", type=Path, help="the gateway's program, see `lab.rivals.gateways`")
     parser.add_argument("--version", action="append", default=[], metavar="NAME=VALUE", help="version for the results")
-    parser.add_argument("--users", type=int, default=8)
+    parser.add_argument("--users", type=int, default=8, help="number of users")
     parser.add_argument("--edits", type=int, default=8, help="edits of each user")
     parser.add_argument("--at-once", type=int, default=16, help="requests that are open at a time")
     parser.add_argument("--no-user", dest="named", action="store_false", help="send no `user`")

@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=100_000, help="number of finished jobs")
     parser.add_argument("--pages", type=int, default=50, help="number of pages per filter")
     parser.add_argument("--unfinished", default="0,100,1000", help="numbers of unfinished jobs at a loss of Redis, rising")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the drawn jobs")
     parser.add_argument("--folder", type=Path, help="folder for the data; default: the system's temporary one")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)

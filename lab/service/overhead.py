@@ -366,9 +366,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m lab.service.overhead", description=__doc__.partition("\n")[0] if __doc__ else ""
     )
     parser.add_argument("--requests", type=int, default=1024, help="number of uploads to each server")
-    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--at-once", type=int, default=64, help="requests that are open at a time")
     parser.add_argument("--polls", type=int, default=4000, help="number of polls to each server")
-    parser.add_argument("--streams", type=int, default=2000)
+    parser.add_argument("--streams", type=int, default=2000, help="number of event streams")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
     text = json.dumps(measure(requests=given.requests, at_once=given.at_once, polled=given.polls, opened=given.streams), indent=1)

@@ -158,10 +158,10 @@ def _kill_and_wait(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.storm.control", description="the kills of a storm on plain Celery tasks")
-    parser.add_argument("--jobs", type=int, default=1000)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=1000, help="number of tasks")
+    parser.add_argument("--kills", type=int, default=100, help="number of killed workers")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the order of kills")
+    parser.add_argument("--workers", type=int, default=4, help="number of workers")
     parser.add_argument("--step", type=float, default=0.002, help="seconds per step; a task takes twelve steps")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)

@@ -180,9 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lab.storm.partition", description=__doc__.partition("\n")[0] if __doc__ else ""
     )
-    parser.add_argument("--jobs", type=int, default=150)
-    parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--cuts", type=int, default=30)
+    parser.add_argument("--jobs", type=int, default=150, help="number of edits")
+    parser.add_argument("--workers", type=int, default=3, help="number of workers")
+    parser.add_argument("--cuts", type=int, default=30, help="number of times that a worker is cut off")
     parser.add_argument("--lease", type=float, default=2.0, help="seconds")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)

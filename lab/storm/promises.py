@@ -233,10 +233,10 @@ class Promises:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.storm.promises", description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--posts", type=int, default=1000)
-    parser.add_argument("--edits", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--timeouts", type=int, default=20)
+    parser.add_argument("--posts", type=int, default=1000, help="requests with one Idempotency-Key")
+    parser.add_argument("--edits", type=int, default=100, help="edits of one photo")
+    parser.add_argument("--workers", type=int, default=4, help="number of workers")
+    parser.add_argument("--timeouts", type=int, default=20, help="visibility timeouts that one long job lasts")
     parser.add_argument("--visibility-timeout", type=float, default=6.5, help="seconds")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)

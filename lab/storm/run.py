@@ -332,10 +332,10 @@ def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = Non
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.storm", description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--jobs", type=int, default=1000)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=1000, help="number of edits")
+    parser.add_argument("--kills", type=int, default=100, help="number of killed processes")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the order of faults")
+    parser.add_argument("--workers", type=int, default=4, help="number of workers")
     parser.add_argument("--leases", type=int, default=1, help="edits that a worker runs at a time")
     parser.add_argument(
         "--engine", choices=get_args(EngineName), default="fake", help="fake engine, or the shipped model with few steps"

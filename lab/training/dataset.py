@@ -10,9 +10,8 @@ import argparse
 import hashlib
 import importlib
 import os
-import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary
 from lab.world.domain import Domain
+from lab.world.names import UNNAMED, Naming
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
 """Default folder of renders and checkpoints; `--work` overrides it."""
@@ -37,23 +37,34 @@ MASKED_EVERY = 5
 DOMAINS = ("lab.world.person:96000:0.6", "lab.world.cat:24000:0.2", "lab.world.church:24000:0.2")
 UNSEEN_COUNT = 600
 """Rendered subjects per domain that are never trained on."""
+FORM = "MODULE:PICTURES:WEIGHT[:NAMED:PHOTOS]"
+"""How a domain of the training set is given."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One domain of the training set: the module that exports it as `DOMAIN`, its number of pictures, its share of each batch."""
+    """One domain of the training set: the module that exports it as `DOMAIN`, its number of pictures, its share of each batch.
+
+    `naming` says which of its identities have a name, and how many photos each.
+    """
 
     module: str
     count: int
     weight: float
+    naming: Naming = field(default=UNNAMED)
 
     @classmethod
-    def parsed(cls, text: str) -> Part:
+    def parsed(cls, text: str, first_name: int = 0) -> Part:
+        """Read `FORM`. `first_name` is the number of the part's first name. Raises `ValueError` for any other text."""
         try:
-            module, count, weight = text.split(":")
-            return cls(module, int(count), float(weight))
-        except ValueError:
-            raise ValueError(f"expected MODULE:PICTURES:WEIGHT, such as {DOMAINS[0]}, got {text!r}") from None
+            module, count, weight, *naming = text.split(":")
+            named, photos = (int(number) for number in naming or (0, UNNAMED.photos))
+            part = cls(module, int(count), float(weight), Naming(named, photos, first_name))
+        except ValueError as error:
+            raise ValueError(f"expected {FORM}, such as {DOMAINS[0]} or {DOMAINS[0]}:4000:8, got {text!r} ({error})") from None
+        if part.naming.named * part.naming.photos > part.count:
+            raise ValueError(f"{text!r} names more photos than the {part.count} pictures that it renders")
+        return part
 
     @cached_property
     def domain(self) -> Domain:
@@ -70,7 +81,10 @@ class Plan:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Plan:
-        return cls(tuple(Part.parsed(text) for text in options.domain or DOMAINS), options.work)
+        parts: list[Part] = []
+        for text in options.domain or DOMAINS:
+            parts.append(Part.parsed(text, sum(part.naming.named for part in parts)))
+        return cls(tuple(parts), options.work)
 
     @cached_property
     def domains(self) -> dict[str, Domain]:
@@ -78,7 +92,12 @@ class Plan:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        return tuple(sorted({word for domain in self.domains.values() for word in domain.words}))
+        names = {name for part in self.parts for name in part.naming.names()}
+        return tuple(sorted(names.union(*(domain.words for domain in self.domains.values()))))
+
+    @cached_property
+    def namings(self) -> dict[str, Naming]:
+        return {part.domain.name: part.naming for part in self.parts}
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -96,7 +115,7 @@ class Plan:
         return f"{' '.join(folder.name for folder in self.folders.values())} weights={weights}"
 
     def _digest(self, domain: Domain) -> str:
-        shard = render_shard(domain, self.vocabulary, range(3))
+        shard = render_shard(domain, self.vocabulary, range(3), self.namings[domain.name])
         return hashlib.sha256(b"".join(shard[name].tobytes() for name in sorted(shard or {}))).hexdigest()[:8]
 
     def jobs(self) -> list[tuple[str, int]]:
@@ -110,7 +129,7 @@ class Plan:
 
     def bare(self) -> Plan:
         """Return a copy to send to another process. The domains themselves may not be picklable."""
-        return Plan(tuple(Part(part.module, part.count, part.weight) for part in self.parts), self.work)
+        return Plan(tuple(Part(part.module, part.count, part.weight, part.naming) for part in self.parts), self.work)
 
     def shard(self, domain: str, start: int) -> Path:
         return self.folders[domain] / f"{start:08d}.npz"
@@ -124,23 +143,24 @@ class Plan:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="folder of renders and checkpoints")
     parser.add_argument(
-        "--domain", action="append", metavar="MODULE:PICTURES:WEIGHT", help=f"repeatable; default: {' '.join(DOMAINS)}"
+        "--domain",
+        action="append",
+        metavar=FORM,
+        help=f"repeatable; NAMED identities get a pseudo-name and PHOTOS photos each; default: {' '.join(DOMAINS)}",
     )
 
 
-def captions(domain: Domain, seed: int) -> list[str]:
-    """Return the captions of a picture: the one that names all attributes, then random ones."""
-    attributes = domain.sample(seed).attributes
-    rng = random.Random(f"captions-{domain.name}-{seed}")
-    return [domain.caption(attributes), *(domain.caption(attributes, rng) for _ in range(CAPTIONS - 1))]
+def captions(domain: Domain, seed: int, naming: Naming = UNNAMED) -> list[str]:
+    """Return the captions of a picture: the one that names all attributes, then random ones, some with the identity's name."""
+    return naming.captions(domain, seed, CAPTIONS)
 
 
-def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int], naming: Naming = UNNAMED) -> dict[str, NDArray[Any]]:
     """Return the shard of these seeds: pixels, caption tokens, labels, identity vectors, and masks of every fifth picture."""
-    subjects = [domain.sample(seed) for seed in seeds]
+    subjects = [naming.shown(domain, seed)[0] for seed in seeds]
     names = list(domain.labels)
     labels = [[domain.label(subject.attributes)[name] for name in names] for subject in subjects]
-    tokens = [[vocabulary.encode(text) for text in captions(domain, seed)] for seed in seeds]
+    tokens = [[vocabulary.encode(text) for text in captions(domain, seed, naming)] for seed in seeds]
     return {
         "pixels": np.stack([np.asarray(domain.render(subject, SIZE).convert("RGB")) for subject in subjects]),
         "tokens": np.array(tokens, dtype=np.int16).reshape(len(seeds), CAPTIONS, MAX_TOKENS),

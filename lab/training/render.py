@@ -35,7 +35,8 @@ def _job(job: tuple[str, int], deadline: float) -> int:
     for seed in range(start, start + count, MASKED_EVERY):
         if time.time() > deadline:
             return 0
-        shards.append(render_shard(domain, _plan.vocabulary, range(seed, min(seed + MASKED_EVERY, start + count))))
+        seeds = range(seed, min(seed + MASKED_EVERY, start + count))
+        shards.append(render_shard(domain, _plan.vocabulary, seeds, _plan.namings[name]))
     save_shard(_plan.shard(name, start), {key: np.concatenate([part[key] for part in shards]) for key in shards[0]})
     return count
 

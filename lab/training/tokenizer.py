@@ -34,18 +34,18 @@ class Vocabulary:
         rest = [b for b in range(256) if b not in printable]
         letters = [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]
         self.ids = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters)])}
-        self.merges: list[tuple[str, str]] = []
+        self.ranks: dict[tuple[str, str], int] = {}
         wanted = {piece for word in words for piece in _PIECES.findall(word.lower())}
         for word in (*WORDS, *sorted(wanted - set(WORDS))):
-            while len(pieces := _split(word, self.merges)) > 1:  # a later merge ranks lower, so it can't break an earlier word
-                self.merges.append((pieces[0], pieces[1]))
+            while len(pieces := _split(word, self.ranks)) > 1:  # a later merge ranks lower, so it can't break an earlier word
+                self.ranks[pieces[0], pieces[1]] = len(self.ranks)
                 self.ids.setdefault(pieces[0] + pieces[1], len(self.ids))
         for special in (START, END):
             self.ids[special] = len(self.ids)
         self._piece = lru_cache(maxsize=None)(self._ids_of)
 
     def _ids_of(self, word: str) -> tuple[int, ...]:
-        return tuple(self.ids[piece] for piece in _split(word, self.merges))
+        return tuple(self.ids[piece] for piece in _split(word, self.ranks))
 
     def encode(self, text: str) -> list[int]:
         """Return the `MAX_TOKENS` ids of an ASCII text, as `build_tokenizer`'s tokenizer does, without needing transformers."""
@@ -59,17 +59,17 @@ def build_tokenizer(words: Iterable[str] = ()) -> CLIPTokenizer:
     from transformers import CLIPTokenizer  # the processes that render do without it
 
     vocabulary = Vocabulary(words)
-    return CLIPTokenizer(vocab=vocabulary.ids, merges=vocabulary.merges, model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(vocab=vocabulary.ids, merges=list(vocabulary.ranks), model_max_length=MAX_TOKENS)
 
 
-def _split(word: str, merges: list[tuple[str, str]]) -> list[str]:
-    """Split `word` by byte-pair encoding: repeatedly apply the merge that comes first in `merges`."""
+def _split(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
+    """Split `word` by byte-pair encoding: repeatedly apply the merge of the lowest rank."""
     pieces = [*word[:-1], word[-1] + "</w>"]
     while len(pieces) > 1:
-        ranked = [merges.index(pair) for pair in pairwise(pieces) if pair in merges]
-        if not ranked:
+        found = [pair for pair in pairwise(pieces) if pair in ranks]
+        if not found:
             break
-        left, right = merges[min(ranked)]
+        left, right = min(found, key=ranks.__getitem__)
         merged: list[str] = []
         for piece in pieces:
             if merged and (merged[-1], piece) == (left, right):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.spec import MaskMode, PresetName
 
@@ -21,7 +22,7 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], None]) -> arg
     parser.set_defaults(run=run, found=None)
     parser.add_argument("photo", help="PNG, JPEG, WebP, AVIF; HEIC with s2edit[heic]")
     parser.add_argument(
-        "--max-pixels", type=int, help="scale a larger photo down to this many pixels; default: refuse one of over 50 million"
+        "--max-pixels", type=whole, help="scale a larger photo down to this many pixels; default: refuse one of over 50 million"
     )
     parser.add_argument("--mask", metavar="PNG", help="white where the person (or the attribute) is; default: find the person")
     parser.add_argument(
@@ -46,18 +47,35 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], None]) -> arg
     return parser
 
 
+def whole(text: str) -> int:
+    """Return the whole number of an option. argparse's own `int` would take `1_0` and digits of other scripts."""
+    return int(_read(text, whole_number))
+
+
+def decimal(text: str) -> float:
+    """Return the number of an option."""
+    return _read(text, number)
+
+
+def _read(text: str, read: Callable[[str], float]) -> float:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
 def _point(text: str) -> tuple[int, int]:
     x, _, y = text.partition(",")
     try:
-        return int(x), int(y)
+        return whole_number(x), whole_number(y)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no point: write X,Y in pixels of the photo, such as 320,200") from None
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of inversion and sampling."""
-    parser.add_argument("--steps", type=int, help="default: the preset's")
-    parser.add_argument("--guidance-scale", type=float, help="default: the preset's")
+    parser.add_argument("--steps", type=whole, help="default: the preset's")
+    parser.add_argument("--guidance-scale", type=decimal, help="default: the preset's")
 
 
 def add_learning_mode(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +93,18 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         "--edit-mask-mode", choices=get_args(MaskMode), help="how the edit mask marks the region; default: as --mask-mode"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="decides how the person is learned; with --identity, another seed gives another result"
+        "--seed",
+        type=whole,
+        default=0,
+        help="decides how the person is learned; with --identity, another seed gives another result",
     )
     parser.add_argument(
-        "--strength", type=float, default=1.0, help="above 0, at most 1: how far back towards noise the edit starts"
+        "--strength", type=decimal, default=1.0, help="above 0, at most 1: how far back towards noise the edit starts"
     )
     parser.add_argument("--negative-prompt", metavar="PROMPT", help="what the edited photo must not show")
-    parser.add_argument("--output-quality", type=int, help="of a .jpg or .webp, 1 to 100; a .webp of 100 is lossless; default: 95")
+    parser.add_argument(
+        "--output-quality", type=whole, help="of a .jpg or .webp, 1 to 100; a .webp of 100 is lossless; default: 95"
+    )
     parser.add_argument(
         "--keep-alpha",
         action=argparse.BooleanOptionalAction,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2edit_core.commands.arguments import add_learning_mode
+from s2edit_core.commands.arguments import add_learning_mode, whole
 from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_mask, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--person", metavar="PNG", help="of an attribute: the person who wears it; default: use the whole photo")
     parser.add_argument("--words", nargs="*", default=[], help="attribute words to be orthogonal to, besides the model's")
     add_learning_mode(parser)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=whole, default=0, help="decides how it is learned; default: 0")
     parser.add_argument(
         "--checkpoint", metavar="FILE", help=f"written every {CHECKPOINT_STEPS} steps; learning resumes from it if it exists"
     )

@@ -25,6 +25,8 @@ BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "image/heic"
 )
 """Media types by the brands in the first box of an ISO base media file."""
+PHOTO_TYPES = tuple(dict.fromkeys([*MAGIC.values(), *BRANDS.values()]))
+"""The media types of photos. `reads` says which of them this installation can decode."""
 MAX_BRANDS = 32
 PILLOW_FORMATS = ("PNG", "JPEG", "WEBP")
 """The formats that Pillow always reads, by its names."""

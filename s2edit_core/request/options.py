@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -48,8 +49,9 @@ class LearningOptions:
     kv_rate: float = 5e-4
     orthogonality: float = 0.1  # λ of L_ldm + λ·L_semantic
     masked: bool = True  # multiply the [I] column of every cross-attention map by the identity mask
-    patience: int = 0  # early stopping: end a phase once its loss has not fallen for this many steps; 0: never
+    patience: int = 0  # early stopping: end a phase once its held-out loss has not fallen for this many steps; 0: never
     weighting: Weighting = "prediction"
+    semantic_power: int = 8  # p of L_semantic; 2: the mean of squares. A higher one weighs the nearest words more
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(LearningMode):
@@ -65,18 +67,21 @@ class LearningOptions:
             check_number(name, getattr(self, name), 0.0, 1.0)
         check_number("orthogonality", self.orthogonality, 0.0, 100.0)
         check_number("patience", self.patience, 0, 5000)
+        check_number("semantic_power", self.semantic_power, 2, 64)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values, without `weighting` at its default: ids and checkpoints of earlier releases do not know it."""
+        """Return JSON values, without `LATER` options at their defaults: ids and checkpoints of earlier releases lack them."""
         values = asdict(self)
-        if self.weighting == "prediction":
-            del values["weighting"]
-        return values
+        return {name: value for name, value in values.items() if LATER.get(name) != value}
 
     @property
     def steps(self) -> int:
         """The most steps of both phases."""
         return self.token_steps + (0 if self.mode == "token" else self.joint_steps)
+
+
+LATER: Mapping[str, Any] = {"weighting": "prediction", "semantic_power": 8}
+"""Options of learning that earlier releases do not know, with the values that those learned with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

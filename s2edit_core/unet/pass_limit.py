@@ -1,4 +1,4 @@
-"""How many rows a UNet pass may have on a device that has too little memory for the usual number."""
+"""How many rows a UNet pass may have. A device out of memory halves the limit for a while."""
 
 from __future__ import annotations
 

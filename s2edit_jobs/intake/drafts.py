@@ -77,6 +77,15 @@ def draft(
     )
 
 
+def check_text(services: Services, owner: Owner, text: str, *, field: str) -> None:
+    """Raise `PolicyRefused` for a text that is no part of a job, such as a person's new name."""
+    try:
+        services.policy.check_prompt(text, field=field)
+    except PolicyRefused as error:
+        record_refusal(services, owner, None, error)
+        raise
+
+
 def with_files(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
     """Return the draft with other contents of its files: those without metadata, as they will be stored."""
     return replace(spec, inputs={**spec.inputs, **_input_files(spec.owner, spec.id, files, spec.request)})

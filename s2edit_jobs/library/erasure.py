@@ -7,6 +7,8 @@ A worker may die between its write and its check. Therefore a user is swept twic
 sweep have expired. Between the sweeps, a marker in `erasing/` makes the API reject the user's requests. If the erasing process
 dies, the reaper finds the marker and completes the erasure.
 
+A Redis that is restored from an old snapshot brings nothing back: `s2edit_jobs/jobs/unfinished.py` removes jobs without a spec.
+
 On a full disk, an erasure deletes before it writes its marker. If the store permits no deletion, or not of object versions, the
 request is answered 500 `deletion_refused`, without a receipt. The marker stays, so the user's requests are answered 409
 `being_erased`, and the reaper repeats the erasure until it succeeds.
@@ -120,6 +122,7 @@ class Erasure:
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
         objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+        self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))  # a renaming may just have written it again
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 

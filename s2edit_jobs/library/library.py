@@ -16,6 +16,7 @@ import structlog
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
+from s2edit_core.request.spec import LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.history import ANY, MAX_READS, Entry, Filter, Reader
 from s2edit_jobs.jobs.jobs import Jobs
@@ -74,12 +75,14 @@ class Identity:
     consent: Consent | None = None
     expires_at: Timestamp | None = None  # when it is erased
     max_pixels: int | None = None  # the photo is scaled down to so many pixels; None: it is not scaled
+    name: str | None = None  # for people
 
     def to_json(self) -> bytes:
         inputs = {name: {"told": None} | file.to_dict() for name, file in self.inputs.items()}  # here the key is always present
         values = asdict(self) | {"inputs": inputs}
-        if self.max_pixels is None:  # earlier releases reject this key
-            del values["max_pixels"]
+        for later in ("max_pixels", "name"):
+            if values[later] is None:  # the release before each of these keys rejects it
+                del values[later]
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
 
@@ -192,6 +195,7 @@ class Library:
             consent=Consent(spec.consent, spec.created_at) if spec.consent else None,
             expires_at=None if spec.identity_ttl_s is None else now + spec.identity_ttl_s,
             max_pixels=spec.request.max_pixels,
+            name=spec.request.name if isinstance(spec.request, LearningRequest) else None,
         )
         if identity.expires_at is not None:
             marker = expiring_key(spec.owner, concept_id, identity.expires_at)
@@ -201,6 +205,25 @@ class Library:
             self._services.audit.record("identity.learn", spec.owner, concept_id, _consent_outcome(spec.consent))
         except ArtifactExists:
             log.info("another job has already stored the identity", action="identity_exists", job_id=spec.id)
+
+    def rename_identity(self, owner: Owner, concept_id: str, name: str | None) -> Identity:
+        """Give an identity another name for people, or none. Raise `BeingErased` or `IdentityNotFound`, also if it is erased now.
+
+        An erasure deletes the metadata once more after the concept. So it finds this write, or the concept is missing here.
+        """
+        renamed = replace(self.identity(owner, concept_id), name=name)
+        card, concept = (concept_key(owner, concept_id, each) for each in (METADATA["c_"], CONCEPT))
+        if not self._artifacts.exists(concept):  # learning is about to store it
+            raise IdentityNotFound(concept_id)
+        self._artifacts.put(card, renamed.to_json(), media_type=JSON)
+        try:
+            check_not_erasing(self._artifacts, owner)
+            if not self._artifacts.exists(concept):
+                raise IdentityNotFound(concept_id)
+        except (BeingErased, IdentityNotFound):
+            self._artifacts.delete_prefix(card)
+            raise
+        return renamed
 
     def identities(self, owner: Owner, *, after: str | None, limit: int) -> Page[Identity]:
         """Return a page of identities, sorted by id."""

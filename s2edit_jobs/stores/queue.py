@@ -1,6 +1,7 @@
 """The port of the notification queue.
 
-A message only says that work exists: the worker asks the job store which job to run. Messages may be lost or delivered twice.
+A message only says that work exists. The job store decides which job a worker runs: the script `CLAIM` in `redis_store/leases.py`.
+Messages may be lost or delivered twice.
 """
 
 from __future__ import annotations

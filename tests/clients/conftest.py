@@ -25,11 +25,12 @@ from cli.supervision.processes import StartFailed
 from cli.supervision.service import Address, answers, free_port
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
+from tests.servers.children import child_of
 
 PRINTED_PORT = 8000
 """The port in the README and the default of `s2edit up`."""
-START_S = 90.0
-STOP_S = 20.0
+START_S = 150.0
+STOP_S = 60.0
 TYPESCRIPT = ROOT / "clients" / "typescript"
 
 if not (ROOT / "clients" / "python" / "s2edit_client" / "rest" / "__init__.py").is_file():
@@ -57,7 +58,7 @@ class Live:
     @contextmanager
     def worker_held(self) -> Iterator[None]:
         """Suspend the worker."""
-        worker = next(child for child in self.process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
+        worker = child_of(self.process, "celery")
         worker.suspend()
         try:
             yield

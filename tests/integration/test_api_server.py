@@ -6,8 +6,6 @@ import http.client
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,16 +18,17 @@ from redis import Redis
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobState, Outcome, Owner
-from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from tests.servers.forked import Forked
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 from tests.waiting import until
 
 OWNER = Owner("default", "ada")
 MAX_BODY = 1_000_000
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 150.0
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +65,19 @@ def client(services: Services, listener: socket.socket, tmp_path_factory: pytest
     names = ("redis_url", "data_dir", "model", "public_url", "max_upload_bytes", "max_streams_per_user")
     chosen = {name: getattr(settings, name) for name in names}
     environment = {**os.environ, **{f"S2EDIT_{name.upper()}": str(value) for name, value in chosen.items()}}
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--http", "api.connection:Connection"]
-    command += ["--fd", str(listener.fileno())]
+    command = ["uvicorn", "api.app:create_app", "--factory", "--http", "api.connection:Connection"]
     log = tmp_path_factory.mktemp("log") / "uvicorn.log"
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=[listener.fileno()]) as server,
-    ):
-        try:
-            with httpx.Client(base_url=settings.public_url, headers={"S2Edit-User": OWNER.user}, timeout=30) as client:
-                _wait_until_alive(client, server, log)
-                yield client
-        finally:
-            server.terminate()
+    server = Forked(command, environment, log, listener=listener)
+    try:
+        with httpx.Client(base_url=settings.public_url, headers={"S2Edit-User": OWNER.user}, timeout=30) as client:
+            _wait_until_alive(client, server, log)
+            yield client
+    finally:
+        server.kill()
+        server.wait()
 
 
-def _wait_until_alive(client: httpx.Client, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_alive(client: httpx.Client, server: Forked, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import http.server
-import multiprocessing
+import itertools
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +18,17 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from api.guard.auth import scope_of
 from cli.client import EditClient, ServiceError, View
 from cli.supervision.processes import MAX_FAILED_STARTS
-from cli.supervision.service import answers, free_port
-from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.settings import Settings
+from cli.supervision.service import free_port
 from s2edit_jobs.stores.embedded_redis import end_with_parent
-from tests.admin import admin_headers
 from tests.doubles import FakeEngine
+from tests.servers.children import child_of
 from tests.waiting import until
 
-START_S = 60.0
-STOP_S = 15.0
+pytestmark = pytest.mark.timeout(600)  # some tests start several services
+START_S = 150.0
+STOP_S = 60.0
 STEPS = 50  # per phase, 20 ms each
 QUICK = {
     "S2EDIT_LEASE_S": "1.5",
@@ -39,6 +37,9 @@ QUICK = {
     "S2EDIT_MODEL": "nobody/no-model",
     "FAKE_ENGINE_STEPS": str(STEPS),
 }
+
+
+SHADES = itertools.count()
 
 
 @dataclass
@@ -53,25 +54,21 @@ class Up:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def child(self, word: str) -> psutil.Process:
-        return next(child for child in self.descendants() if word in " ".join(child.cmdline()))
+        return child_of(psutil.Process(self.process.pid), word)
 
     def printed(self) -> str:
         return self.output.read_text()
 
 
-def ready(url: str) -> bool:
-    with httpx.Client(timeout=2.0) as http:
-        return answers(http, f"{url}/readyz")
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+@contextmanager
+def starter(folder: Path) -> Iterator[Callable[..., Up]]:
+    """Yield a function that starts a service on `folder`. Services that still run at the end are stopped."""
     started: list[Up] = []
 
     def run(**environment: str) -> Up:
         port = free_port()
-        argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(tmp_path / "data")]
-        output = tmp_path / f"up-{port}.txt"
+        argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
+        output = folder / f"up-{port}.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [*argv, "--worker-app", "tests.integration.fake_worker"],
@@ -94,8 +91,22 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
 
 
 @pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    with starter(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A service for several tests. It has lost a process to some of them, and has started it again."""
+    with starter(tmp_path_factory.mktemp("shared")) as start:
+        yield start()
+
+
+@pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, Path]:
-    photo, mask = Image.new("RGB", (96, 96), "teal"), Image.new("L", (96, 96))
+    """Return files of a mask, and of a photo that no other test has: its person is not yet learned."""
+    photo, mask = Image.new("RGB", (96, 96), (0, 128, next(SHADES))), Image.new("L", (96, 96))
     ImageDraw.Draw(mask).ellipse([20, 20, 70, 70], fill=255)
     paths = {"image": tmp_path / "photo.png", "mask": tmp_path / "mask.png"}
     photo.save(paths["image"])
@@ -119,86 +130,6 @@ def follow_and(client: EditClient, location: str, *, at: str, then: Callable[[],
     return view
 
 
-class Proxy(http.server.BaseHTTPRequestHandler):
-    """A reverse proxy as a bare `proxy_pass` is: it names itself in no header, and the service by its address."""
-
-    upstream = ""
-
-    def _forward(self) -> None:
-        dropped = {"host", "connection", "content-length"}
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = httpx.request(self.command, self.upstream + self.path, headers=headers, content=body, timeout=30.0)
-        self.send_response(answer.status_code)
-        for name, value in answer.headers.items():
-            if name not in {"connection", "transfer-encoding", "date"}:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _forward  # noqa: N815  http.server looks for these names
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
-
-
-def serve_proxy(port: int, upstream: str) -> None:
-    Proxy.upstream = upstream
-    http.server.ThreadingHTTPServer(("127.0.0.1", port), Proxy).serve_forever()
-
-
-@pytest.fixture
-def proxied() -> Iterator[Callable[[str], str]]:
-    """Start a proxy in a process of its own before the service at a URL. Return its URL."""
-    started: list[multiprocessing.Process] = []
-
-    def run(upstream: str) -> str:
-        port = free_port()
-        started.append(multiprocessing.get_context("spawn").Process(target=serve_proxy, args=(port, upstream), daemon=True))  # type: ignore[arg-type]
-        started[-1].start()
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: httpx_answers(url), START_S)
-        return url
-
-    yield run
-    for process in started:
-        process.kill()
-        process.join()
-
-
-def httpx_answers(url: str) -> bool:
-    with httpx.Client(timeout=2.0) as client:
-        return answers(client, f"{url}/healthz")
-
-
-def test_behind_a_bare_proxy_nobody_is_an_administrator_without_a_key(
-    start: Callable[..., Up], proxied: Callable[[str], str], pictures: dict[str, Path], tmp_path: Path
-) -> None:
-    up = start()
-    assert "access open" in " ".join(up.printed().split())
-    url = proxied(up.url)
-    with EditClient(url) as client:
-        client.post({"prompt": "a woman smiling"}, pictures)  # the proxy's requests count as those of a program on this machine
-    with httpx.Client(base_url=url, timeout=30.0) as guest:
-        described = guest.get("/openapi.json").json()["paths"]
-        routes = [
-            (verb.upper(), path) for path, verbs in described.items() for verb, route in verbs.items() if route.get("security")
-        ]
-        admins = [(verb, path) for verb, path in routes if scope_of(verb, path) == "admin"]
-        assert ("DELETE", "/users/{user}") in admins
-        for user in ("default", "ann"):
-            for headers in ({}, {"S2Edit-User": user}, {"Authorization": "Bearer s2e_x"}, {"Host": "localhost"}):
-                for verb, path in admins:
-                    assert guest.request(verb, path.replace("{user}", user), headers=headers).status_code == 401, (
-                        verb,
-                        path,
-                        headers,
-                    )
-        assert len(guest.get("/edits").json()["items"]) == 1
-        settings = Settings(data_dir=tmp_path / "data")
-        assert guest.delete("/users/default", headers=admin_headers(build_artifacts(settings))).status_code == 200
-
-
 def test_up_serves_edits_until_it_is_stopped_and_leaves_nothing_running(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
     up = start()
     banner = up.printed()
@@ -216,42 +147,39 @@ def test_up_serves_edits_until_it_is_stopped_and_leaves_nothing_running(start: C
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(STOP_S) == 0
     until(lambda: ended(descendants))
+    assert up.printed().endswith("s2edit has stopped; unfinished edits continue at its next start\n")
 
 
-def test_an_edit_survives_the_death_of_its_worker(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
-    up = start()
-    with EditClient(up.url) as client:
+def test_an_edit_survives_the_death_of_its_worker(shared: Up, pictures: dict[str, Path]) -> None:
+    with EditClient(shared.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
-        view = follow_and(client, location, at="inverting", then=lambda: up.child("celery").kill())
+        view = follow_and(client, location, at="inverting", then=lambda: shared.child("celery").kill())
     assert view["state"] == "succeeded", view
     assert view["report"]["values"]["learning_steps"] == 0, "the second attempt reuses the learned identity"
-    assert "the worker was ended by SIGKILL" in up.printed()
+    assert "the worker was ended by SIGKILL" in shared.printed()
 
 
-def test_an_edit_survives_the_death_of_the_api(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
-    up = start()
-    with EditClient(up.url) as client:
+def test_an_edit_survives_the_death_of_the_api(shared: Up, pictures: dict[str, Path]) -> None:
+    with EditClient(shared.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
-        view = follow_and(client, location, at="learning", then=lambda: up.child("uvicorn").kill())
+        view = follow_and(client, location, at="learning", then=lambda: shared.child("uvicorn").kill())
     assert view["state"] == "succeeded", view
-    assert "the API was ended by SIGKILL" in up.printed()
+    assert "the API was ended by SIGKILL" in shared.printed()
 
 
-def test_a_dead_housekeeper_is_restarted(start: Callable[[], Up]) -> None:
-    up = start()
-    first = up.child("worker.housekeeper").pid
-    up.child("worker.housekeeper").kill()
-    until(lambda: "the housekeeper was ended by SIGKILL" in up.printed())
-    until(lambda: any("worker.housekeeper" in " ".join(child.cmdline()) and child.pid != first for child in up.descendants()))
+def test_a_dead_housekeeper_is_restarted(shared: Up) -> None:
+    first = shared.child("worker.housekeeper")
+    first.kill()
+    until(lambda: "the housekeeper was ended by SIGKILL" in shared.printed())
+    assert shared.child("worker.housekeeper").pid != first.pid
 
 
-def test_an_edit_survives_the_death_of_redis(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
-    up = start()
-    with EditClient(up.url) as client:
+def test_an_edit_survives_the_death_of_redis(shared: Up, pictures: dict[str, Path]) -> None:
+    with EditClient(shared.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
-        view = follow_and(client, location, at="learning", then=lambda: up.child("redis-server").kill())
+        view = follow_and(client, location, at="learning", then=lambda: shared.child("redis-server").kill())
     assert view["state"] == "succeeded", view
-    assert "the embedded Redis ended and was restarted" in up.printed()
+    assert "the embedded Redis ended and was restarted" in shared.printed()
 
 
 def test_a_killed_service_leaves_no_processes_and_finishes_its_edits_after_a_restart(
@@ -281,8 +209,10 @@ def test_a_model_that_cannot_be_loaded_is_reported_everywhere_until_it_can(
     broken.touch()
     up.child("celery").kill()
 
+    probe = httpx.Client()  # one for all polls: each new one loads certificates
+
     def readyz() -> httpx.Response:
-        return httpx.get(f"{up.url}/readyz")
+        return probe.get(f"{up.url}/readyz")
 
     until(lambda: readyz().status_code == 503, START_S)
     assert readyz().json()["errors"] == [{"code": "model_unusable", "detail": "the model 'no-model' can't be loaded: no weights"}]
@@ -318,23 +248,22 @@ def test_a_worker_that_never_works_ends_the_service_with_the_reason(start: Calla
     until(lambda: ended(descendants))
 
 
-def test_two_services_do_not_share_a_data_folder(start: Callable[[], Up], tmp_path: Path) -> None:
-    first = start()
-    logs = tmp_path / "data" / "logs"
+def test_two_services_do_not_share_a_data_folder(shared: Up) -> None:
+    data = shared.output.parent / "data"
+    logs = data / "logs"
     until(lambda: {"api.log", "worker.log", "housekeeper.log"} <= {path.name for path in logs.iterdir()})
     before = {path: path.stat().st_ino for path in logs.iterdir()}
-    argv = [sys.executable, "-m", "cli", "up", "--port", str(free_port()), "--data-dir", str(tmp_path / "data")]
+    argv = [sys.executable, "-m", "cli", "up", "--port", str(free_port()), "--data-dir", str(data)]
     second = subprocess.run(argv, env={**os.environ, **QUICK}, capture_output=True, text=True, timeout=START_S, check=False)
     assert second.returncode == 1
-    assert f"in use by another `s2edit up` (process {first.process.pid}, {first.url})" in second.stderr
+    assert f"in use by another `s2edit up` (process {shared.process.pid}, {shared.url})" in second.stderr
     assert {path: path.stat().st_ino for path in logs.iterdir()} == before, "no log of the first one was renamed"
 
 
-def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: dict[str, Path], tmp_path: Path) -> None:
-    up = start()
+def test_the_edit_command_saves_the_result(shared: Up, pictures: dict[str, Path], tmp_path: Path) -> None:
     output = tmp_path / "result.png"
     argv = [sys.executable, "-m", "cli", "edit", str(pictures["image"]), "--mask", str(pictures["mask"])]
-    argv += ["--prompt", "a woman smiling", "--seed", "7", "--url", up.url, "-o", str(output)]
+    argv += ["--prompt", "a woman smiling", "--seed", "7", "--url", shared.url, "-o", str(output)]
     edit = subprocess.run(argv, capture_output=True, text=True, timeout=START_S, check=False)
     assert edit.returncode == 0, edit.stderr
     assert output.read_bytes().startswith(b"png")
@@ -342,7 +271,7 @@ def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: di
 
     mask = tmp_path / "mask.png"
     argv = [sys.executable, "-m", "cli", "edit", str(pictures["image"]), "--at", "4,5", "--keep-mask", str(mask)]
-    argv += ["--prompt", "a woman smiling", "--url", up.url, "-o", str(output)]
+    argv += ["--prompt", "a woman smiling", "--url", shared.url, "-o", str(output)]
     alone = subprocess.run(argv, capture_output=True, text=True, timeout=START_S, check=False)
     assert alone.returncode == 0, alone.stderr
     assert mask.read_bytes() == FakeEngine().mask(pictures["image"].read_bytes(), (4, 5))

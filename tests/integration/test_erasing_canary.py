@@ -10,8 +10,6 @@ import io
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,9 +24,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.admin import admin_headers
+from tests.servers.forked import Forked
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 
@@ -60,16 +59,15 @@ class Deployment:
     redis_url: str
     client: httpx.Client
     environment: dict[str, str]
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Forked] = field(default_factory=list)
 
-    def start(self, name: str, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, **options)
+    def start(self, name: str, command: list[str], **options: Any) -> Forked:
+        process = Forked(command, self.environment, self.folder / f"{name}.log", **options)
         self.processes.append(process)
         return process
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--pool", "solo"]
+    def start_worker(self) -> Forked:
+        command = ["celery", "-A", "tests.integration.fake_worker", "worker", "--pool", "solo"]
         return self.start("worker", [*command, "--without-mingle", "--without-gossip", "--loglevel", "INFO"])
 
     def post(self, user: str = USER, **more: Any) -> httpx.Response:
@@ -130,9 +128,8 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
         client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_S))
         deployment = Deployment(tmp_path, url, server.url, client, environment)
         try:
-            command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(listener.fileno())]
-            deployment.start("api", [*command, "--no-access-log"], pass_fds=[listener.fileno()])
-            deployment.start("housekeeper", [sys.executable, "-m", "worker.housekeeper"])
+            deployment.start("api", ["uvicorn", "api.app:create_app", "--factory", "--no-access-log"], listener=listener)
+            deployment.start("housekeeper", ["worker.housekeeper"])
             yield deployment
         finally:
             for process in deployment.processes:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,9 +23,10 @@ from s2edit_core.pictures.files import decode_photo, grown, inside_of, media_typ
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.integration.test_api_server import _wait_until_alive
+from tests.servers.forked import Forked
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 
@@ -94,16 +93,12 @@ def app(tmp_path: Path, webhooks: tuple[str, Queue[tuple[bytes, dict[str, str]]]
         ring = KeyRing(build_artifacts(Settings(data_dir=tmp_path)))
         keys = [ring.create("acme", test=test)[1] for test in (True, False)]
         environment = {**os.environ, **{f"S2EDIT_{name}": value for name, value in chosen.items()}, "FAKE_ENGINE_STEPS": str(STEPS)}
-        api = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(bound.fileno())]
-        worker = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--without-mingle"]
-        housekeeper = [sys.executable, "-m", "worker.housekeeper"]
         log = tmp_path / "log"
-        with log.open("ab") as out:
-            fds = [bound.fileno()]
-            started = [
-                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=fds)
-                for command in (api, worker, housekeeper)
-            ]
+        started = [
+            Forked(["uvicorn", "api.app:create_app", "--factory"], environment, log, listener=bound),
+            Forked(["celery", "-A", "tests.integration.fake_worker", "worker", "--without-mingle"], environment, log),
+            Forked(["worker.housekeeper"], environment, log),
+        ]
         try:
             test, live = (httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=90) for key in keys)
             with test, live:

@@ -24,6 +24,7 @@ from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.doubles import FakeEngine
+from tests.servers.forked import Forked
 from worker.attempts.worker_health import EXIT_DEVICE_FAULT, EXIT_HUNG
 from worker.engines.engine import EditInputs
 
@@ -44,24 +45,22 @@ class Deployment:
     settings: Settings
     log: Path
     leases: int = 1  # jobs that a worker runs at a time
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Forked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.services: Services = build_services(self.settings)
         self.jobs = Jobs(self.services)
 
-    def start_housekeeper(self) -> subprocess.Popen[bytes]:
-        return self._start([sys.executable, "-m", "worker.housekeeper"])
+    def start_housekeeper(self) -> Forked:
+        return self._start(["worker.housekeeper"])
 
-    def start_worker(
-        self, *, steps: int, pool: str = "solo", broken: bool = False, device: str | None = None
-    ) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--pool", pool]
+    def start_worker(self, *, steps: int, pool: str = "solo", broken: bool = False, device: str | None = None) -> Forked:
+        command = ["celery", "-A", "tests.integration.fake_worker", "worker", "--pool", pool]
         command += ["--without-mingle", "--without-gossip", "--loglevel", "INFO", "--hostname", f"w{len(self.processes)}@test"]
         sick = {"FAKE_DEVICE": device, "S2EDIT_PASS_TIMEOUT_S": "0.5"} if device else {}
         return self._start(command, FAKE_ENGINE_STEPS=str(steps), FAKE_ENGINE_BROKEN="yes" if broken else "", **sick)
 
-    def _start(self, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], **environment: str) -> Forked:
         given = {
             "S2EDIT_REDIS_URL": self.redis.url,
             "S2EDIT_DATA_DIR": str(self.settings.data_dir),
@@ -71,8 +70,7 @@ class Deployment:
             "S2EDIT_WORKER_JOBS": str(self.leases),
             **environment,
         }
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)
+        process = Forked(command, {**os.environ, **given}, self.log)
         self.processes.append(process)
         return process
 
@@ -240,9 +238,9 @@ def test_a_worker_never_forks(deployment: Deployment) -> None:
     assert psutil.Process(worker.pid).children() == []
 
 
-def test_the_worker_app_loads_no_torch_until_it_starts(deployment: Deployment) -> None:
+def test_the_worker_app_loads_no_torch_until_it_starts() -> None:
     program = "import sys, worker.app; assert worker.app.app.tasks; sys.exit('torch' in sys.modules)"
-    env = {**os.environ, "S2EDIT_REDIS_URL": deployment.redis.url}
+    env = {**os.environ, "S2EDIT_REDIS_URL": "redis://127.0.0.1:1/0"}  # nobody connects to it
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, check=False).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Fixtures: one service and one browser for all tests of a module or session, a fresh browser context for each test.
+"""Fixtures: one service and one browser for all tests of a session, a tab without memory for each test.
 
 def test_it(open_studio):
     page, watch = open_studio(size="phone")
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.studio.browser import PATIENCE_MS, Watch, launch, opened
+from tests.studio.browser import PATIENCE_MS, SIZES, Watch, launch, new_context, opened
 from tests.studio.service import Service
 
 OpenStudio = Callable[..., tuple[Page, Watch]]
@@ -42,8 +42,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.stop()
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """A context per size of the window. All tests that open one page at a time share it."""
+    found = {size: new_context(browser, size) for size in SIZES}
+    yield found
+    for context in found.values():
+        context.close()
+
+
 @pytest.fixture
-def open_studio(browser: Browser, service: Service) -> Iterator[OpenStudio]:
+def open_studio(contexts: dict[str, BrowserContext], service: Service) -> Iterator[OpenStudio]:
     """Return a function that opens the studio. At the test's end, each page is checked for what it did wrong."""
     with ExitStack() as stack:
 
@@ -51,6 +60,6 @@ def open_studio(browser: Browser, service: Service) -> Iterator[OpenStudio]:
             path: str = "", *, url: str = "", size: str = "desktop", scheme: str = "light", key: str | None = None
         ) -> tuple[Page, Watch]:
             chosen = service.key if key is None else key
-            return stack.enter_context(opened(browser, f"{url or service.url}/{path}", size=size, scheme=scheme, key=chosen))
+            return stack.enter_context(opened(contexts[size], f"{url or service.url}/{path}", scheme=scheme, key=chosen))
 
         yield open_one

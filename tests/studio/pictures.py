@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from s2edit_jobs.settings import ROOT
 from tests.studio import acting
-from tests.studio.browser import launch, opened
+from tests.studio.browser import launch, new_context, opened
 from tests.studio.service import Service
 from tests.studio.states import SCREENSHOTS
 
@@ -42,7 +42,7 @@ def edit_by_the_model() -> None:
         service = Shipped(Path(folder))
         service.start()
         try:
-            with opened(browser, service.url, size="desktop", scheme="light", key="") as (page, _):
+            with new_context(browser, "desktop") as context, opened(context, service.url, scheme="light", key="") as (page, _):
                 acting.sample(page)
                 acting.edit(page)
                 expect(page.locator("body")).to_have_attribute("data-state", "result", timeout=EDIT_MS)

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.studio import acting
-from tests.studio.browser import opened
+from tests.studio.browser import new_context, opened
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
@@ -20,8 +20,11 @@ from tests.studio.states import look_at
 
 @pytest.fixture(scope="module")
 def done(browser: Browser, service: Service) -> Iterator[Page]:
-    """One result that several tests look at."""
-    with opened(browser, f"{service.url}/", size="desktop", scheme="light", key=service.key) as (page, _):
+    """One result that several tests look at, in a context of its own: other tests open their pages meanwhile."""
+    with (
+        new_context(browser, "desktop") as context,
+        opened(context, f"{service.url}/", scheme="light", key=service.key) as (page, _),
+    ):
         acting.sample(page)
         acting.edit(page)
         acting.result(page)

@@ -94,7 +94,7 @@ class CpuThreads:
 
     def __init__(self, most: int, root: Path = ROOT) -> None:
         chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        self._fixed = chosen.isdigit() and int(chosen) > 0
+        self._fixed = chosen.isdecimal() and int(chosen) > 0
         self._allowed = most if self._fixed else min(most, allowed_cores(root))
         self._idle = IdleCores(root)
         self._own = 1

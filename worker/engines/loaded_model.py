@@ -1,4 +1,4 @@
-"""The loaded model: its facts for the API, the first use of its device, and what the memory of that allows."""
+"""The loaded model: its facts for the API, the first use of its device, and the plan of its memory."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lab.judges.attributes import AttributeJudge, load_judge
 from lab.judges.identities import IdentityRegressor, load_regressor
-from lab.measures.metrics import Picture, Region, changed_region, psnr
+from lab.measures.metrics import Picture, Region, changed_region, gain, psnr
 from lab.quality.worlds.edits import Photo
 from lab.training.dataset import UNSEEN
 from s2edit_core.delivery.canvas import to_tensor
@@ -59,16 +59,6 @@ class Judges:
         """Return the networks' own accuracy on unseen renders."""
         unseen = {domain: {name: vars(each) for name, each in by.items()} for domain, by in self.identities.unseen.items()}
         return {"judge_accuracy": self.attributes.accuracy, "identity_regressor": unseen, "first_unseen_seed": UNSEEN}
-
-
-def gain(source: Picture, answer: Picture, got: Picture, where: Region) -> float:
-    """Return the share of the true change that was made: the projection of (got − source) on (answer − source) in `where`.
-
-    Doing nothing gives 0, the answer itself 1.
-    """
-    true = answer[where].astype(np.float64) - source[where]
-    made = got[where].astype(np.float64) - source[where]
-    return float((true * made).sum() / max((true * true).sum(), 1e-9))
 
 
 def measure(photo: Photo, answer: Photo, got: Image.Image, decoded: Image.Image, asked: set[str], judges: Judges) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from s2edit_core.unet.backbone import Backbone
 GUIDANCE = 7.5
 INNER_STEPS, RATE, TOLERANCE = 10, 1e-2, 1e-5
 TOKEN_RATE, WEIGHT_RATE, ORTHOGONALITY = 5e-3, 1e-5, 0.1
-"""The paper's own values are not public. They have no effect on the time of a step."""
+"""Common values, not the paper's own. They have no effect on the time of a step."""
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ from s2edit_core.unet.backbone import Backbone
 STEPS = PRESETS["paper"].steps
 OUR_STEPS, OUR_BATCH = PRESETS["paper"].learning.steps, PRESETS["paper"].learning.batch
 SINGLE_STEPS = 500
-"""Of learning with one noise level each, as Custom Diffusion on one GPU. The paper's own number is not public."""
+"""Of learning with one noise level each, as Custom Diffusion on one GPU. Abstract and figures of the paper give no number."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 from worker.engines.engine import Engine
 
-_PRELOAD = [
+PRELOADED = [
     "lab.storm.system.processes",
     "lab.storm.system.ports",
     "lab.storm.app",  # a forked process imports the main module
@@ -151,7 +151,7 @@ class ProcessGroup:
     def __init__(self, engine_choice: EngineChoice | None = None) -> None:
         self._context = multiprocessing.get_context("forkserver")
         with_torch = ["worker.engines.s2edit_engine"] if engine_choice is not None and engine_choice.name == "model" else []
-        self._context.set_forkserver_preload(_PRELOAD + with_torch)
+        self._context.set_forkserver_preload(PRELOADED + with_torch)
         self._members: dict[str, tuple[Callable[[], ForkServerProcess], ForkServerProcess]] = {}
         self._paused: set[int] = set()
 

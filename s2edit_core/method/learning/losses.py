@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 
 def semantic_loss(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
-    """Return L_semantic: the mean squared cosine between [I] `(d,)` and attribute words `(n, d)` in text-feature space.
+    """Return L_semantic, the mean squared cosine between [I] `(d,)` and attribute words `(n, d)` in text-feature space.
 
-    It is zero where [I] is orthogonal to every attribute word: the token then says who the person is, and nothing that a prompt may
-    change. It is also zero without attribute words. A higher `power` p gives (mean |cos|^p)^(2/p), which emphasises the nearest
-    words; with a plain mean of squares, one word may stay near as long as all others are far. Raises `ValueError` for other shapes.
+    This is the orthogonality loss. It is zero where [I] is orthogonal to every attribute word: the token then says who the person
+    is, and nothing that a prompt may change. It is also zero without attribute words. A higher `power` p gives
+    (mean |cos|^p)^(2/p), which emphasises the nearest words; with a plain mean of squares, one word may stay near as long as all
+    others are far. Raises `ValueError` for other shapes.
     """
     if attributes.ndim != 2 or identity.shape != attributes.shape[1:]:
         raise ValueError(f"expected shapes (d,) and (n, d), got {tuple(identity.shape)} and {tuple(attributes.shape)}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import pytest
 
 from s2edit_jobs.stores.celery_queue import QUEUE, CeleryQueue
 from tests.contract.redis_server.refusals import READABLE, SILENT, away
+from tests.servers.forked import Forked
 from tests.servers.redis_servers import OwnRedis
 from tests.waiting import until
 
@@ -40,13 +39,11 @@ def server(tmp_path: Path) -> Iterator[OwnRedis]:
 
 
 @contextmanager
-def started_worker(server: OwnRedis, folder: Path, *, busy_s: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+def started_worker(server: OwnRedis, folder: Path, *, busy_s: float = 0.0) -> Iterator[Forked]:
     """A worker that has begun to handle the message `e_before`, for `busy_s` seconds."""
     (folder / "worker_of_test.py").write_text(APP.format(url=server.url, folder=str(folder), busy_s=busy_s))
-    command = [sys.executable, "-m", "celery", "-A", "worker_of_test", "worker", "--pool", "solo", "--without-mingle"]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-    with (folder / "log").open("wb") as log:
-        worker = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    command = ["celery", "-A", "worker_of_test", "worker", "--pool", "solo", "--without-mingle"]
+    worker = Forked(command, {**os.environ, "PYTHONPATH": str(folder)}, folder / "log")
     try:
         CeleryQueue(server.url).notify("e_before")
         until((folder / "e_before").exists)

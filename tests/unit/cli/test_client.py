@@ -166,10 +166,33 @@ def test_the_line_end_of_a_file_is_no_part_of_the_key() -> None:
     assert requests[0].headers["authorization"] == "Bearer s2e_1_abc"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1:8000", "http://127.0.0.1:port"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8000",
+        "localhost:8000",
+        "ftp://127.0.0.1:8000",
+        "http://127.0.0.1:port",
+        "http://",
+        "http://h?x=1",
+        "http://h#x",
+    ],
+)
 def test_a_url_that_is_none_is_no_missing_service(url: str) -> None:
-    with pytest.raises(ServiceError, match="the request can't be sent"), EditClient(url) as client:
-        client.post({"prompt": "x"}, {})
+    with pytest.raises(ServiceError, match="is no address of a service"):
+        EditClient(url)
+
+
+@pytest.mark.parametrize("url", ["HTTP://127.0.0.1:8000/", " https://photos.example.com/v1/edits ", "http://[::1]:8000"])
+def test_these_are_addresses(url: str) -> None:
+    EditClient(url)
+
+
+@pytest.mark.parametrize("user", ["ann smith", "änn", "ann\n", "a" * 65])
+def test_a_text_that_is_no_user_is_named_at_once(user: str) -> None:
+    with pytest.raises(ServiceError, match="is no user"):
+        EditClient(URL, user=user)
 
 
 class TestProxies:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from click.testing import Result
 from PIL import Image
 from redis import Redis
@@ -141,6 +143,35 @@ def test_options_become_fields_and_the_file_name_sets_the_format(
         "keep_alpha": "False",
     }
     assert run_edit(monkeypatch, tmp_path, output=output)[1] == {"prompt": "x", "output_format": format}
+
+
+@pytest.mark.parametrize("value", ["1_0", "+10", "\uff11\uff10", "\u0661", "x"])
+@pytest.mark.parametrize("option", ["--steps", "--seed", "--output-quality", "--strength", "--guidance-scale"])
+def test_numbers_are_written_in_decimal_digits(option: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, posted = run_edit(monkeypatch, tmp_path, option, value, output="o.png")
+    assert (result.exit_code, posted) == (2, {})
+    assert "in digits from 0 to 9" in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["up", "--port", "0"], ["mcp", "--port", "65536"], ["mcp", "--port", "8_0"], ["keys", "rotate", "k", "--grace-s", "-1"]],
+)
+def test_numbers_out_of_range_are_refused(arguments: list[str]) -> None:
+    assert runner.invoke(app, arguments).exit_code == 2
+
+
+def test_every_option_is_explained() -> None:
+    def commands_of(group: typer.core.TyperGroup) -> Iterator[typer.core.TyperCommand]:
+        for command in group.commands.values():
+            yield from commands_of(command) if isinstance(command, typer.core.TyperGroup) else [command]
+
+    commands = list(commands_of(typer.main.get_command(app)))
+    assert {"up", "edit", "mcp", "rotate"} <= {command.name for command in commands}
+    unexplained = [
+        (command.name, option.name) for command in commands for option in command.params if not getattr(option, "help", None)
+    ]
+    assert unexplained == []
 
 
 def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

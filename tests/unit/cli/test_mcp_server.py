@@ -151,6 +151,15 @@ def test_beyond_this_machine_every_caller_needs_a_key(key: dict[str, str], statu
 
 
 @pytest.mark.parametrize(
+    "options", [["--url", "ftp://x"], ["--url", "127.0.0.1:8000"], ["--user", "ann smith"], ["--api-key", "a b"]]
+)
+def test_a_service_that_nobody_can_reach_is_refused_at_once(options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["mcp", *options])
+    assert result.exit_code == 1
+    assert "s2edit: " in result.output
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--host", "0.0.0.0", "--api-key", "s2e_x"], "would act with the API key"),

@@ -32,7 +32,7 @@ def test_a_commit_runs_what_continuous_integration_checks() -> None:
     assert {repository["repo"] for repository in config["repos"]} == {"local"}
 
 
-@pytest.mark.parametrize(("target", "runs"), [("demo", "s2edit demo"), ("up", "s2edit up"), ("test", "-m pytest")])
+@pytest.mark.parametrize(("target", "runs"), [("demo", "s2edit demo"), ("up", "s2edit up"), ("test", "-m tests.suites")])
 def test_a_target_sets_up_what_it_needs_first(target: str, runs: str) -> None:
     """As in a fresh clone: without a stamp, torch comes first and alone, then the rest."""
     steps = make("--dry-run", "--always-make", target)
@@ -40,7 +40,7 @@ def test_a_target_sets_up_what_it_needs_first(target: str, runs: str) -> None:
     assert torch < rest < run
 
 
-@pytest.mark.parametrize(("target", "runs"), [("check", "mypy"), ("test", "-m pytest"), ("test-slow", "-m pytest")])
+@pytest.mark.parametrize(("target", "runs"), [("check", "mypy"), ("test", "-m tests.suites"), ("test-slow", "-m pytest")])
 def test_the_client_is_generated_before_anything_reads_it(target: str, runs: str) -> None:
     steps = make("--dry-run", "--always-make", target)
     assert steps.index("--editable") < steps.index("clients/python/hatch_build.py") < steps.index(runs)

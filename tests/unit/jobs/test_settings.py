@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -68,6 +69,25 @@ def test_webhook_keys_are_told_apart_by_spaces() -> None:
 def test_settings_that_contradict_themselves_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(values)
+
+
+NUMBERS = [name for name, field in Settings.model_fields.items() if {field.annotation, *get_args(field.annotation)} & {int, float}]
+
+
+@pytest.mark.parametrize("value", ["1_0", "+10", "\uff11\uff10", "\u0661", "\u00b2", "0x10", "1 0", "ten", "nan", "inf"])
+def test_numbers_are_written_in_decimal_digits(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"max_upload_bytes", "lease_s", "tenant_gpu_s_per_day", "worker_metrics_port"} <= {*NUMBERS}
+    for name in NUMBERS:
+        monkeypatch.setenv(f"S2EDIT_{name.upper()}", value)
+        with pytest.raises(ValidationError, match="in digits from 0 to 9"):
+            Settings()
+        monkeypatch.delenv(f"S2EDIT_{name.upper()}")
+
+
+def test_a_number_may_have_spaces_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2EDIT_MAX_UPLOAD_BYTES", " 1000 ")
+    monkeypatch.setenv("S2EDIT_REAP_INTERVAL_S", "0.5")
+    assert (Settings().max_upload_bytes, Settings().reap_interval_s) == (1000, 0.5)
 
 
 def test_settings_cannot_change() -> None:

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.guard.browsers import ALLOWED_HEADERS, EXPOSED_HEADERS, METHODS
+from api.guard.browsers import EXPOSED_HEADERS, METHODS
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.artifacts import put_headers
@@ -32,6 +32,15 @@ def started(api: Api, *, host: str = "127.0.0.1:8000", **settings: Any) -> TestC
     api.limit(**settings)
     api.client = TestClient(create_app(api.services), base_url=f"http://{host}", client=HERE, raise_server_exceptions=False)
     return api.client
+
+
+OWN_HEADERS = "authorization, content-digest, content-type, idempotency-key, if-none-match, last-event-id, prefer, s2edit-user"
+SDK_HEADERS = (
+    "authorization, content-type, openai-organization, openai-project, x-stainless-arch, x-stainless-lang, x-stainless-os, "
+    "x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+)
+"""What OpenAI's SDK for browsers sends."""
+TRACING_HEADERS = "baggage, sentry-trace, traceparent, tracestate, x-request-id"
 
 
 def preflight(client: TestClient, path: str, *, method: str, headers: str = "", origin: str = APP) -> Any:
@@ -115,8 +124,10 @@ def test_a_preflight_needs_no_key(api: Api) -> None:
     KeyRing(api.artifacts).create("acme")
     client = started(api, auth="keys", cors_origins=f"{APP} http://localhost:3000")
     for method in METHODS:
-        answer = preflight(client, "/edits", method=method, headers=", ".join(ALLOWED_HEADERS).lower())
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, APP)
+        for headers in (OWN_HEADERS, SDK_HEADERS, TRACING_HEADERS):
+            answer = preflight(client, "/edits", method=method, headers=headers)
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, APP)
+            assert {*headers.split(", ")} <= {*answer.headers["access-control-allow-headers"].split(", ")}
     assert preflight(client, "/edits", method="POST", origin="https://other.example").status_code == 400
     assert "access-control-allow-credentials" not in answer.headers
 
@@ -140,6 +151,15 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
         assert answer.status_code == status, answer.text
         assert answer.headers["access-control-allow-origin"] == APP
         assert answer.headers["access-control-expose-headers"] == ", ".join(EXPOSED_HEADERS)
+
+
+def test_pages_may_read_every_described_header() -> None:
+    described = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))["paths"]
+    answers = [answer for verbs in described.values() for verb in verbs.values() for answer in verb["responses"].values()]
+    named = {name.lower() for answer in answers for name in answer.get("headers", {})}
+    safelisted = {"cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma"}
+    for_browsers = {"content-security-policy", "x-accel-buffering", "x-content-type-options"}
+    assert named - safelisted - for_browsers <= {name.lower() for name in EXPOSED_HEADERS}
 
 
 def test_any_origin_may_be_let_in_with_a_token(api: Api) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from api.openai import body as bodies
+from api.wire.bodies.strict_json import MAX_JSON_BYTES
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT
@@ -120,6 +124,34 @@ def test_a_prompt_that_looks_like_a_data_url_is_a_prompt(images: Images) -> None
 def test_slashes_may_be_escaped(images: Images) -> None:
     text = json.dumps({"images": [PHOTO], "prompt": PROMPT, "mask": {"image_url": data_url(mask())}}).replace("/", "\\/")
     assert images.api.client.post(PATH, content=text, headers={"Content-Type": "application/json"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "escape"),
+    [
+        ("DATA:IMAGE/PNG;BASE64,", None),
+        ("data:image/png;charset=utf-8;base64,", None),
+        ("data:image\\/png;base64,", ("/", "\\/")),  # as PHP writes it
+        ("data:image/png;base64,", ("+", "\\u002B")),  # as .NET does
+        ("data:image/png;base64,", ("=", "")),
+        ("data:image/png;base64,", ("+", "%2B")),
+    ],
+)
+@pytest.mark.parametrize("large", [False, True])
+def test_a_data_url_may_be_written_so(images: Images, head: str, escape: tuple[str, str] | None, large: bool) -> None:
+    """A large one is cut out of the body before that is parsed, because JSON has a bound of its own."""
+    noise = np.random.default_rng(0).integers(0, 256, (130, 130, 3), np.uint8)
+    text = base64.b64encode(pictures.encoded(Image.fromarray(noise)) if large else pictures.photo()).decode()
+    assert (len(text) > MAX_JSON_BYTES) == large
+    written = text if escape is None else text.replace(*escape)
+    body = f'{{"images": [{{"image_url": "{head}{written}"}}], "prompt": "{PROMPT}"}}'
+    answer = images.api.client.post(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text[:300]
+
+
+def test_the_lines_of_a_data_url_may_be_wrapped(images: Images) -> None:
+    url = f"data:image/png;base64,{base64.encodebytes(pictures.photo()).decode()}"
+    assert images.json(images=[{"image_url": url}]).status_code == 200
 
 
 def test_pictures_may_be_uploads(images: Images, tmp_path: Path) -> None:

@@ -84,13 +84,87 @@ class TestLearningAhead:
             ({"prompt": "a red car"}, "subject_unknown", "subject"),
             ({"prompt": "a woman with [A] hat"}, "placeholder_unknown", "prompt"),
             ({"subject": "man"}, "subject_not_in_prompt", "prompt"),
-            ({"name": "Ada"}, "option_unknown", "name"),
+            ({"name": 101 * "a"}, "option_invalid", "name"),
+            ({"placeholder": "[A]"}, "option_unknown", "placeholder"),
             ({"image": None}, "image_missing", "image"),
         ],
     )
     def test_what_can_not_be_learned_is_refused(self, api: Api, form: dict[str, Any], code: str, field: str) -> None:
         assert_problem(api.identity(**form), 422, code, field)
         assert api.kept() == ({}, [], [])
+
+
+class TestNames:
+    def rename(self, api: Api, identity: str, **body: Any) -> Any:
+        return api.client.patch(f"/identities/{identity}", json=body)
+
+    def test_a_person_gets_a_name_when_learned_and_another_one_later(self, api: Api) -> None:
+        identity = api.learned(api.identity(name=" Ada "))
+        assert api.get(f"/identities/{identity}").json()["name"] == "Ada"
+        before = api.get("/identities").json()["items"]
+        for name in ("Ada Lovelace", "李雷", None):
+            assert self.rename(api, identity, name=name).json()["name"] == name
+            assert api.get("/identities").json()["items"] == [{**before[0], "name": name}]
+
+    def test_the_person_of_an_edit_has_no_name_at_first(self, api: Api) -> None:
+        edit = api.edit()
+        api.work()
+        identity = api.get(edit.headers["location"]).json()["identity"]
+        stored = json.loads(api.artifacts.get(f"{OWNER.prefix}concepts/{identity}/identity.json"))
+        assert "name" not in stored, "the release before this field rejects it"
+        assert api.get(f"/identities/{identity}").json()["name"] is None
+        assert self.rename(api, identity, name="Ada").status_code == 200
+        assert api.edit(image=None, mask=None, identity=identity).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("body", "code", "field"),
+        [
+            ({"name": 101 * "a"}, "option_invalid", "name"),
+            ({"name": " "}, "option_invalid", "name"),
+            ({"name": "a\nb\0"}, "option_invalid", "name"),
+            ({"name": 5}, "option_invalid", "name"),
+            ({}, "name_missing", "name"),
+            ({"name": "Ada", "consent": "yes"}, "option_unknown", "consent"),
+        ],
+    )
+    def test_what_is_no_name_changes_nothing(self, api: Api, body: dict[str, Any], code: str, field: str) -> None:
+        identity = api.learned(api.identity(name="Ada"))
+        assert_problem(self.rename(api, identity, **body), 422, code, field)
+        assert api.get(f"/identities/{identity}").json()["name"] == "Ada"
+
+    @pytest.mark.parametrize("erases", ["identity", "user"])
+    def test_a_renaming_does_not_bring_back_what_is_erased_meanwhile(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, erases: str
+    ) -> None:
+        identity = api.learned(api.identity())
+        put = api.artifacts.put
+
+        def erase_and_put(key: str, data: bytes, **options: Any) -> None:
+            monkeypatch.undo()
+            assert (
+                api.delete(f"/identities/{identity}") if erases == "identity" else api.erase_user(OWNER.user)
+            ).status_code == 200
+            put(key, data, **options)
+
+        monkeypatch.setattr(api.artifacts, "put", erase_and_put)
+        assert_problem(self.rename(api, identity, name="Ada"), 404, "not_found")
+        assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
+
+    def test_an_erasure_finds_what_a_renaming_writes_at_its_end(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The renaming has seen the concept, and writes when the erasure has just listed what to delete."""
+        identity = api.learned(api.identity())
+        card = f"{OWNER.prefix}concepts/{identity}/identity.json"
+        data, delete = api.artifacts.get(card), api.artifacts.delete_prefix
+
+        def delete_and_write(prefix: str) -> int:
+            found = delete(prefix)
+            if prefix == card.removesuffix("identity.json"):
+                api.artifacts.put(card, data, media_type="application/json")
+            return found
+
+        monkeypatch.setattr(api.artifacts, "delete_prefix", delete_and_write)
+        assert api.delete(f"/identities/{identity}").status_code == 200
+        assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
 
 
 class TestErasing:

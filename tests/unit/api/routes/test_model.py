@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from s2edit_core.request.domains import Domain
+from s2edit_jobs.access.keys import SCOPES, USUAL_SCOPES, KeyRing
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.model_facts import ModelFacts, report_loaded
+from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.model_folder import write_model_folder
 
@@ -28,6 +31,18 @@ def test_the_shipped_model_says_what_it_is_and_knows(api: Api) -> None:
     assert "smiling" in found["domains"][0]["attribute_words"]
     assert found["phase_seconds"]["learning"] > found["phase_seconds"]["editing"] > 0
     assert (found["max_upload_bytes"], found["max_pixels"]) == (api.services.settings.max_upload_bytes, 50_000_000)
+
+
+def test_it_says_what_the_caller_may_do_and_which_photos_it_takes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = api.get("/model", user="ada").json()
+    assert (found["user"], found["scopes"]) == ("ada", sorted(USUAL_SCOPES))
+    assert found["min_side"] == 32
+    assert api.edit(image=pictures.photo((31, 64)), mask=None).json()["code"] == "image_too_small"
+    assert found["photo_types"] == ["image/png", "image/jpeg", "image/webp", "image/avif", "image/heic"]
+    monkeypatch.setattr("s2edit_core.pictures.files._reads_heic", lambda: False)
+    assert api.get("/model").json()["photo_types"] == found["photo_types"][:-1]
+    key = KeyRing(api.artifacts).create("default", SCOPES)[1]
+    assert api.client.get("/model", headers={"Authorization": f"Bearer {key}"}).json()["scopes"] == sorted(SCOPES)
 
 
 def test_another_folder_is_named_without_its_path(api: Api, tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ FORM_NUMBERS = [
     for path, name, schema in _fields("multipart/form-data")
     if path in FORMS and "integer" in _kinds(schema) and "string" not in _kinds(schema)
 ]
+FORM_FRACTIONS = [
+    (path, name)
+    for path, name, schema in _fields("multipart/form-data")
+    if path in FORMS and "number" in _kinds(schema) and "string" not in _kinds(schema)
+]
 FORM_TEXTS = [
     (path, name)
     for path, name, schema in _fields("multipart/form-data")
@@ -95,6 +100,7 @@ def test_the_tables_hold_every_field() -> None:
     assert {("/edits", "attributes"), ("/edits", "at"), ("/tokens", "scopes"), ("/v1/images/edits", "images")} <= {*LISTS}
     assert {("/edits", "guidance_scale"), ("/edits", "deadline_s"), ("/uploads", "size_bytes")} <= {*NUMBERS}
     assert {("/edits", "seed"), ("/identities", "max_pixels"), ("/masks", "max_pixels")} <= {*FORM_NUMBERS}
+    assert {("/edits", "strength"), ("/identities", "identity_ttl_s"), ("/masks", "deadline_s")} <= {*FORM_FRACTIONS}
     assert {("/edits", "seed"), ("/uploads", "size_bytes"), ("/tokens", "expires_in_s")} <= {*WHOLE}
     assert {("/edits", "prompt"), ("/identities", "subject"), ("/attributes", "name"), ("/masks", "prompt")} <= {*FORM_TEXTS}
 
@@ -227,12 +233,57 @@ def test_no_number_of_a_document_is_written_so(api: Api, value: Any) -> None:
         assert field_of(answers[0]) == name
 
 
-@pytest.mark.parametrize("value", ["20.5", "2e1", "0x14", "NaN", "-1", "1" * 5000, "20,0", "20 0", "True"])
+ODD_DIGITS = (
+    "1_0",
+    "+20",
+    "\uff12\uff10",
+    "\u0662\u0660",
+    "\u00b2",
+    "  ",
+    "0x14",
+    "NaN",
+    "inf",
+    "20,0",
+    "20 0",
+    "True",
+    "1" * 5000,
+)
+"""What Python takes for a number, or takes for one in part."""
+
+
+@pytest.mark.parametrize("value", ["20.5", "2e1", "-1", "20.", *ODD_DIGITS])
 def test_no_number_of_a_form_is_written_so(api: Api, value: str) -> None:
     for path, name in FORM_NUMBERS:
         with refused(api, (path, name)) as answers:
             answers.append(api.post(path, **{**FORMS[path], name: value}))
         assert field_of(answers[0]) == name
+
+
+@pytest.mark.parametrize("value", ["1_0.5", "0._5", "1e_1", "5.", "-1", "1e400", "1e-400", *ODD_DIGITS])
+def test_no_fraction_of_a_form_is_written_so(api: Api, value: str) -> None:
+    for path, name in FORM_FRACTIONS:
+        with refused(api, (path, name)) as answers:
+            answers.append(api.post(path, **{**FORMS[path], name: value}))
+        assert field_of(answers[0]) == name
+
+
+@pytest.mark.parametrize("value", ["0.5", " 0.50\r\n", ".5", "5e-1", "0.5E+0"])
+def test_a_form_may_write_a_fraction_so(api: Api, value: str) -> None:
+    assert api.edit(strength=value).status_code == 202
+
+
+@pytest.mark.parametrize("value", ["", *ODD_DIGITS])
+def test_no_number_of_a_query_is_written_so(api: Api, value: str) -> None:
+    for path in ("/edits", "/identities", "/attributes"):
+        answer = api.client.get(path, params={"limit": value})
+        assert (answer.status_code, answer.json()["field"]) == (422, "limit"), path
+
+
+@pytest.mark.parametrize("value", ["1_0", "+1", "\u00b2", "1.0"])
+def test_no_number_of_a_header_is_written_so(api: Api, value: str) -> None:
+    path = api.edit().headers["location"]
+    answer = api.client.get(f"{path}/events", headers={"Last-Event-ID": value.encode("latin-1")})
+    assert (answer.status_code, answer.json()["field"]) == (422, "last-event-id")
 
 
 @pytest.mark.parametrize("value", ["20.0", " 20 ", "20"])

@@ -87,6 +87,21 @@ def test_a_model_that_is_none_ends_with_2_and_a_computation_gone_wrong_with_1(
     assert "can't be loaded" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["1_0", "+10", "\uff11\uff10", "\u0661", "x"])
+@pytest.mark.parametrize("option", ["--steps", "--seed", "--max-pixels", "--strength", "--guidance-scale", "--output-quality"])
+def test_numbers_are_written_in_decimal_digits(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        edit(option, value)
+    assert "in digits from 0 to 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["1_0,20", "10,+20", "\u0661,2"])
+def test_a_point_is_written_in_decimal_digits(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        edit("--at", value)
+    assert "is no point" in capsys.readouterr().err
+
+
 def test_what_argparse_refuses_ends_with_2_too() -> None:
     with pytest.raises(SystemExit) as ended:
         run("edit", "photo.png")

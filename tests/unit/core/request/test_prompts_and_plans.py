@@ -14,7 +14,7 @@ from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.plan import EditPlan, plan_edit
 from s2edit_core.request.prompts import changed_words, resolve_prompts, with_placeholder
-from s2edit_core.request.spec import PRESETS, EditRequest
+from s2edit_core.request.spec import ALL_STEPS, PRESETS, ConceptKind, EditRequest, LearningRequest, PresetName
 
 SUBJECTS = ("woman", "man")
 REQUEST = EditRequest(prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with brown hair")
@@ -152,13 +152,43 @@ def test_learning_and_inversion_options_are_checked() -> None:
         LearningOptions(mode="full")  # type: ignore[arg-type]
     with pytest.raises(OptionInvalid):
         InversionOptions(tier="magic")  # type: ignore[arg-type]
-    for values in ({"rank": 0}, {"batch": 0}, {"kv_rate": -1e-3}, {"orthogonality": float("inf")}, {"token_steps": 2.5}):
+    for values in (
+        {"rank": 0},
+        {"batch": 0},
+        {"kv_rate": -1e-3},
+        {"orthogonality": float("inf")},
+        {"token_steps": 2.5},
+        {"semantic_power": 1},
+    ):
         with pytest.raises(OptionInvalid) as refused:
             LearningOptions(**values)  # type: ignore[arg-type]
         assert refused.value.field == f"options.{next(iter(values))}"
     with pytest.raises(OptionInvalid):
         InversionOptions(inner_steps=0)
     assert LearningOptions(mode="token").steps == LearningOptions().token_steps
+
+
+def test_options_that_came_later_leave_former_ids_as_they_were() -> None:
+    former = LearningOptions().to_dict()
+    assert not {"weighting", "semantic_power"} & set(former)
+    later = LearningOptions(weighting="velocity", semantic_power=2).to_dict()
+    assert (later["weighting"], later["semantic_power"]) == ("velocity", 2)
+    assert set(later) - set(former) == {"weighting", "semantic_power"}
+
+
+def test_the_paper_preset_is_the_paper_and_nothing_of_this_project() -> None:
+    paper = PRESETS["paper"]
+    learning, inversion = paper.learning, paper.inversion
+    assert (learning.semantic_power, learning.start_steps, learning.token_steps) == (2, 0, 0)
+    assert (learning.mode, learning.masked, learning.weighting) == ("kv", True, "prediction")
+    assert learning.steps == learning.joint_steps == 100
+    assert (inversion.tier, inversion.warm_start, inversion.inner_steps, inversion.rate, inversion.tolerance) == (
+        *("null_text", False, 10, 1e-2),
+        1e-5,
+    )
+    assert not paper.injection.acts
+    assert paper.steps == 50
+    assert PRESETS["balanced"].learning.semantic_power == PRESETS["instant"].learning.semantic_power == 8
 
 
 def test_a_request_survives_its_own_json_form() -> None:
@@ -227,18 +257,26 @@ def test_what_only_the_inversion_depends_on_leaves_the_concept() -> None:
         assert other.inversion_id != plan_of().inversion_id
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"preset": "instant"}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"preset": "instant"}, {"preset": "paper"}])
 def test_seed_and_learning_options_change_both_names(change: dict[str, Any]) -> None:
     other = plan_of(replace(REQUEST, **change))
     assert other.concept_id != plan_of().concept_id
     assert other.inversion_id != plan_of().inversion_id
 
 
-def test_presets_that_learn_alike_share_the_concept_and_not_the_inversion() -> None:
-    """`paper` and `balanced` differ in the inversion alone."""
-    paper, balanced = (plan_of(replace(REQUEST, preset=name)) for name in ("paper", "balanced"))
-    assert paper.concept_id == balanced.concept_id
-    assert paper.inversion_id != balanced.inversion_id
+def test_an_attribute_learns_all_steps_with_every_preset_that_saves_some() -> None:
+    def learning(kind: ConceptKind, preset: PresetName) -> LearningOptions:
+        return LearningRequest(kind=kind, prompt="a woman with [A] makeup", preset=preset).resolve().learning
+
+    assert learning("identity", "balanced") == PRESETS["balanced"].learning != ALL_STEPS
+    assert learning("attribute", "balanced") == ALL_STEPS
+    assert learning("attribute", "paper") == PRESETS["paper"].learning
+    assert learning("attribute", "instant") == PRESETS["instant"].learning
+
+
+def test_presets_that_learn_differently_share_neither_concept_nor_inversion() -> None:
+    plans = [plan_of(replace(REQUEST, preset=name)) for name in ("paper", "balanced", "instant")]
+    assert len({plan.concept_id for plan in plans}) == len({plan.inversion_id for plan in plans}) == 3
 
 
 def test_a_name_says_its_kind_and_is_safe_in_keys() -> None:

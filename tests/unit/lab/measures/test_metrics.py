@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.measures.metrics import C1, RADIUS, SIGMA, changed_region, mse, psnr, ssim, ssim_map
+from lab.measures.metrics import C1, RADIUS, SIGMA, changed_region, gain, mse, psnr, ssim, ssim_map
 
 
 def pattern() -> NDArray[np.uint8]:
@@ -91,3 +91,17 @@ def test_incomparable_pictures_are_rejected() -> None:
         ssim(flat(1), flat(2), np.zeros((16, 20), bool))
     with pytest.raises(ValueError, match="more than 10 pixels"):
         ssim(flat(1)[:10], flat(1)[:10])
+
+
+def test_gain_is_the_share_of_the_true_change() -> None:
+    source = flat(100)
+    truth, half, other, contrary = source.copy(), source.copy(), source.copy(), source.copy()
+    truth[2:6, 2:6, 0], half[2:6, 2:6, 0], contrary[2:6, 2:6, 0] = 200, 150, 50
+    other[..., 1] = 0  # another change than the true one
+    where = changed_region(source, truth)
+    assert gain(source, truth, source, where) == gain(source, truth, other, where) == 0
+    assert gain(source, truth, truth, where) == pytest.approx(1)
+    assert gain(source, truth, half, where) == pytest.approx(0.5)
+    assert gain(source, truth, contrary, where) == pytest.approx(-0.5)
+    with pytest.raises(ValueError, match="changes nothing in the region"):
+        gain(source, source, half, where)

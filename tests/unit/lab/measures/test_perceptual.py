@@ -60,6 +60,11 @@ def test_only_the_centre_square_counts(clip: ClipScore) -> None:
     assert clip(wide, "hat") == pytest.approx(clip(picture(3, (32, 32)), "hat"), abs=1e-4)
 
 
+def test_pictures_are_compared_with_each_other(clip: ClipScore) -> None:
+    assert clip.of_pictures(picture(0), picture(0)) == pytest.approx(100, abs=1e-3)
+    assert -100 <= clip.of_pictures(picture(0), picture(1)) < 100 - 1e-3
+
+
 def test_equal_pictures_have_no_structure_distance(structure: StructureDistance) -> None:
     assert structure(picture(0), picture(0)) == 0
     assert structure(picture(0), picture(1)) > 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from lab.quality.bench import case_of
-from lab.quality.method import RECONSTRUCTION, Case, Injected, Method, Reference, recipe
+from lab.quality.bench import RESULTS, case_of
+from lab.quality.method import RECONSTRUCTION, Case, Injected, Method, Reference
 from lab.quality.methods import METHODS, select_methods
+from lab.quality.recipes import recipe, without_later
 from lab.quality.table import ORDER
 from lab.world.edits import FIRST, subject_of
 from s2edit_core.pipeline import S2EditPipeline
@@ -92,6 +94,15 @@ def test_recipes_depend_on_options_alone() -> None:
     assert recipe(SHORT) != recipe(replace(SHORT, steps=4))
     assert len({recipe(method) for method in METHODS.values()}) == len(METHODS)
     assert not any(" at 0x" in recipe(method) for method in METHODS.values())
+    later = replace(SHORT, learning=replace(LEARNING, semantic_power=2))
+    assert "semantic_power=2" in recipe(later)
+    assert "semantic_power" not in recipe(SHORT), "results from before the option stay valid"
+
+
+def test_stored_results_are_of_the_methods_as_they_are() -> None:
+    """The rows of the committed table that are not run again. A change of a method makes its row stale: measure it again."""
+    stored = json.loads((RESULTS / "quality.json").read_text())["methods"]
+    assert {name for name, found in stored.items() if without_later(found["recipe"]) != recipe(METHODS[name])} == set()
 
 
 def test_the_table_has_the_order_of_the_registry() -> None:
@@ -112,10 +123,12 @@ P2P = Injected(InjectionOptions(cross_share=0.5, self_share=0.5, blend="words"),
 
 
 def test_injection_uses_the_words_in_which_the_prompts_differ() -> None:
-    options = P2P._for("a photo of a woman with short brown hair", "a photo of a smiling woman with short red hair and a hat")
+    options = P2P.options_for(
+        "a photo of a woman with short brown hair", "a photo of a smiling woman with short red hair and a hat"
+    )
     assert options.reweight == (("smiling", 2.0), ("red", 2.0), ("hat", 2.0))
     assert options.blend_words == ("smiling", "red", "hat", "brown")
-    same = P2P._for("a photo of a woman", "a photo of a woman")
+    same = P2P.options_for("a photo of a woman", "a photo of a woman")
     assert (same.blend, same.blend_words, same.reweight) == ("none", (), ())
 
 

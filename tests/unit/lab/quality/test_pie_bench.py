@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lab.quality import methods, pie_bench
@@ -126,8 +127,11 @@ def test_the_clip_score_of_the_edited_region_sees_nothing_else(folder: Path) -> 
         seen.append((np.asarray(picture), text))
         return 25.0
 
-    found = measure(item, item.image, PerceptualModels(clip=score, structure=lambda a, b: 0.5))  # type: ignore[arg-type]
-    assert (found["clip_whole"], found["clip_edited"], found["structure_distance"]) == (25.0, 25.0, 0.5)
+    score.of_pictures = lambda a, b: 90.0  # type: ignore[attr-defined]
+    models = PerceptualModels(score, lambda a, b: 0.5, lambda picture: torch.ones(3))  # type: ignore[arg-type]
+    found = measure(item, item.image, models)
+    assert (found["clip_whole"], found["clip_edited"], found["clip_pictures"]) == (25.0, 25.0, 90.0)
+    assert (found["structure_distance"], found["identity"]) == (0.5, pytest.approx(1.0))
     (whole, text), (part, _) = seen
     assert text == item.target
     assert (whole == np.asarray(item.image)).all()
@@ -149,9 +153,13 @@ def wanted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> arg
     monkeypatch.setitem(methods.METHODS, "balanced", Method("S²Edit", 2, learning, InversionOptions(tier="residual")))
     return argparse.Namespace(
         pie_bench=folder,
+        ffhq_edit=None,
+        prompts=None,
         items=None,
         clip=None,
         dino=None,
+        faces=None,
+        face_levels="signed",
         guidance=None,
         group=2,
         work=tmp_path,

@@ -56,6 +56,7 @@ def test_the_ground_truth_has_the_best_figures(subject: Subject, judges: Judges)
     assert found["edit"] == "hair"
     assert found["psnr_changed"] == found["psnr_unchanged"] == found["psnr"] > 78
     assert found["ssim_changed"] == pytest.approx(1.0)
+    assert found["gain"] == pytest.approx(1.0)
     assert found["success"] is True
     assert found["side_effects"] == 0
 
@@ -64,6 +65,7 @@ def test_the_unedited_source_is_right_only_outside_the_changed_region(subject: S
     found = measured_hair(subject, subject.picture, judges, hair_colour=subject.person.attributes.hair_colour)
     assert found["psnr_unchanged"] > 40 > 20 > found["psnr_changed"]
     assert found["ssim_unchanged"] > 0.9 > found["ssim_changed"]
+    assert found["gain"] == 0
     assert found["success"] is False
     assert found["side_effects"] == 0
 
@@ -97,7 +99,7 @@ def test_a_smaller_frame_is_compared_inside_its_box(subject: Subject, judges: Ju
 def test_a_summary_has_its_figures_per_edit_and_overall() -> None:
     numbers = {"psnr_changed": 20.0, "psnr_unchanged": 30.0, "psnr": 25.0, "ssim_changed": 0.5, "ssim_unchanged": 0.9, "ssim": 0.8}
     records = [
-        {"edit": edit, **numbers, "psnr": psnr, "success": psnr > 21, "side_effects": 1, "identity_error": 0.5}
+        {"edit": edit, **numbers, "psnr": psnr, "gain": 0.5, "success": psnr > 21, "side_effects": 1, "identity_error": 0.5}
         for edit, psnr in (("hat", 20.0), ("hat", 22.0), ("hair", 27.0))
     ]
     found = summary(records)

@@ -105,6 +105,16 @@ def test_without_differences_their_table_is_missing() -> None:
     assert "minus" not in render({**RESULTS, "differences": {}})
 
 
+def test_a_gain_gets_a_column_and_an_explanation() -> None:
+    results = copy.deepcopy(RESULTS)
+    results["methods"]["ddim"]["intervals"]["all"]["gain"] = [0.857, 0.8, 1.01]
+    text = render(results)
+    assert "*Changed* is where the true answer differs from the source. *Gain* is the share of the true change" in text
+    assert "| method | PSNR changed, dB | gain, % | attribute there, % |" in text
+    assert "| DDIM | 18.0 [17.0, 19.5] | 86 [80, 101] |" in text
+    assert "| magic | 19.0 | – |" in text, "a row from before the column"
+
+
 def test_pie_bench_has_its_own_columns() -> None:
     found = {"psnr_background": [27.034, 26.5, 27.5], "mse_background": [0.0035, 0.003, 0.004]}
     results = {

@@ -17,7 +17,7 @@ from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.learning import learning
-from s2edit_core.method.learning.learner import attribute_state, new_learner, step_generator
+from s2edit_core.method.learning.learner import attribute_state, new_learner, noised_rows, step_generator
 from s2edit_core.method.learning.learning import learn_concept, learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.learning.losses import semantic_loss
@@ -122,7 +122,7 @@ def test_a_model_learns_what_it_predicts_or_v(backbone: Backbone, prediction: An
     counts = adaptive_avg_pool2d(face_mask()[None], 8)[0].double() if part else torch.ones(8, 8, dtype=torch.float64)
     learner.loss_weights = counts if part else None
     now = learner.condition(with_deltas=False)
-    rows = learning._rows(learner, now, torch.Generator().manual_seed(4), LearningOptions(batch=6, weighting=weighting))
+    rows = noised_rows(learner, now.prompt, torch.Generator().manual_seed(4), 6, weighting)
     answers = own.evaluate(rows)
     summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in answers), strict=True)]
     (carried,) = torch.autograd.grad(now.prompt.tensors(), [learner.token], summed)
@@ -294,6 +294,22 @@ def test_the_token_turns_away_from_the_words_before_any_row_is_wanted(backbone: 
     assert mean_squared_cosine(backbone, turned) < 0.1 * start
     assert turned.facts["steps"] == 0
     assert torch.equal(learn(backbone, **call, orthogonality=0.0).token, word_embedding(backbone, "woman"))
+
+
+@pytest.mark.parametrize("power", [2, 8])
+def test_every_stage_learns_with_the_same_power_of_l_semantic(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, power: int
+) -> None:
+    used: list[int] = []
+
+    def watched(identity: Tensor, words: Tensor, *, power: int) -> Tensor:
+        used.append(power)
+        return semantic_loss(identity, words, power=power)
+
+    monkeypatch.setattr(learning, "semantic_loss", watched)
+    learn(backbone, semantic_power=power, start_steps=2, token_steps=1, joint_steps=1, batch=1)
+    assert set(used) == {power}
+    assert len(used) >= 4
 
 
 def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:

@@ -1,0 +1,90 @@
+"""Try settings of the published methods on people outside the bench: `python -m lab.quality.published.tuning --methods h-edit+p2p`.
+
+What the descriptions leave open, such as the guidance of another model than Stable Diffusion, is chosen by these figures, as
+`balanced` was. The people are among those that the shipped model was trained on, so none of them is in the quality bench.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lab.judges.judge import load_judge
+from lab.judges.regressor import load_regressor
+from lab.measures.results import dumped, machine
+from lab.quality.bench import Judges, case_of, measure
+from lab.quality.method import RECONSTRUCTION
+from lab.quality.methods import METHODS
+from lab.quality.parts import load_or_run
+from lab.quality.published.method import Published
+from lab.quality.recipes import recipe
+from lab.training.train import MODEL
+from lab.world.dataset import WORK
+from lab.world.edits import EDITS, subject_of
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.unet.backbone import Backbone
+
+FIRST_PERSON = 100
+"""Number of the first person; training has seen it."""
+SHOWN = ("psnr", "psnr_changed", "psnr_unchanged", "gain", "success", "side_effects", "identity_error")
+SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "edit-friendly": (
+        *({"guidance_gain": 2.0, "skip": 0.36}, {"guidance_gain": 1.5, "skip": 0.36}),
+        *({"guidance_gain": 2.0, "skip": 0.2}, {"guidance_gain": 1.5, "skip": 0.2}),
+    ),
+    "ledits++": (
+        *({"quantile": 0.9, "in_context": False, "guidance_gain": 5 / 7.5}, {"in_context": False, "guidance_gain": 5 / 7.5}),
+        *({"in_context": False, "guidance_gain": 1.5}, {"guidance_gain": 5 / 7.5}, {"guidance_gain": 1.0}, {"guidance_gain": 1.5}),
+    ),
+    "infedit": ({"guidance_gain": 1.0}, {"guidance_gain": 1.5}, {"skip": 0.3}),
+    "h-edit+p2p": ({"guidance_gain": 10 / 7.5}, {"guidance_gain": 1.0}, {"guidance_gain": 1.7}),
+}
+"""Per method, what is changed of the entry in `METHODS`, first to what the paper says."""
+
+
+def tried(
+    pipe: S2EditPipeline, method: Published, people: int, edits: tuple[str, ...], judges: Judges, work: Path
+) -> dict[str, float]:
+    """Return the mean figures of a method over the edits of `people` people."""
+    guidance, records = pipe.guidance(None), []
+    for number in range(FIRST_PERSON, FIRST_PERSON + people):
+        subject = subject_of(number, edits)
+        if not subject.edits:
+            continue
+        case = case_of(pipe, subject)
+        part = load_or_run(pipe, method, [case], guidance, work)
+        records += [measure(subject, edit, case.canvas.box, part.pictures[0, edit.name], judges) for edit in subject.edits]
+    assert not any(record["edit"] == RECONSTRUCTION for record in records)
+    return {"edits": len(records), **{name: round(statistics.fmean(record[name] for record in records), 3) for name in SHOWN}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--methods", default=",".join(SETTINGS))
+    parser.add_argument("--people", type=int, default=2)
+    parser.add_argument("--edits", default=",".join(EDITS))
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--out", type=Path, default=None)
+    wanted = parser.parse_args()
+    pipe = S2EditPipeline(Backbone.from_pretrained(wanted.model, device="cpu"))
+    judges = Judges(load_judge(), load_regressor())
+    found: list[dict[str, Any]] = []
+    for name in wanted.methods.split(","):
+        for changes in SETTINGS[name]:
+            method = METHODS[name]
+            assert isinstance(method, Published)
+            setting = replace(method, **changes)
+            figures = tried(pipe, setting, wanted.people, tuple(wanted.edits.split(",")), judges, wanted.work / "quality")
+            found.append({"method": name, "recipe": recipe(setting), **figures})
+            print(name, dict(changes), figures, flush=True)
+    if wanted.out is not None:
+        wanted.out.write_text(dumped({"model": pipe.backbone.fingerprint, "machine": machine(), "tried": found}))
+
+
+if __name__ == "__main__":
+    main()
