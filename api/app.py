@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
 from api.changes import Changes
+from api.description import webhooks
 from api.description.openapi import describe
-from api.description.webhooks import describe_webhooks
 from api.following import events, previews
 from api.following.connections import Connections
 from api.following.feeds import Feeds
@@ -100,6 +102,35 @@ def create_app(services: Services | None = None) -> FastAPI:
     return app
 
 
+@cache
+def _routes() -> list[BaseRoute]:
+    """Return the routes. The apps of a process share them, because FastAPI takes long to resolve their parameters."""
+    router = APIRouter(responses={"default": {"model": problems.Problem, "description": "Any other error."}})
+    for module in (
+        edits_json,
+        edits,
+        events,
+        previews,
+        identities,
+        attributes,
+        masks,
+        model,
+        erasure,
+        uploads,
+        files,
+        health,
+        metrics,
+        studio,
+        docs,
+        tokens,
+        openai_routes,
+        openai_models,
+    ):
+        router.include_router(module.router)
+    docs.serve_assets(router)
+    return router.routes
+
+
 def _build_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="S²Edit",
@@ -108,7 +139,8 @@ def _build_app(services: Services) -> FastAPI:
         docs_url=None,  # `api.studio.docs` serves it without a CDN
         redoc_url=None,
         lifespan=lifespan,
-        responses={"default": {"model": problems.Problem, "description": "Any other error."}},
+        routes=_routes(),
+        webhooks=webhooks.router,
     )
     app.state.services = services
     app.state.auth = Authenticator(services)
@@ -138,27 +170,4 @@ def _build_app(services: Services) -> FastAPI:
     add_cors(app, services.settings)
     problems.install(app)
     describe(app, services.settings.public_url, openai_schemas.BODIES)
-    describe_webhooks(app)
-    for module in (
-        edits_json,
-        edits,
-        events,
-        previews,
-        identities,
-        attributes,
-        masks,
-        model,
-        erasure,
-        uploads,
-        files,
-        health,
-        metrics,
-        studio,
-        docs,
-        tokens,
-        openai_routes,
-        openai_models,
-    ):
-        app.include_router(module.router)
-    docs.serve_assets(app)
     return app

@@ -2,7 +2,8 @@
 
 Each bug breaks one guarantee of ARCHITECTURE.md: the fence, publishing once, rebuilding, learning once, order, ownership,
 idempotency or delivery. A short storm and the tests of those parts run on the copy. The first row has no bug and must be clean.
-Finished rows are kept, so the command can be interrupted and repeated; `--budget` ends it early, with the exit status 75.
+Finished rows are kept, so the command can be interrupted and repeated; `--budget` ends it early, with the exit status 75. Each row
+names the commit at which it was measured.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ RESULTS = ROOT / "lab/results/mutants.json"
 LINKED = ("models", ".venv")
 """Folders that the copies share with the project."""
 STORM = ("--jobs", "72", "--kills", "18", "--workers", "3", "--lease", "1.0", "--patience", "18", "--limit", "120")
-STORM_TIMEOUT_S = 240
+TIMEOUT_S = 600
+"""Seconds that a storm, or the tests, may take on a busy machine."""
 UNFINISHED = 75
 """Exit status if rows are missing (EX_TEMPFAIL)."""
 
@@ -248,7 +250,7 @@ def _run(tree: Path, command: Sequence[str], timeout_s: float) -> subprocess.Com
 def run_storm(tree: Path, seed: int) -> dict[str, Any]:
     """Run a short storm on the copy. A storm that can't even end counts as having noticed."""
     began, out = time.monotonic(), tree / "storm.json"
-    run = _run(tree, ["lab.storm", *STORM, "--seed", str(seed), "--out", str(out)], STORM_TIMEOUT_S)
+    run = _run(tree, ["lab.storm", *STORM, "--seed", str(seed), "--out", str(out)], TIMEOUT_S)
     took_s = round(time.monotonic() - began, 1)
     if not out.exists():
         raise RuntimeError(f"the storm did not run: {run.stderr[-2000:]}")
@@ -261,7 +263,7 @@ def run_storm(tree: Path, seed: int) -> dict[str, Any]:
 def run_tests(tree: Path) -> dict[str, Any]:
     """Run the tests up to the first failure."""
     began, tests = time.monotonic(), [str(path) for pattern in TESTS for path in sorted(tree.glob(pattern))]
-    run = _run(tree, ["pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests], STORM_TIMEOUT_S)
+    run = _run(tree, ["pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests], TIMEOUT_S)
     if run.returncode not in (0, 1):
         raise RuntimeError(f"the tests did not run: {run.stdout[-2000:]} {run.stderr[-2000:]}")
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
@@ -278,7 +280,7 @@ def row(mutant: Mutant | None, seed: int) -> dict[str, Any]:
         storm = run_storm(tree, seed)
         tests = run_tests(tree)
     about = {"kind": mutant.kind, "file": mutant.file} if mutant else {}
-    return {**about, "storm": storm, "tests": tests}
+    return {**about, "commit": measured_with()["commit"], "storm": storm, "tests": tests}
 
 
 def summary(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -310,7 +312,7 @@ def measure(wanted: Mapping[str, Mutant | None], kept: dict[str, Any], given: ar
         with lock:
             rows[name] = found
             ordered = {one: rows[one] for one in wanted if one in rows}
-            about = {**measured_with(), "seed": given.seed, "storm": " ".join(STORM)}
+            about = {"machine": measured_with()["machine"], "seed": given.seed, "storm": " ".join(STORM)}
             report = {**about, "summary": summary(ordered), "rows": ordered}
             given.out.write_text(json.dumps(report, indent=1) + "\n")
             print(name, json.dumps(found), flush=True)

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from lab.world.dataset import HELD_OUT
 from lab.world.people import caption, replace_attributes, sample_person
 from lab.world.portraits import person_mask
@@ -17,6 +19,8 @@ from lab.world.sample import portrait
 
 FOLDER = Path(__file__).parents[1] / "api" / "studio" / "static" / "samples"
 QUALITY = 82
+SMALL, SMALL_QUALITY = 192, 75
+"""Side in pixels and quality of the picture that stands for a sample until it is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ def described(sample: Sample) -> dict[str, str]:
 
 
 def write(folder: Path = FOLDER) -> None:
-    """Write photos, masks and `samples.json`."""
+    """Write photos, large and small, masks and `samples.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     for sample in SAMPLES:
         person = sample_person(sample.seed)
         photo = portrait(person)
         photo.save(folder / f"{sample.name}.webp", quality=QUALITY, method=6)
+        small = photo.resize((SMALL, SMALL), Image.Resampling.LANCZOS)
+        small.save(folder / f"{sample.name}-small.webp", quality=SMALL_QUALITY, method=6)
         mask = person_mask(person, photo.width)
         mask.point(lambda level: 255 if level >= 128 else 0).convert("1").save(folder / f"{sample.name}-mask.png", optimize=True)
     sentences = json.dumps([described(sample) for sample in SAMPLES], indent=2, ensure_ascii=False)

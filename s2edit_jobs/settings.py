@@ -274,7 +274,8 @@ class Settings(StoreSettings, LimitSettings):
 
     metrics_token: SecretStr | None = Field(
         default=None,
-        description="Bearer token that Prometheus must send to read /metrics. If empty, only programs on this machine may read it",
+        description="Bearer token that Prometheus must send to read /metrics. If empty, the API shows no metrics, and workers and "
+        "housekeepers show theirs to programs on their machine",
     )
 
     worker_metrics_port: int | None = Field(

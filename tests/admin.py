@@ -1,9 +1,13 @@
-"""Keys of the scope `admin`, which nobody has without a key."""
+"""What only operators have: keys of the scope `admin`, and the token that shows metrics."""
 
 from __future__ import annotations
 
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.stores.artifacts import ArtifactStore
+
+METRICS_TOKEN = "let prometheus in"
+METRICS = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+"""The headers that show metrics in the tests."""
 
 
 def admin_headers(artifacts: ArtifactStore, tenant: str = "default") -> dict[str, str]:

@@ -32,7 +32,8 @@ Suite = tuple[str, ...]
 LANES: tuple[tuple[Suite, ...], ...] = (
     (("tests/unit", "-n", "auto", "--dist", "loadfile"),),
     (("tests/integration",),),
-    (("tests/contract", "tests/clients", "tests/sdks", "tests/acceptance"), ("tests/studio",)),
+    (("tests/contract",), ("tests/studio", "-n", "2", "--dist", "loadfile")),
+    (("tests/acceptance", "tests/sdks", "tests/clients"),),
 )
 """The suites of a lane run one after the other. The first lane prints as it goes, the others at the end."""
 

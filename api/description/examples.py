@@ -75,6 +75,7 @@ SUCCEEDED: Mapping[str, Any] = {
 }
 IDENTITY: Mapping[str, Any] = {
     "id": IDENTITY_ID,
+    "name": "Ada",
     "source_prompt": "a photo of a [I] woman",
     "subject": "woman",
     "created_at": "2026-11-23T22:10:31.800000Z",

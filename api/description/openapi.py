@@ -23,7 +23,7 @@ CALLER_ERRORS = {
     "429": KINDS[RateExceeded].title,
 }
 """The errors of every operation that needs credentials, by status."""
-BODY_ERRORS = {str(status): HTTP_CODES[status][1] for status in (400, 413)}
+BODY_ERRORS = {str(status): HTTP_CODES[status][1] for status in (400, 413, 415)}
 """The errors of every operation that reads a body, by status."""
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Header, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.wire.edit_answers import EditError
 from s2edit_jobs.records.record import JobState
+
+router = APIRouter()
+"""What the worker sends. It is only described: the app serves none of it."""
 
 FinalState = Literal[JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED]
 EXAMPLE: JsonDict = {
@@ -56,33 +59,28 @@ class WebhookMessage(BaseModel):
     data: Annotated[WebhookData, Field(description="How the job ended.")]
 
 
-def describe_webhooks(app: FastAPI) -> None:
-    """Add the webhook to the description of `app`. It is no route."""
+@router.post(
+    "job-over",
+    operation_id="onJobOver",
+    summary="A job is over",
+    tags=["webhooks"],
+    status_code=204,
+    responses={
+        204: {"description": "Any 2XX accepts the webhook. A 410 stops the webhooks of this job."},
+        "default": {"description": "Anything else, or no response within 10 s. The service tries again for more than two days."},
+    },
+)
+def job_over(
+    message: WebhookMessage,
+    webhook_id: Annotated[str, Header(description="The id of the message. A retry has the same id.")],
+    webhook_timestamp: Annotated[int, Header(description="When the message was sent, in seconds since the epoch.")],
+    webhook_signature: Annotated[
+        str,
+        Header(description="For each key of the service, `v1,` and the base64 HMAC-SHA256 of id, timestamp and body."),
+    ],
+) -> Response:
+    """The service sends this to the `webhook_url` of a job, at least once.
 
-    @app.webhooks.post(
-        "job-over",
-        operation_id="onJobOver",
-        summary="A job is over",
-        tags=["webhooks"],
-        status_code=204,
-        responses={
-            204: {"description": "Any 2XX accepts the webhook. A 410 stops the webhooks of this job."},
-            "default": {
-                "description": "Anything else, or no response within 10 s. The service tries again for more than two days."
-            },
-        },
-    )
-    def job_over(
-        message: WebhookMessage,
-        webhook_id: Annotated[str, Header(description="The id of the message. A retry has the same id.")],
-        webhook_timestamp: Annotated[int, Header(description="When the message was sent, in seconds since the epoch.")],
-        webhook_signature: Annotated[
-            str,
-            Header(description="For each key of the service, `v1,` and the base64 HMAC-SHA256 of id, timestamp and body."),
-        ],
-    ) -> Response:
-        """The service sends this to the `webhook_url` of a job, at least once.
-
-        Verify the signature with a library of standardwebhooks.com before you trust the message.
-        """
-        raise NotImplementedError("this route only describes what the worker sends")
+    Verify the signature with a library of standardwebhooks.com before you trust the message.
+    """
+    raise NotImplementedError("this route only describes what the worker sends")

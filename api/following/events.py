@@ -21,6 +21,7 @@ from api.following.feeds import UNAVAILABLE, Event, Feed, Feeds
 from api.guard.auth import Principal
 from api.slow_calls import SharedCalls
 from api.wire import problems
+from api.wire.fields import SEQUENCE_PATTERN
 from api.wire.problems import responses
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable, StreamsFull, TooManyStreams
 from s2edit_jobs.records.record import Owner
@@ -100,7 +101,7 @@ async def stream_edit(
     principal: PrincipalDep,
     last_event_id: Annotated[
         str | None,
-        Header(pattern=r"^[0-9]{1,18}$", description="The last `sequence` that was received. The stream continues after it."),
+        Header(pattern=SEQUENCE_PATTERN, description="The last `sequence` that was received. The stream continues after it."),
     ] = None,
 ) -> Response:
     """Stream every change of the edit. Without `Last-Event-ID` the stream begins with the oldest stored event.

@@ -63,17 +63,13 @@ class OriginGuard:
         self._name = public.hostname or ""
         self._origins = {f"{public.scheme}://{public.netloc}".lower(), *settings.allowed_origins} - {"*"}
 
-    def knows(self, host: str) -> bool:
-        """Whether the `Host` header names this service, rather than a name that others may have led here."""
-        name = host_name(host)
-        return is_unowned(name) or name == self._name
-
     def check(self, host: str, origin: str | None) -> None:
         """Check the headers of a request. Raises `HostForeign` or `OriginForeign`.
 
         An attacker can point a domain name to this machine, but neither an IP address nor `localhost`.
         """
-        if not self.knows(host):
-            raise HostForeign(f"the request was sent to {host_name(host)!r}")
+        name = host_name(host)
+        if not (is_unowned(name) or name == self._name):
+            raise HostForeign(f"the request was sent to {name!r}")
         if origin is not None and origin.lower() not in self._origins and origin.lower().partition("://")[2] != host.lower():
             raise OriginForeign(f"the request was sent by a page of {origin!r}")

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.wire.bodies.presence import has_body
 from s2edit_jobs.records.record import Owner
 
 GRACE_S = 20.0
@@ -41,10 +42,6 @@ class SlowBodies:
             await self._app(scope, body.receive, send)
         finally:
             body.end()
-
-
-def has_body(request: Request) -> bool:
-    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 class _Body:

@@ -1,4 +1,4 @@
-"""What a request with a body meets before that is read: authentication and the rate limit.
+"""What a request with a body meets before that is read: authentication, the rate limit, and whether it can be read at all.
 
 So the service never parses or buffers data of unknown callers, and a body that is refused has cost its caller a request.
 """
@@ -6,6 +6,7 @@ So the service never parses or buffers data of unknown callers, and a body that 
 from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,8 +14,9 @@ from api.guard.auth import Authenticator, Principal, Sender
 from api.guard.limits import DRAIN_TIMES, drain
 from api.guard.rates import COUNTED, Rates
 from api.guard.rates import STATE as STANDINGS
-from api.guard.slow_bodies import SENDER, has_body
+from api.guard.slow_bodies import SENDER
 from api.wire import problems
+from api.wire.bodies.presence import has_body
 from s2edit_jobs.records.errors import AccessDenied, RateExceeded, ServiceUnavailable
 
 USER_IN_BODY = ("/v1/images/edits",)
@@ -43,10 +45,12 @@ class UploadGuard:
             if principal is None or principal.key_id:  # else nothing here needs I/O
                 principal = await run_in_threadpool(self._count, request, principal, sender)
             setattr(request.state, SENDER, principal.owner)
-        except (AccessDenied, RateExceeded) as error:
+            _check_uncompressed(request)
+        except (AccessDenied, RateExceeded, HTTPException) as error:
             if request.headers.get("expect", "").lower() != "100-continue":
                 await drain(receive, DRAIN_TIMES * self._max_bytes)
-            answer = problems.response(problems.problem_of(error), {**problems.headers_of(error), "Connection": "close"})
+            problem = problems.problem_of_http(error) if isinstance(error, HTTPException) else problems.problem_of(error)
+            answer = problems.response(problem, {**problems.headers_of(error), "Connection": "close"})
             await answer(scope, receive, send)
             return
         except ServiceUnavailable:  # the route answers with the error
@@ -62,6 +66,13 @@ class UploadGuard:
             setattr(request.state, COUNTED, True)
             self._rates.take(principal.owner, request.method, getattr(request.state, STANDINGS))
         return principal
+
+
+def _check_uncompressed(request: Request) -> None:
+    """Raise `HTTPException` for a compressed body. Unpacked, a small one could fill the memory; photos are compressed already."""
+    coding = request.headers.get("content-encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        raise HTTPException(415, f"the body is compressed ({coding[:20]}): send it without Content-Encoding")
 
 
 def _is_signed_upload(request: Request) -> bool:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from api.openai.parameters import PICTURES, known_names
-from api.wire.strict_json import MAX_JSON_BYTES, parse
+from api.wire.bodies.strict_json import MAX_JSON_BYTES, parse
 from s2edit_core.errors import OptionInvalid
 
 MAX_FILES, MAX_FIELDS, MAX_TEXT_BYTES = 20, 64, 1_000_000
@@ -102,7 +102,7 @@ def _of_json(data: bytes) -> Body:
     try:
         document = parse(rest)
     except json.JSONDecodeError as error:
-        fault = {"type": "json_invalid", "loc": ("body", 0), "msg": "", "ctx": {"error": error.msg}}
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "", "ctx": {"error": error.msg}}
         raise RequestValidationError([fault]) from None
     if not isinstance(document, dict):
         raise RequestValidationError([{"type": "dict_type", "loc": ("body",), "msg": ""}])

@@ -23,6 +23,7 @@ from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
 from api.openai.translation import Asked, translate, user_of
 from api.routes.submissions import IdempotencyKey
+from api.wire.bodies.strict_forms import FormRoute
 from api.wire.fields import ID_PATTERN
 from api.wire.openai_errors import OpenAIError
 from api.wire.query import check_query
@@ -30,7 +31,7 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.records.errors import UserForeign
 
 PATH = "/v1/images/edits"
-router = APIRouter(tags=["openai"])
+router = APIRouter(route_class=FormRoute, tags=["openai"])
 
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": OpenAIError, "description": description}

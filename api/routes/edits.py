@@ -15,8 +15,10 @@ from api.following.edit_state import HEADERS, listed, matches, present, tag_head
 from api.following.long_polls import APPLIED_HEADER, PREFER, applied, wait_s_of
 from api.routes.edit_submissions import EditSubmission
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, respond
+from api.wire.bodies.strict_forms import FormRoute
 from api.wire.edit_answers import DryRun, Edit, EditPage
 from api.wire.edit_requests import EditDocument, EditForm
+from api.wire.fields import Id
 from api.wire.forms import parts_of, read_files
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
@@ -26,7 +28,7 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobKind, JobRecord, JobState, Owner
 
-router = APIRouter(tags=["edits"], responses=responses(422, 503))
+router = APIRouter(route_class=FormRoute, tags=["edits"], responses=responses(422, 503))
 
 
 class FormEdit(EditSubmission[EditForm]):
@@ -80,7 +82,7 @@ async def list_edits(
     slow: SlowCallsDep,
     response: Response,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    identity: Annotated[str | None, Query(max_length=64, description="Only jobs that learned or used this identity.")] = None,
+    identity: Annotated[Id | None, Query(description="Only jobs that learned or used this identity.")] = None,
     kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,

@@ -15,10 +15,10 @@ from api.following.long_polls import PREFER
 from api.routes.edit_submissions import EditSubmission
 from api.routes.edits import create
 from api.routes.submissions import IdempotencyKey
+from api.wire.bodies.strict_json import StrictRoute
 from api.wire.edit_answers import Edit
 from api.wire.edit_requests import EditDocument
 from api.wire.forms import FILES, check_has_photo
-from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid
 from s2edit_core.pictures.files import media_type
 from s2edit_jobs.library.uploads import Uploads

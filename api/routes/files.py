@@ -49,10 +49,27 @@ FILE_HEADERS = {
 RANGE_HEADER = {"Content-Range": {"description": "The served bytes and the size of the file.", "schema": {"type": "string"}}}
 
 
+_RANGES = re.compile(r"bytes *= *(([0-9]{1,15} *- *[0-9]{0,15}|- *[0-9]{1,15})( *, *|$))+", re.IGNORECASE)
+
+
+def _without_unreadable_range(scope: Scope) -> Scope:
+    """Return the request without a `Range` of another unit or form, which RFC 9110 §14.2 has a server ignore."""
+    sent = Headers(scope=scope).get("range")
+    if sent is None or (_RANGES.fullmatch(sent.strip()) and all(_rises(one) for one in sent.partition("=")[2].split(","))):
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+
+
+def _rises(one: str) -> bool:
+    first, _, last = (part.strip() for part in one.partition("-"))
+    return not (first and last) or int(first) <= int(last)
+
+
 class RangedFile(FileResponse):
-    """A file or a range of it. Turns the plain-text error for an invalid range into a problem."""
+    """A file or a range of it. Turns the plain-text error for a range outside the file into a problem."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = _without_unreadable_range(scope)
         refusal: Message | None = None
 
         async def send_unless_refused(message: Message) -> None:
@@ -79,7 +96,7 @@ class RangedFile(FileResponse):
         200: {"description": "The file.", "content": FILE_CONTENT, "headers": FILE_HEADERS},
         206: {"description": "The range of the file.", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
         304: {"description": "The client has these bytes: `If-None-Match` names their `ETag`, or `If-Modified-Since` their time."},
-        **responses(400, 403, 404),
+        **responses(403, 404),
         416: {**responses(416)[416], "headers": RANGE_HEADER},
     },
     openapi_extra={
@@ -87,7 +104,7 @@ class RangedFile(FileResponse):
             {
                 "name": "Range",
                 "in": "header",
-                "description": "The bytes to download (RFC 9110). Default: all.",
+                "description": "The bytes to download (RFC 9110). Default: all, also for a range that can't be read.",
                 "schema": {"type": "string"},
                 "example": "bytes=0-99",
             }

@@ -12,18 +12,19 @@ from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep
 from api.following.edit_state import signed_link
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
+from api.wire.bodies.strict_forms import FormRoute
+from api.wire.bodies.strict_json import StrictRoute
 from api.wire.concept_schemas import Export, Identity, IdentityChange, IdentityForm, IdentityPage, ImportForm
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
-from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import check_text
 from s2edit_jobs.library import library as stored
 
-router = APIRouter(tags=["identities"], responses=responses(422, 503))
+router = APIRouter(route_class=FormRoute, tags=["identities"], responses=responses(422, 503))
 changes = APIRouter(tags=["identities"], responses=responses(422, 503), route_class=StrictRoute)
 """Routes that take JSON."""
 

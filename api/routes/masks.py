@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from api.deps import PrincipalDep, get_principal
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
+from api.wire.bodies.strict_forms import FormRoute
 from api.wire.concept_schemas import MaskForm
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
 from api.wire.problems import responses
 
-router = APIRouter(tags=["masks"], responses=responses(422, 503))
+router = APIRouter(route_class=FormRoute, tags=["masks"], responses=responses(422, 503))
 
 
 @router.post(

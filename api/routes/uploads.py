@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Caller, ServicesDep
+from api.wire.bodies.strict_json import StrictRoute
 from api.wire.fields import WHOLE, HexDigest, to_datetime
 from api.wire.problems import responses
-from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.uploads import AnnouncedUpload, Uploads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -42,5 +42,5 @@ def get_docs(services: ServicesDep) -> HTMLResponse:
     return HTMLResponse(page(), headers=page_headers(sources))
 
 
-def serve_assets(app: FastAPI) -> None:
-    app.mount(f"/{ASSETS}", StaticFiles(packages=[("fastapi_offline", "static")]))
+def serve_assets(to: APIRouter) -> None:
+    to.mount(f"/{ASSETS}", StaticFiles(packages=[("fastapi_offline", "static")]))

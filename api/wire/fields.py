@@ -17,9 +17,12 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 """Pattern of an Idempotency-Key."""
+SEQUENCE_PATTERN = r"^[0-9]{1,18}$"
+"""Pattern of a Last-Event-ID."""
 IN_WORDS = {
     ID_PATTERN: "1 to 64 letters, digits, hyphens and underscores",
     KEY_PATTERN: "1 to 255 visible ASCII characters, no spaces",
+    SEQUENCE_PATTERN: "the id of an event, in digits",
 }
 """What a value must be to match the pattern, for messages."""
 MAX_ID_CHARS = 64

@@ -170,7 +170,8 @@ def problem_of_validation(error: RequestValidationError, known: Collection[str] 
 def _validation_detail(item: Mapping[str, Any], known: Collection[str]) -> ProblemDetail:
     source, *path = item["loc"]
     if item["type"] == "json_invalid":
-        return ProblemDetail(detail=f"the body is not valid JSON: {item['ctx']['error']}", code="body_invalid")
+        where = f" at character {path[0]}" if path and path[0] else ""
+        return ProblemDetail(detail=f"the body is not valid JSON: {item['ctx']['error']}{where}", code="body_invalid")
     if not path:
         return ProblemDetail(detail="the body is missing or no object: send a JSON object", code="body_invalid")
     field = str(path[0])

@@ -22,6 +22,10 @@ TEXTS = (
     "\u202ewoman",
     " \t\r\n",
     "a woman\r\n",
+    "1_0",
+    "+10",
+    "\uff11\uff10",
+    "\u0661",
 )
 ONLY_IN_JSON: tuple[Any, ...] = (
     "a woman \ud800",

@@ -16,8 +16,8 @@ from lab.quality.published.h_edit import HEdit
 from lab.quality.published.infedit import InfEdit
 from lab.quality.published.ledits import Ledits
 from lab.training.train import GAINS
-from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.options import InjectionOptions, InversionOptions
+from s2edit_core.request.spec import ALL_STEPS, PRESETS
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
@@ -35,7 +35,7 @@ BALANCED = PRESETS["balanced"]
 
 def _composed(title: str, **how: Any) -> Composed:
     editing, gain = Injected(BALANCED.injection), GAINS["balanced"]
-    return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, editing, guidance_gain=gain, **how)
+    return Composed(title, BALANCED.steps, ALL_STEPS, BALANCED.inversion, editing, guidance_gain=gain, **how)
 
 
 METHODS: dict[str, Method | Reference] = {
@@ -58,8 +58,12 @@ METHODS: dict[str, Method | Reference] = {
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),
     "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
     # Full changes of K and V move further per step than low-rank ones, so the rate is lower, as in Custom Diffusion versus LoRA.
-    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=2e-4),
-    "null-text+identity": Method("null-text + [I] of this project", learning=LearningOptions(), inversion=NULL_TEXT),
+    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=4e-4),
+    "balanced-all-steps": replace(_s2edit("S²Edit balanced, all learning steps", "balanced"), learning=ALL_STEPS),
+    "balanced-narrow-steps": replace(
+        _s2edit("S²Edit balanced, all joint steps", "balanced"), learning=replace(ALL_STEPS, patience=5)
+    ),
+    "null-text+identity": Method("null-text + [I] of this project", learning=ALL_STEPS, inversion=NULL_TEXT),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),
     "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),

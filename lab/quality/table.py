@@ -21,7 +21,8 @@ ORDER = (
     *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
-    *("null-text+identity", "paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
+    *("balanced-all-steps", "balanced-narrow-steps", "null-text+identity"),
+    *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""
 NONE = "–"

@@ -19,6 +19,7 @@ from lab.speed.plan import SCALES, Bench, Phase, plan
 from lab.speed.record import DONE, FAILED, Record
 from lab.speed.subjects import DTYPES, RANDOM_SD14, Subject
 from lab.speed.summary import summary
+from lab.speed.timing import takes_processor_time
 from lab.training.train import MODEL
 from s2edit_core.device_faults import free_memory
 
@@ -31,6 +32,7 @@ def about(subject: Subject, scale: str, dtypes: Sequence[str]) -> dict[str, Any]
         "model": subject.model,
         "device": name,
         "threads": torch.get_num_threads(),
+        "seconds_of": "the processor" if takes_processor_time(device) else "the clock",
         "machine": machine() | {each: version(each) for each in ("diffusers", "transformers", "numpy")},
         "scale": scale,
         "dtypes": list(dtypes),

@@ -58,7 +58,10 @@ def render(results: Mapping[str, Any]) -> str:
     """Return all tables of a results file, with what was measured."""
     about = results["about"]
     done = {name: entry["result"] for name, entry in results["phases"].items() if entry["state"] == DONE}
-    notes = f"`{Path(about['model']).name}` on {about['device']}, {about['threads']} threads, torch {about['machine']['torch']}."
+    threads = "1 thread" if about["threads"] == 1 else f"{about['threads']} threads"
+    notes = f"`{Path(about['model']).name}` on {about['device']}, {threads}, torch {about['machine']['torch']}."
+    if "seconds_of" in about:  # results of earlier versions are all of the clock
+        notes += f" Seconds are those of {about['seconds_of']}."
     return "\n".join([f"{notes}\n", jobs_table(done), passes_table(done)])
 
 

@@ -50,13 +50,25 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def takes_processor_time(device: torch.device) -> bool:
+    """Return whether `now` is the time of this process on the processor: on a CPU with one thread."""
+    return device.type == "cpu" and torch.get_num_threads() == 1
+
+
+def now(device: torch.device) -> float:
+    """Return the time in seconds, once `device` has done all its work.
+
+    With one thread on a CPU, it is this process's time on the processor: the clock goes on while others use the core.
+    """
+    synchronise(device)
+    return time.process_time() if takes_processor_time(device) else time.perf_counter()
+
+
 def seconds_of(work: Work, device: torch.device) -> float:
     """Run `work` once and return its seconds, the device's work included."""
-    synchronise(device)
-    began = time.perf_counter()
+    began = now(device)
     work()
-    synchronise(device)
-    return time.perf_counter() - began
+    return now(device) - began
 
 
 def time_work(work: Work, device: torch.device, *, within_s: float, warm_ups: int = 2, least: int = 3, most: int = 200) -> Timing:

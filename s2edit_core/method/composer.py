@@ -20,7 +20,7 @@ from s2edit_core.concepts.conditioning import conditioned, prompt_gates, prompt_
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
-from s2edit_core.method.editing import AtStepEnd, edit, vary_noise
+from s2edit_core.method.editing import AtStepEnd, edit_variants, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
 from s2edit_core.method.inversion import Inversion, Source
@@ -57,22 +57,40 @@ class Composer:
         concept: Concept | None,
         inversion: Inversion,
         *,
+        variation: Variation | None = None,
+        **options: Any,
+    ) -> Algorithm[Tensor]:
+        """Return editing as an algorithm over rows, which ends with the edited latent `(c, h, w)`.
+
+        A `variation` draws a variant from the same inversion. For the other options and errors see `variant_rows`.
+        """
+        return _only(self.variant_rows(canvas, prompt, concept, inversion, variations=(variation,), **options))
+
+    def variant_rows(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        inversion: Inversion,
+        *,
+        variations: Sequence[Variation | None],
         masked: bool = True,
         attributes: Sequence[Attribute] = (),
         negative_prompt: str | None = None,
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
         source_prompt: str | None = None,
-        variation: Variation | None = None,
         at_step_end: AtStepEnd | None = None,
-    ) -> Algorithm[Tensor]:
-        """Return editing as an algorithm over rows, which ends with the edited latent `(c, h, w)`.
+    ) -> Algorithm[list[Tensor]]:
+        """Return variants of one edit as an algorithm over shared rows, which ends with their latents `(c, h, w)`.
+
+        Each of `variations` draws a variant from the same inversion; None is the edit itself. What depends on the prompts alone is
+        made once.
 
         `strength` (above 0, at most 1) is how far back along the inverted path the edit starts; 1 starts from noise. Attributes act
         in the target prompt only and stay inside their regions, whether [I] is `masked` or not. Attention `injection` needs the
-        `source_prompt` of the inversion, unless the inversion's facts hold it. A `variation` draws a variant from the same
-        inversion. The `negative_prompt` says what the result must not show, and holds no placeholder. For `at_step_end` see
-        `edit`.
+        `source_prompt` of the inversion, unless the inversion's facts hold it. The `negative_prompt` says what the result must not
+        show, and holds no placeholder. For `at_step_end` see `edit`.
 
         Raises `ArtifactMismatch` for an inversion of another model, photo or concept, `OptionInvalid` or `PromptInvalid` for other
         arguments that can't be used.
@@ -85,7 +103,7 @@ class Composer:
         target = prompt_keys_values(self.backbone, prompt, concepts)
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
         first = inversion.steps - round(strength * inversion.steps)
-        start = self._varied_start(canvas, inversion, first, variation) if variation else None
+        starts = [self._varied_start(canvas, inversion, first, each) if each else None for each in variations]
         guide = None
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
@@ -95,7 +113,7 @@ class Composer:
         if negative_prompt and negative_prompt.strip():
             check_negative(negative_prompt)
             negative = negative_prompt_guidance(self.backbone, inversion, negative_prompt, learned)
-        return edit(
+        return edit_variants(
             self.backbone,
             inversion,
             target,
@@ -103,7 +121,7 @@ class Composer:
             tuple(learned.values()),
             guide,
             first=first,
-            start=start,
+            starts=starts,
             negative=negative,
             at_step_end=at_step_end,
         )
@@ -273,6 +291,12 @@ class Composer:
                 raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
         if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
             raise ArtifactMismatch("the inversion and the frame of this photo differ in size: invert this photo again")
+
+
+def _only(algorithm: Algorithm[list[Tensor]]) -> Algorithm[Tensor]:
+    """Return an algorithm that ends with the single result of `algorithm`."""
+    (result,) = yield from algorithm
+    return result
 
 
 def inversion_inputs(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:

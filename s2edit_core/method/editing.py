@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ from s2edit_core.request.options import NO_INJECTION
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Answers, Row, Rows
+from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, side_by_side
 
 STEP_TENSORS = ("latents", "noise_pred")
 """The tensors of a step, `(c, h, w)` each: the latent after the step, and the guided prediction that led to it."""
@@ -72,8 +74,8 @@ def edit(
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus the inversion's
     residuals. A `negative` prompt moves ε_u by ε_n − ε_∅ (see `negation`).
 
-    With a `guide`, the edit reads the attention of the source branch. If the guide blends by the difference of the prompts,
-    residuals fade where that difference is large and where attributes act.
+    With a `guide`, the edit reads the attention of the source branch. If the guide blends by the difference of the prompts, the
+    edit is `located` first.
 
     The first `first` steps are skipped: sampling starts that far back along the path, from the path's own latent or from `start`
     `(c, h, w)`. `at_step_end` is called after each step and may change its latent.
@@ -85,11 +87,7 @@ def edit(
     (guide.options if guide else NO_INJECTION).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
-    if guide and guide.options.blend == "difference":
-        difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
-        changed = soft_threshold(dilate(difference), guide.options.blend_threshold)
-        guide = replace(guide, edit_mask=guide.with_attributes(changed))
-        inversion = inversion.faded(guide.with_attributes(soft_threshold(difference, guide.options.fade_threshold)))
+    guide, inversion = yield from located(backbone, inversion, guide, target, gates, negative)
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     null: KeysValues | None = None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
@@ -112,6 +110,68 @@ def edit(
         level = schedule.alpha(t - schedule.train_timesteps // steps)
         yield SamplingProgress("editing", i + 1, steps, latent=z, alpha=level, eps=eps)
     return z
+
+
+def edit_variants(
+    backbone: Backbone,
+    inversion: Inversion,
+    target: KeysValues,
+    gates: Gates | None,
+    concepts: Sequence[Concept],
+    guide: SourceGuide | None = None,
+    *,
+    starts: Sequence[Tensor | None],
+    first: int = 0,
+    negative: NegativePrompt | None = None,
+    at_step_end: AtStepEnd | None = None,
+) -> Algorithm[list[Tensor]]:
+    """Sample an edit from each of `starts` in shared passes, and return the edited latents. For the other arguments see `edit`.
+
+    The region of the edit is located once. The steps of all of them count as one phase.
+    """
+    for start in starts:
+        _check_fit(backbone, inversion, target, first, start)
+    (guide.options if guide else NO_INJECTION).check_tier(inversion.tier)
+    guide, inversion = yield from located(backbone, inversion, guide, target, gates, negative)
+    options: dict[str, Any] = {"first": first, "negative": negative, "at_step_end": at_step_end}
+    editings = [edit(backbone, inversion, target, gates, concepts, guide, start=start, **options) for start in starts]
+    return (yield from side_by_side([_numbered(each, i, len(starts)) for i, each in enumerate(editings)]))
+
+
+def _numbered(editing: Algorithm[Tensor], i: int, of: int) -> Algorithm[Tensor]:
+    """Count the steps of edit number `i` among those of all `of` edits. Previews are of the first one alone."""
+    with closing(editing):
+        try:
+            step = next(editing)
+            while True:
+                if isinstance(step, Progress):
+                    at, total = of * (step.step - 1) + i + 1, of * step.total
+                    step = replace(step, step=at, total=total) if i == 0 else Progress(step.phase, at, total)
+                step = editing.send((yield step))
+        except StopIteration as end:
+            edited: Tensor = end.value
+            return edited
+
+
+def located(
+    backbone: Backbone,
+    inversion: Inversion,
+    guide: SourceGuide | None,
+    target: KeysValues,
+    gates: Gates | None,
+    negative: NegativePrompt | None,
+) -> Generator[Rows | Progress, Answers, tuple[SourceGuide | None, Inversion]]:
+    """Return guide and inversion of an edit that blends by the difference of the prompts, with the region that it changes.
+
+    Residuals fade where the difference is large and where attributes act. What is located already, or blends otherwise, is returned
+    as it is: all variants of an edit change the same region.
+    """
+    if guide is None or guide.options.blend != "difference" or guide.edit_mask is not None:
+        return guide, inversion
+    difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
+    changed = soft_threshold(dilate(difference), guide.options.blend_threshold)
+    fading = guide.with_attributes(soft_threshold(difference, guide.options.fade_threshold))
+    return replace(guide, edit_mask=guide.with_attributes(changed)), inversion.faded(fading)
 
 
 def _check_fit(backbone: Backbone, inversion: Inversion, target: KeysValues, first: int, start: Tensor | None) -> None:

@@ -139,6 +139,12 @@ class StepwisePipeline(Composer):
         """Edit, and return the edited latent `(c, h, w)`. For the options see `Composer.edit_rows`."""
         return (yield from evaluating(self.edit_rows(canvas, prompt, concept, inversion, **options), self._evaluate("editing")))
 
+    def editing_variants(
+        self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
+    ) -> Generator[Progress, None, list[Tensor]]:
+        """Draw variants of an edit in shared passes, and return their latents. For the options see `Composer.variant_rows`."""
+        return (yield from evaluating(self.variant_rows(canvas, prompt, concept, inversion, **options), self._evaluate("editing")))
+
     def leakage(
         self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
     ) -> dict[str, float]:

@@ -49,7 +49,7 @@ class LearningOptions:
     kv_rate: float = 5e-4
     orthogonality: float = 0.1  # λ of L_ldm + λ·L_semantic
     masked: bool = True  # multiply the [I] column of every cross-attention map by the identity mask
-    patience: int = 0  # early stopping: end a phase once its loss has not fallen for this many steps; 0: never
+    patience: int = 0  # early stopping: end a phase once its held-out loss has not fallen for this many steps; 0: never
     weighting: Weighting = "prediction"
     semantic_power: int = 8  # p of L_semantic; 2: the mean of squares. A higher one weighs the nearest words more
 

@@ -11,7 +11,7 @@ A row with an `injection` reads the attention of its source row. Such rows must 
 A row's answer does not depend on the other rows of its pass, except for rounding.
 
 Algorithms are generators that yield `Rows` and `Progress` and receive `Answers`. They know nothing about batches or devices.
-`evaluating` drives one algorithm, and `drive_all` several in shared passes.
+`evaluating` drives one algorithm. `side_by_side` makes one of several, which then share passes.
 """
 
 from __future__ import annotations
@@ -196,31 +196,38 @@ def check_finite(answers: Answers) -> None:
 
 
 def drive_all(algorithms: Sequence[Algorithm[Result]], evaluate: Evaluate) -> list[Result]:
-    """Run several algorithms side by side and return their results.
+    """Run several algorithms side by side, in shared passes, and return their results."""
+    return drive(side_by_side(algorithms), evaluate)
 
-    Rows that are pending at the same time are evaluated together.
+
+def side_by_side(algorithms: Sequence[Algorithm[Result]]) -> Algorithm[list[Result]]:
+    """Return one algorithm that runs all `algorithms` and ends with their results.
+
+    It yields the progress of each as it comes, and the rows that are pending in all of them together.
     """
     results: dict[int, Result] = {}
-    pending: dict[int, Rows] = {}
+    waiting: dict[int, Rows] = {}
 
-    def advance(i: int, answers: Answers | None) -> None:
+    def advanced(i: int, answers: Answers | None) -> Generator[Progress, Answers, None]:
+        """Resume an algorithm until it yields rows or ends."""
         try:
             step = algorithms[i].send(answers) if answers is not None else next(algorithms[i])
             while isinstance(step, Progress):
+                yield step
                 step = algorithms[i].send(())
-            pending[i] = step
+            waiting[i] = step
         except StopIteration as end:
             results[i] = end.value
 
     try:
         for i in range(len(algorithms)):
-            advance(i, None)
-        while pending:
-            evaluated = dict(pending)
-            pending.clear()
-            answers = iter(evaluate(tuple(row for rows in evaluated.values() for row in rows)))
+            yield from advanced(i, None)
+        while waiting:
+            evaluated = dict(waiting)
+            waiting.clear()
+            answers = iter((yield tuple(row for rows in evaluated.values() for row in rows)))
             for i, rows in evaluated.items():
-                advance(i, tuple(next(answers) for _ in rows))
+                yield from advanced(i, tuple(next(answers) for _ in rows))
     finally:
         for algorithm in algorithms:
             algorithm.close()

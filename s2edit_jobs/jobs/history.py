@@ -17,13 +17,24 @@ import heapq
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 from s2edit_core.request.plan import digest
-from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound
-from s2edit_jobs.records.record import JOB_ID, KINDS, Failure, JobKind, JobRecord, JobState, Outcome, Owner, final_record
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, RecordUnusable
+from s2edit_jobs.records.record import (
+    JOB_ID,
+    KINDS,
+    Failure,
+    JobKind,
+    JobRecord,
+    JobState,
+    Outcome,
+    Owner,
+    Timestamp,
+    final_record,
+)
+from s2edit_jobs.records.stored import read_record
 from s2edit_jobs.stores.artifacts import JSON, MAX_KEY_LENGTH, ArtifactStore, edit_key
 
 ALL = "all"
@@ -66,6 +77,25 @@ class Entry:
     kind: JobKind
     state: JobState
     view: str  # what lists show of the job, encoded; empty if it did not fit into the key
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What lists show of a finished job. The id, kind and state are elsewhere in the entry's key."""
+
+    created: Timestamp
+    ended: Timestamp
+    attempt: int
+    files: Mapping[str, str] = field(default_factory=dict)  # keys within the job's folder, and other keys with a slash before them
+    deadline: Timestamp | None = None
+    identity: str | None = None
+    parent: str | None = None
+    failure: str | None = None  # a digest: entries with the same one have the same failure
+
+    def keys_of(self, owner: Owner, job_id: str) -> Mapping[str, str]:
+        """Return the object keys of the files."""
+        folder = edit_key(owner, job_id, "")
+        return {name: key[1:] if key.startswith("/") else folder + key for name, key in self.files.items()}
 
 
 class History:
@@ -140,18 +170,18 @@ class Reader:
 
     def record(self, entry: Entry) -> JobRecord:
         """Return the record that lists show. Raise `JobNotFound` if the job was erased meanwhile."""
-        values = _decoded(entry.view)
-        if values is None:
+        view = _decoded(entry.view)
+        if view is None or not all(key.startswith(self._owner.prefix) for key in view.keys_of(self._owner, entry.id).values()):
             return self._whole(entry)
-        if (mark := values.get("failure")) is None:
-            return _record_of(self._owner, entry, values)
-        if mark not in self._failures:
+        if view.failure is None:
+            return _record_of(self._owner, entry, view)
+        if view.failure not in self._failures:
             self.reads += 1
             try:
-                self._failures[mark] = Failure(**json.loads(self._artifacts.get(entry.key)))
-            except (ArtifactMissing, ValueError, TypeError):
+                self._failures[view.failure] = read_record("outcome", Failure, self._artifacts.get(entry.key))
+            except (ArtifactMissing, RecordUnusable):
                 return self._whole(entry)
-        return _record_of(self._owner, entry, values, self._failures[mark])
+        return _record_of(self._owner, entry, view, self._failures[view.failure])
 
     def _whole(self, entry: Entry) -> JobRecord:
         self.reads += 2
@@ -188,50 +218,46 @@ def entry_of(key: str) -> Entry | None:
 
 
 def encoded(record: JobRecord) -> str:
-    """Return what lists show of a finished job, in characters of a key. The id, kind and state are elsewhere in the key."""
+    """Return what lists show of a finished job, in characters of a key."""
     folder = edit_key(record.owner, record.id, "")
-    values: dict[str, Any] = {
-        "created": record.created_at,
-        "ended": record.updated_at,
-        "attempt": record.attempt,
-        # A key within the job's folder without the folder, any other with a slash before it.
-        "files": {name: f"/{key}".removeprefix(f"/{folder}") for name, key in record.artifacts.items()},
-        "deadline": record.deadline_at,
-        "identity": record.identity,
-        "parent": record.parent,
-        "failure": digest(_failure_json(record.failure))[:12] if record.failure else None,
-    }
-    text = json.dumps({name: value for name, value in values.items() if value not in (None, {})}, separators=(",", ":"))
+    view = View(
+        created=record.created_at,
+        ended=record.updated_at,
+        attempt=record.attempt,
+        files={name: f"/{key}".removeprefix(f"/{folder}") for name, key in record.artifacts.items()},
+        deadline=record.deadline_at,
+        identity=record.identity,
+        parent=record.parent,
+        failure=digest(_failure_json(record.failure))[:12] if record.failure else None,
+    )
+    values = {name: value for name, value in asdict(view).items() if value not in (None, {})}
+    text = json.dumps(values, separators=(",", ":"))
     return base64.urlsafe_b64encode(zlib.compress(text.encode())).decode().rstrip("=")
 
 
-def _decoded(view: str) -> dict[str, Any] | None:
-    """Return the values that `encoded` was given, or None if there are none or another release wrote them in another format."""
+def _decoded(view: str) -> View | None:
+    """Return the view, or None if there is none, it is damaged, or another release wrote it in another format."""
     try:
-        values = json.loads(zlib.decompress(base64.urlsafe_b64decode(view + "=" * (-len(view) % 4))))
-    except (ValueError, zlib.error):
+        return read_record("outcome", View, zlib.decompress(base64.urlsafe_b64decode(view + "=" * (-len(view) % 4))))
+    except (ValueError, zlib.error, RecordUnusable):
         return None
-    return values if isinstance(values, dict) and {"created", "ended", "attempt"} <= values.keys() else None
 
 
-def _record_of(owner: Owner, entry: Entry, values: dict[str, Any], failure: Failure | None = None) -> JobRecord:
-    created_at = values["created"]
+def _record_of(owner: Owner, entry: Entry, view: View, failure: Failure | None = None) -> JobRecord:
     first = JobRecord(
         id=entry.id,
         owner=owner,
         state=JobState.QUEUED,
         sequence=1,
-        created_at=created_at,
-        updated_at=created_at,
-        deadline_at=values.get("deadline"),
+        created_at=view.created,
+        updated_at=view.created,
+        deadline_at=view.deadline,
         kind=entry.kind,
-        parent=values.get("parent"),
+        parent=view.parent,
     )
-    files = values.get("files", {}).items()
-    folder = edit_key(owner, entry.id, "")
-    artifacts = {name: key[1:] if key.startswith("/") else folder + key for name, key in files}
-    outcome = Outcome(entry.state, values["attempt"], values["ended"], artifacts, values.get("identity"), failure)
-    return final_record(first, outcome)
+    return final_record(
+        first, Outcome(entry.state, view.attempt, view.ended, view.keys_of(owner, entry.id), view.identity, failure)
+    )
 
 
 def _failure_json(failure: Failure) -> bytes:

@@ -42,13 +42,17 @@ class Unfinished:
     def rebuild(self) -> int:
         """Enter every unfinished job and undelivered webhook into a job store that has lost them. Return the number of jobs."""
         entered = self.reconcile()
+        self.announce_webhooks()
+        return entered
+
+    def announce_webhooks(self) -> None:
+        """Enter every undelivered webhook of a job that is over. One that the job store knows stays as it is."""
         for page in self._pages(markers(self._artifacts, OUTBOX)):
             for marker in page:
                 with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
                     place = read_marker(self._artifacts, marker)
                     if self._artifacts.exists(edit_key(place.owner, place.id, "outcome.json")):
                         self._store.outbox.announce(marker.removeprefix(OUTBOX))
-        return entered
 
     def reconcile(self) -> int:
         """Make markers and job store agree. Return the number of jobs that were entered."""

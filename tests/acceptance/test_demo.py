@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from cli.client import EditClient, View
+from cli.client import EditClient
 from cli.demo.demo import sample
 from cli.demo.strip import GAP, MARGIN, PICTURE_TOP
-from cli.supervision.service import free_port
 from lab.judges.judge import load_judge
 from lab.world.people import replace_attributes
 from lab.world.portraits import SIZE
@@ -34,7 +32,6 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.spec import PRESETS, EditRequest
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
-from tests.servers.children import child_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # the demo computes for minutes on two busy cores
@@ -188,45 +185,6 @@ def test_the_figures_are_those_of_the_reports(demo: Demo) -> None:
     for number, edit in zip(NUMBERS, edits, strict=True):
         assert edit["seconds"] == demo.report(number)["seconds"]
         assert edit["wall_s"] >= edit["seconds"]["total"] * 0.9
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[psutil.Popen, str]]:
-    port = free_port()
-    output = tmp_path / "up.txt"
-    argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(tmp_path / "data")]
-    with output.open("w") as file:
-        process = psutil.Popen(argv, stdout=file, stderr=file, preexec_fn=with_this_run)
-    try:
-        until(lambda: "is ready at" in output.read_text() or process.poll() is not None, START_S)
-        assert process.poll() is None, output.read_text()
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def test_an_edit_survives_a_kill_of_its_worker(service: tuple[psutil.Popen, str], tmp_path: Path) -> None:
-    process, url = service
-    what = sample()
-    what.source.save(tmp_path / "source.png")
-    what.mask.save(tmp_path / "mask.png")
-    fields = {"prompt": what.prompts[0], "source_prompt": what.source_prompt, "preset": "instant"}
-    view: View = {}
-    killed: list[int] = []
-    with EditClient(url) as client:
-        location = client.post(fields, {"image": tmp_path / "source.png", "mask": tmp_path / "mask.png"})
-        for view in client.follow(location):
-            if not killed and view["state"] == "running" and (view["progress"] or {}).get("step", 0) > 0:
-                worker = child_of(process, "celery")
-                worker.send_signal(signal.SIGKILL)
-                killed.append(worker.pid)
-        assert killed
-        assert view["state"] == "succeeded", view
-        assert decode_photo(client.download(view["result"]["url"])).size == what.source.size
-    outcomes = list((tmp_path / "data" / "artifacts").rglob("outcome.json"))
-    assert len(outcomes) == 1
-    assert json.loads(outcomes[0].read_text())["attempt"] == 2
 
 
 def test_the_printed_commands_work(demo: Demo) -> None:

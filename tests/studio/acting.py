@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
@@ -34,6 +35,13 @@ def picture(width: int, height: int, *, seed: int = 1, noise: int = 0, kind: str
         drawn = Image.fromarray(np.asarray(drawn) + grain)
     out = io.BytesIO()
     drawn.save(out, kind)
+    return out.getvalue()
+
+
+def heic(width: int, height: int) -> bytes:
+    """Return a picture as a phone stores it."""
+    out = io.BytesIO()
+    pillow_heif.from_pillow(Image.open(io.BytesIO(picture(width, height)))).save(out, format="HEIF")
     return out.getvalue()
 
 

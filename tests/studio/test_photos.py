@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.studio import acting
 from tests.studio.conftest import OpenStudio
+from tests.studio.service import Service
+from tests.studio.states import look_at
 
 SIZE = "import('./studio/studio.js').then(({studio: {photo}}) => [photo.width, photo.height, photo.blob.type, photo.blob.size])"
 DROP = """async ([bytes, name]) => {
@@ -71,6 +74,67 @@ def test_what_the_service_would_refuse_is_made_fit_at_once(open_studio: OpenStud
     assert (width, height, kind) == (500, 400, "image/jpeg")
     assert isinstance(weight, int)
     assert weight < 300_000
+
+
+def test_the_least_photo_is_that_of_the_service(open_studio: OpenStudio, service: Service) -> None:
+    page, _ = open_studio()
+    acting.choose(page, acting.picture(31, 64), "tiny.png")
+    expect(page.locator("#message")).to_have_text("tiny.png has only 31 × 64 pixels. Choose a photo of at least 32 on each side.")
+    acting.photo(page, acting.picture(32, 64))
+    with service.client() as api:
+        least = api.get("/model").json()["min_side"]
+    assert least == 32
+
+
+def test_a_photo_that_only_the_service_can_read_is_sent_as_it_is(open_studio: OpenStudio, service: Service) -> None:
+    """Chromium can't show HEIC."""
+    page, _ = open_studio(key=service.new_key("heic"))
+    heic = acting.heic(640, 480)
+    acting.choose(page, heic, "IMG_1.HEIC", "image/heic")
+    expect(page.locator("#message")).to_contain_text("IMG_1.HEIC is sent as it is")
+    expect(page.locator("#paint-tools")).to_be_hidden()
+    assert size(page)[2:] == ["image/heic", len(heic)]
+    look_at(page, "heic")
+    acting.edit(page, "red hair")
+    acting.result(page)
+    assert page.locator("#handle").is_hidden()  # there is nothing to compare with
+    assert page.evaluate("import('./studio/picture/stage.js').then(stage => stage.current().fit * 640 <= innerWidth)")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#strip img")).to_have_count(2)
+    acting.result(page)
+    page.reload()  # the browser keeps the file
+    acting.result(page)
+    page.get_by_role("button", name="Go on from here").click()
+    expect(page.locator("body")).to_have_attribute("data-state", "ready")
+    assert size(page)[:3] == [640, 480, "image/png"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"photo_types": ["image/png"]}, "Neither this browser nor the service can read HEIC photos. Save a.heic as JPEG."),
+        ({"max_upload_bytes": 2_000_100}, "this browser can’t scale HEIC photos. Save it as JPEG."),
+    ],
+)
+def test_a_photo_that_nobody_can_read_is_refused_at_once(open_studio: OpenStudio, limits: dict[str, object], words: str) -> None:
+    page, _ = open_studio()
+    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    page.evaluate(LIMITS, limits)
+    acting.choose(page, acting.heic(64, 64), "a.heic", "image/heic")
+    expect(page.locator("#message")).to_contain_text(words)
+    expect(page.locator("body")).to_have_attribute("data-state", "empty")
+
+
+def test_the_shipped_model_warns_before_it_spoils_a_real_photo(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    page.evaluate(LIMITS, {"test": False})
+    acting.sample(page)
+    expect(page.locator("#message")).to_be_hidden()
+    acting.photo(page)
+    expect(page.locator("#message")).to_have_text(
+        "This service has the small model for drawn portraits: it can’t edit real photos well."
+    )
 
 
 def test_a_photo_that_is_chosen_during_an_edit_is_not_compared_with_its_result(open_studio: OpenStudio) -> None:

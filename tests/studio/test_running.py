@@ -27,7 +27,7 @@ def test_progress_and_preview_are_in_view_until_the_edit_is_canceled(open_studio
     running(page, 60)
     expect(page.locator("#time-left")).to_contain_text(re.compile(r"left$"))
     assert 0 < page.locator("#bar").evaluate("bar => bar.value") < 1
-    page.wait_for_function("import('./studio/picture/stage.js').then(stage => stage.mode() === 'preview')")
+    page.wait_for_function("() => import('./studio/picture/stage.js').then(stage => stage.mode() === 'preview')")
     look_at(page, "running")
     page.reload()
     expect(page.locator("#progress-words")).to_have_text("Editing")

@@ -21,7 +21,7 @@ from worker.engines.engine import PreviewedProgress
 PROGRESS_INTERVAL_S = 0.2
 """Shortest time between two progress updates within a phase, and between two polls for cancellation."""
 PREVIEW_INTERVAL_S = 1.0
-"""Shortest time between two previews, apart from that of the last step."""
+"""Shortest time between two previews. A short edit shows one alone, that of its first step: its result is there soon after."""
 PREVIEW_SHARE = 0.005
 """The share of the time that drawing may take: the next preview waits for as long as the last one took, divided by this. Together
 with the first, which takes longer, and the writing, previews then take less than a percent.
@@ -122,7 +122,7 @@ class AttemptControl:
         if not self._previews or not isinstance(progress, PreviewedProgress):
             return None
         began = time.monotonic()
-        if began < self._next_preview_at and progress.step < progress.total:
+        if began < self._next_preview_at:
             return None
         try:
             return progress.draw()

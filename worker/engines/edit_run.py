@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from s2edit_core.concepts.concept import Concept
@@ -91,15 +91,13 @@ def with_checkpoints(learning: Generator[Progress, None, Result], concept_id: st
                 yield Artifact("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)
 
 
-def as_variant(
-    editing: Generator[Progress, None, Result], i: int, of: int, painter: Callable[[], PreviewPainter]
-) -> Generator[Progress, None, Result]:
-    """Yield the progress of edit number `i`, with previews, counted among the steps of all `of` edits."""
+def with_previews(editing: Generator[Progress, None, Result], painter: Callable[[], PreviewPainter]) -> Steps[Result]:
+    """Yield the progress of `editing`, with previews."""
     with closing(editing):
         while True:
             try:
-                step = next(editing)
+                progress = next(editing)
             except StopIteration as end:
                 edited: Result = end.value
                 return edited
-            yield previewed(replace(step, step=i * step.total + step.step, total=of * step.total), painter)
+            yield previewed(progress, painter)

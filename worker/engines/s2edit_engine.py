@@ -37,7 +37,7 @@ from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.auxiliary_models import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.cores import CpuThreads
-from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints
+from worker.engines.edit_run import EditRun, Steps, with_checkpoints, with_previews
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import fit_device, model_facts
 from worker.engines.previews import preview_painter
@@ -278,21 +278,20 @@ class S2EditEngine:
 
     def _draw_variants(self, run: EditRun, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
         """Return the latents of the edit and its variants. The steps of all of them count as one phase."""
-        options = {
-            "masked": run.preset.learning.masked,
-            "injection": run.preset.injection,
-            "attributes": run.attributes,
-            "negative_prompt": run.request.negative_prompt,
-            "strength": run.request.strength,
-        }
-        latents, wanted = [], run.request.variants
-        painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
-        for i in range(wanted):
-            seed = run.request.seed_of(i)
-            variation = None if seed is None else Variation(seed)
-            editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
-            latents.append((yield from as_variant(editing, i, wanted, painter)))
-        return latents
+        seeds = [run.request.seed_of(i) for i in range(run.request.variants)]
+        editing = self.pipeline.editing_variants(
+            run.canvas,
+            run.prompts.target,
+            learned,
+            inverted,
+            variations=[None if seed is None else Variation(seed) for seed in seeds],
+            masked=run.preset.learning.masked,
+            injection=run.preset.injection,
+            attributes=run.attributes,
+            negative_prompt=run.request.negative_prompt,
+            strength=run.request.strength,
+        )
+        return (yield from with_previews(editing, cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))))
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:
         started = time.perf_counter()

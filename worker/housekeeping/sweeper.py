@@ -10,6 +10,7 @@ import structlog
 from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
+from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.stores.object_store.write_probe import PROBES
 from s2edit_jobs.stores.stored_bytes import measure
@@ -31,6 +32,7 @@ def sweep(services: Services) -> int | None:
         return None
     if surveyed is None:
         Survey(services).complete()
+    Unfinished(services).announce_webhooks()  # in case somebody has deleted the outbox alone
     ended = sweep_ended(services.artifacts, now=time.time())
     services.artifacts.delete_prefix(PROBES)
     gone = Retention(services).sweep()

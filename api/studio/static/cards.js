@@ -1,10 +1,9 @@
-/** What the lists of people, attributes and edits share: dates, pages, erasing with a receipt, and texts kept in this browser. */
+/** What the lists of people, attributes and edits share: dates, pages and buttons. */
 
-import { make, say, studio } from './studio.js';
+import { make, say } from './studio.js';
 import { ask } from './service.js';
 import { wordsOf } from './words.js';
 
-const MOST_KEPT = 300;
 const DAY_MS = 86_400_000;
 const date = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
 
@@ -19,35 +18,6 @@ export function expiry(time) {
 export const button = (words, onclick, attributes = {}) => make('button', { type: 'button', className: 'button small', onclick, attributes }, words);
 
 export const tellProblem = (error) => say(wordsOf(error), 'problem');
-
-/** Texts by id that the service does not store. The oldest give way. */
-export class Texts {
-  constructor(name) {
-    this.name = name;
-  }
-
-  all() {
-    try {
-      return new Map(JSON.parse(localStorage.getItem(this.name) || '[]'));
-    } catch {
-      return new Map(); // this browser has no storage, or something else is stored by this name
-    }
-  }
-
-  get = (id) => this.all().get(id) || '';
-
-  /** Keep `text`; '' forgets it. */
-  set(id, text) {
-    const all = this.all();
-    all.delete(id);
-    if (text) all.set(id, text);
-    try {
-      localStorage.setItem(this.name, JSON.stringify([...all].slice(-MOST_KEPT)));
-    } catch {
-      // as above
-    }
-  }
-}
 
 /** Return a list of cards that `load` fills from `path`, and what belongs to it. `cardsOf(items, first)` makes the cards of a page. */
 export function pages(title, path, cardsOf, empty) {
@@ -73,42 +43,4 @@ export function pages(title, path, cardsOf, empty) {
   }
 
   return { parts: [list, none, more], list, load };
-}
-
-/** Return a button that erases a `kind` of thing once it was pressed twice. The receipt then takes the place of `card()`. */
-export function eraser(kind, path, what, card, gone) {
-  const first = button('Erase', () => swap(sure, keep), { 'aria-label': `Erase ${what}` });
-  const keep = button('Keep it', () => swap(first));
-  const sure = button('Erase for good', erase);
-  const row = make('span', { className: 'row' }, first);
-  sure.classList.add('danger');
-
-  function swap(...buttons) {
-    row.replaceChildren(...buttons);
-    buttons[0].focus();
-  }
-
-  async function erase() {
-    sure.disabled = true;
-    try {
-      const { body } = await ask(path, { method: 'DELETE' });
-      gone();
-      studio.tell('erased', { [kind]: body.id });
-      const receipt = receiptOf(body, what);
-      card().replaceChildren(receipt);
-      receipt.focus();
-    } catch (error) {
-      sure.disabled = false;
-      tellProblem(error);
-    }
-  }
-
-  return row;
-}
-
-function receiptOf(receipt, what) {
-  const file = new Blob([JSON.stringify(receipt, null, 2)], { type: 'application/json' });
-  const save = make('a', { className: 'button small', href: URL.createObjectURL(file), download: `receipt-${receipt.id}.json` }, 'Save the receipt');
-  const words = `Erased ${what}: ${receipt.objects} ${receipt.objects === 1 ? 'file' : 'files'}, ${when(receipt.erased_at)}.`;
-  return make('div', { className: 'receipt', tabIndex: -1 }, make('p', {}, words), save);
 }

@@ -2,9 +2,11 @@
 
 import { make, say, studio } from './studio.js';
 import { hasKey } from './service.js';
+import { lastRequest } from './recent.js';
 import { button } from './cards.js';
 
 const JOBS = ['edits', 'masks', 'identities', 'attributes'];
+const NOTHING = 'All that you do on this page is a request to the service. The last one will be here as code.';
 const WRITERS = { curl, Python: python, fetch: inPage };
 const base = () => new URL('.', document.baseURI).href.replace(/\/$/, '');
 const json = JSON.stringify;
@@ -14,7 +16,7 @@ const fileOf = (name, blob) => `${name}.${(blob.type.split('/')[1] || 'bin').rep
 export function mount(section) {
   const code = make('code');
   const files = make('div', { className: 'row' });
-  const hint = make('p', { className: 'quiet' }, 'All that you do on this page is a request to the service. The last one will be here as code.');
+  const hint = make('p', { className: 'quiet' });
   const choices = Object.keys(WRITERS).map((name) => button(name, () => show(name)));
   const row = make('div', { className: 'row' }, ...choices, button('Copy', () => copy(code)));
   const rest = make('div', { hidden: true }, row, make('pre', { tabIndex: 0, attributes: { 'aria-label': 'Code', role: 'region' } }, code), files);
@@ -28,16 +30,22 @@ export function mount(section) {
     code.textContent = WRITERS[name](last);
   }
 
-  studio.on('sent', ({ method, path, fields = [], json: body }) => {
-    if (path.endsWith('/cancel')) return;
-    const [blobs, texts] = [fields.filter(([, value]) => value instanceof Blob), fields.filter(([, value]) => !(value instanceof Blob))];
-    last = { method, path, body, texts, files: blobs.map(([name, blob]) => [name, fileOf(name, blob)]), isJob: method === 'POST' && JOBS.includes(path) };
-    hint.textContent = hasKey() ? 'The last request, ready to run with your key in S2EDIT_API_KEY.' : 'The last request, ready to run.';
-    rest.hidden = false;
+  async function refresh() {
+    const request = await lastRequest();
+    rest.hidden = !request;
+    hint.textContent = request ? `The last request, ready to run${hasKey() ? ' with your key in S2EDIT_API_KEY' : ''}.` : NOTHING;
+    if (!request) return;
+    const { method, path, fields, json: body } = request;
+    const sent = fields.filter(([, value]) => typeof value !== 'string');
+    last = { method, path, body, texts: fields.filter(([, value]) => typeof value === 'string'), files: sent.map(([name, file]) => [name, fileOf(name, file)]), isJob: method === 'POST' && JOBS.includes(path) };
     for (const old of files.children) URL.revokeObjectURL(old.href);
-    files.replaceChildren(...blobs.map(([name, blob]) => make('a', { className: 'button small', href: URL.createObjectURL(blob), download: fileOf(name, blob) }, `Save ${fileOf(name, blob)}`)));
+    const here = sent.filter(([, file]) => file instanceof Blob);
+    files.replaceChildren(...here.map(([name, blob]) => make('a', { className: 'button small', href: URL.createObjectURL(blob), download: fileOf(name, blob) }, `Save ${fileOf(name, blob)}`)));
     show(language);
-  });
+  }
+
+  for (const event of ['sent', 'kept']) studio.on(event, refresh);
+  return refresh;
 }
 
 function curl({ method, path, body, texts, files, isJob }) {
@@ -52,20 +60,24 @@ function curl({ method, path, body, texts, files, isJob }) {
   ].join(' \\\n  ');
 }
 
+const call = (name, args) => `${name}(\n${args.map((each) => `    ${each},\n`).join('')})`;
+const dict = (name, entries) => `${name}={\n${entries.map(([key, value]) => `        ${json(key)}: ${value},\n`).join('')}    }`;
+
 function python({ method, path, body, texts, files, isJob }) {
   const data = {};
   for (const [name, value] of texts) data[name] = name in data ? [data[name], value].flat() : value;
-  const key = hasKey() ? ', headers={"Authorization": "Bearer " + os.environ["S2EDIT_API_KEY"]}' : '';
+  const key = hasKey() ? ['headers={"Authorization": "Bearer " + os.environ["S2EDIT_API_KEY"]}'] : [];
   return [
     ...(hasKey() ? ['import os', ''] : []),
-    `import httpx\n\nservice = httpx.Client(base_url=${json(base())}, timeout=90${key})`,
-    [
-      `answer = service.request(\n    ${json(method)}, ${json(path)}`,
+    'import httpx\n',
+    call('service = httpx.Client', [`base_url=${json(base())}`, 'timeout=90', ...key]),
+    call('answer = service.request', [
+      `${json(method)}, ${json(path)}`,
       ...(isJob ? ['headers={"Prefer": "wait=60"}'] : []),
-      ...(files.length ? [`files={${files.map(([name, file]) => `${json(name)}: open(${json(file)}, "rb")`).join(', ')}}`] : []),
-      ...(texts.length ? [`data=${json(data)}`] : []),
-      ...(body ? [`json=${json(body)}`] : []),
-    ].join(',\n    ') + ',\n)',
+      ...(files.length ? [dict('files', files.map(([name, file]) => [name, `open(${json(file)}, "rb")`]))] : []),
+      ...(texts.length ? [dict('data', Object.entries(data).map(([name, value]) => [name, json(value)]))] : []),
+      ...(body ? [dict('json', Object.entries(body).map(([name, value]) => [name, value === null ? 'None' : json(value)]))] : []),
+    ]),
     'job = answer.raise_for_status().json()',
     ...(isJob ? ['while job["state"] in ("queued", "running"):', '    job = service.get("edits/" + job["id"], headers={"Prefer": "wait=60"}).json()'] : []),
     path === 'edits' ? 'open("result.png", "wb").write(httpx.get(job["result"]["url"]).content)' : 'print(job)',

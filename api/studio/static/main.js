@@ -4,7 +4,9 @@
  * picture/: photo.js choosing · stage.js view, zoom and pan · mask.js paint and undo · brush.js pointer and keyboard.
  * job/: flow.js from a click to a result · progress.js · result.js · shelf.js what this browser keeps.
  * form.js, sentences.js: from words to a prompt · words.js problems in words · service.js requests · follow.js jobs · tabs.js.
- * people.js, history.js, code.js: each exports `mount(section)`, called once with its empty section of the panel.
+ * kept.js, recent.js: what the tab keeps.
+ * people.js, history.js and code.js are loaded when their tab is opened first. Each exports `mount(section)`, which is called once with
+ * its empty section of the panel and returns what to call whenever the tab is opened. cards.js, erasing.js: what they share.
  */
 
 import { $, make, say, studio } from './studio.js';
@@ -15,10 +17,11 @@ import { mountBrush } from './picture/brush.js';
 import { mountSources, samples } from './picture/photo.js';
 import { mountStage } from './picture/stage.js';
 import { mountFlow, start, take, takeSample } from './job/flow.js';
-import { mount as mountPeople } from './people.js';
-import { mount as mountHistory } from './history.js';
-import { mount as mountCode } from './code.js';
+import { mountRecent } from './recent.js';
 import { wordsOf } from './words.js';
+
+const SECTIONS = { people: () => import('./people.js'), history: () => import('./history.js'), code: () => import('./code.js') };
+const loaded = {};
 
 /** Ask for a key in a dialog. Several requests that need one wait for the same answer. */
 let asking = null;
@@ -50,6 +53,17 @@ async function loadModel() {
   }
 }
 
+/** Load a tab's module when it is opened first, and have it show what is new each time. */
+async function open(name) {
+  if (!SECTIONS[name]) return;
+  loaded[name] ||= SECTIONS[name]().then(({ mount }) => mount($(name)));
+  try {
+    await (await loaded[name])();
+  } catch (error) {
+    say(wordsOf(error), 'problem');
+  }
+}
+
 function describeModel() {
   const { name, shipped, domains, test } = studio.model;
   const kinds = (domains || []).map((domain) => domain.subjects.slice(0, 3).join(', ')).join('; ');
@@ -60,7 +74,7 @@ function describeModel() {
 async function showSamples() {
   const found = await samples().catch(() => []);
   const cards = found.map((sample) =>
-    make('button', { type: 'button', className: 'sample', onclick: () => takeSample(sample) }, make('img', { src: sample.url, alt: '', width: 128, height: 128 }), make('span', {}, sample.words)),
+    make('button', { type: 'button', className: 'sample', onclick: () => takeSample(sample) }, make('img', { src: sample.small, alt: '', width: 128, height: 128 }), make('span', {}, sample.words)),
   );
   $('samples').replaceChildren(...cards);
 }
@@ -85,11 +99,10 @@ mountBrush();
 mountForm(start);
 mountFiles();
 mountFlow();
-mountPeople($('people'));
-mountHistory($('history'));
-mountCode($('code'));
+mountRecent();
+studio.on('tab', open);
 studio.on('model', describeModel);
 $('key-change').addEventListener('click', async () => (await askForKey(false)) && loadModel());
 addEventListener('unhandledrejection', (event) => say(wordsOf(event.reason || {}), 'problem'));
 showSamples();
-loadModel();
+loadModel().finally(studio.settle);

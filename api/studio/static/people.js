@@ -6,12 +6,12 @@ import { follow, isOver } from './follow.js';
 import { source, subject } from './form.js';
 import { openTab } from './tabs.js';
 import { take } from './job/flow.js';
-import { button, eraser, expiry, pages, tellProblem, Texts, when } from './cards.js';
+import { button, expiry, pages, tellProblem, when } from './cards.js';
+import { eraser } from './erasing.js';
 
 const MOST_APPLIED = 4;
 const WORN = ['makeup', 'glasses', 'hat', 'hair', 'beard', 'earrings'];
 const LIFETIMES = [['', 'when I erase it'], ['86400', 'after a day'], ['604800', 'after a week'], ['2592000', 'after 30 days']];
-const names = new Texts('s2edit-people');
 const people = pages('People', 'identities?limit=20', (items) => items.map(personCard), 'Nobody yet. Edits add the people of their photos.');
 const worn = pages('Things worn', 'attributes?limit=20', wornCards, 'Nothing yet.');
 const PLACES = { identity: people, attribute: worn };
@@ -19,8 +19,8 @@ let taken = []; // placeholders
 
 export function mount(section) {
   section.append(make('h2', {}, 'People'), personForm(), ...people.parts, make('h2', {}, 'Things worn'), wornForm(), ...worn.parts);
-  studio.on('tab', (name) => name === 'people' && refresh());
   studio.on('using', markUsed);
+  return refresh;
 }
 
 async function refresh() {
@@ -44,27 +44,45 @@ const submitter = (words) => make('button', { className: 'button small' }, words
 function personForm() {
   const more = make('details', {}, make('summary', {}, 'For how long, with which consent'));
   more.append(field('person-ttl', 'Erase it', choice(LIFETIMES)), field('person-consent', 'What the person agreed to', text('Ada agreed on 24 November')));
-  return make('form', { onsubmit: keepPerson }, field('person-name', 'Keep this person as', text('Ada', true)), more, submitter('Keep'));
+  const row = make('div', { className: 'with-button' }, field('person-name', 'Keep this person as', text('Ada', true)), submitter('Keep'));
+  return make('form', { onsubmit: keepPerson }, row, more);
 }
 
 function wornForm() {
-  const what = field('worn-what', 'Take from this photo the', choice(WORN.map((word) => [word, word])));
-  const hint = make('p', { className: 'quiet' }, 'Paint over it on the photo. Then anybody can wear it.');
-  return make('form', { onsubmit: takeWorn }, what, field('worn-name', 'Name', text('Evening')), hint, submitter('Take it'));
+  const hint = make('p', { className: 'quiet' }, 'Paint over a makeup, a hat or glasses on the photo, and take it. Then anybody can wear it.');
+  const row = make('div', { className: 'with-button' }, field('worn-what', 'What', choice(WORN.map((word) => [word, word]))), field('worn-name', 'Name', text('Evening')), submitter('Take it'));
+  return make('form', { onsubmit: takeWorn }, hint, row);
 }
 
 async function keepPerson(event) {
   event.preventDefault();
   const name = $('person-name').value.trim();
   const learned = studio.edit?.identity;
-  if (learned) names.set(learned, name); // an edit has learned the person already
-  const fields = [['prompt', source() || `a photo of a ${subject()}`], ['identity_ttl_s', $('person-ttl').value], ['consent', $('person-consent').value]];
-  if (learned ? await people.load() : await learn('identity', `Learning ${name}`, fields, (job) => names.set(job.identity, name))) event.target.reset();
+  const fields = [['prompt', source() || `a photo of a ${subject()}`], ['name', name], ['identity_ttl_s', $('person-ttl').value], ['consent', $('person-consent').value]];
+  if (learned ? await rename(learned, name) : await learn('identity', `Learning ${name}`, fields, (job) => nameLearned(job.identity, name))) event.target.reset();
+  if (learned) await people.load();
+}
+
+/** Give a person another name. Return whether that worked. */
+async function rename(id, name) {
+  try {
+    await ask(`identities/${id}`, { method: 'PATCH', json: { name: name || null } });
+    return true;
+  } catch (error) {
+    tellProblem(error);
+    return false;
+  }
+}
+
+/** The service may have known the person already, by another name or by none. */
+async function nameLearned(id, name) {
+  if ((await ask(`identities/${id}`)).body.name !== name) await rename(id, name);
 }
 
 async function takeWorn(event) {
   event.preventDefault();
   const what = $('worn-what').value;
+  if (studio.photo?.unseen) return say('This browser can’t show the photo, so nothing can be painted on it. Save it as JPEG.', 'problem');
   if (studio.photo && !(await studio.mask())) return say(`Paint over the ${what} on the photo first.`, 'problem');
   if (await learn('attribute', `Taking the ${what}`, [['prompt', `a ${subject()} with ${freePlaceholder()} ${what}`], ['name', $('worn-name').value.trim()]])) event.target.reset();
 }
@@ -101,7 +119,7 @@ async function watch(kind, job, words, done = () => {}) {
   let over = job;
   try {
     over = await follow(job.id, ({ progress }) => progress && (bar.value = progress.fraction));
-    if (over.state === 'succeeded') done(over);
+    if (over.state === 'succeeded') await done(over);
     if (over.state === 'failed') tellProblem(over.error);
   } catch (error) {
     tellProblem(error);
@@ -117,16 +135,16 @@ function card(kind, item, { picture = '', title, words, what, use, act, other = 
   const used = button(use, act, { 'aria-pressed': 'false', 'aria-label': `${use} ${what}` });
   used.dataset.use = item.id;
   const path = kind === 'identity' ? 'identities' : 'attributes';
-  const row = make('div', { className: 'row' }, used, other, eraser(kind, `${path}/${item.id}`, what, () => whole, gone));
+  const row = make('div', { className: 'row' }, used, other, eraser(kind, `${path}/${item.id}`, () => what, () => whole, gone));
   const whole = make('li', { className: 'card' }, picture, make('div', {}, title, make('p', { className: 'quiet' }, words), row));
   return whole;
 }
 
 function personCard(person) {
-  const name = names.get(person.id);
+  const name = person.name || '';
   const what = name || `the ${person.subject || 'person'}`;
   const title = make('input', { type: 'text', className: 'name', value: name, placeholder: 'No name', maxLength: 60, attributes: { 'aria-label': `Name of ${what}` } });
-  title.onchange = () => names.set(person.id, title.value.trim());
+  title.onchange = async () => (await rename(person.id, title.value.trim())) || people.load();
   const picture = person.photo ? make('img', { className: 'photo', src: link(person.photo.url), alt: '', loading: 'lazy', onerror: () => picture.remove() }) : '';
   return card('identity', person, {
     picture,
@@ -136,23 +154,22 @@ function personCard(person) {
     use: 'Use',
     act: () => usePerson(person),
     other: button('Export', () => exportPerson(person), { 'aria-label': `Export ${what}` }),
-    gone: () => names.set(person.id, ''),
   });
 }
 
 /** Put the photo of a person on the stage, unless it was imported without one, and have the next edit use the person. */
 async function usePerson(person) {
   if (studio.using.identity?.id === person.id) return studio.use({ identity: null });
-  const name = names.get(person.id);
   try {
     if (person.photo) {
       const { body } = await ask(`identities/${person.id}`); // with a fresh link
       const before = studio.photo;
-      await take(await picture(body.photo.url), name || 'The photo');
+      await take(await picture(body.photo.url), person.name || 'The photo');
       if (studio.photo === before) return; // `take` has said why
       studio.photo.identity = person.id;
+      say(studio.photo.note);
     }
-    use({ identity: { ...person, name } });
+    use({ identity: person });
   } catch (error) {
     tellProblem(error);
   }

@@ -3,12 +3,13 @@
  *
  * Every part imports `studio`, changes it through its methods only, and listens to its events:
  *
- *   'photo'  another photo is on the stage         studio.photo: {blob, name, width, height} or null
+ *   'photo'  another photo is on the stage         studio.photo: {blob, name, width, height, unseen} or null
  *   'mask'   the painted regions have changed      await studio.mask(): PNG as large as the photo, or null if nothing is painted
  *   'edit'   the edit has changed                  studio.edit: its JSON as GET /edits/{id} answers, or null
  *   'done'   an edit has succeeded                 event.detail: its JSON
  *   'using'  what the next edit uses has changed   studio.using: {identity, attributes, parent}, JSON of the service or null
  *   'sent'   a request has been sent               event.detail: {method, path, fields: [[name, string or Blob], …]}
+ *   'kept'   this browser keeps a new edit's files event.detail: its id
  *   'model'  what the model knows has arrived      studio.model: the answer of GET /model
  */
 
@@ -18,14 +19,17 @@ class Studio extends EventTarget {
   model = null;
   using = { identity: null, attributes: [], parent: null };
 
+  /** Resolves once the service has said what its model knows, or has not answered. `main.js` calls `settle`. */
+  settled = new Promise((resolve) => (this.settle = resolve));
+
   /** Return the painted person as a PNG, or null. `stage.js` replaces this. */
   mask = async () => null;
 
   /** Show an edit of the history: its photo if this browser still has it, its result and its report. `flow.js` replaces this. */
   show = async () => {};
 
-  /** Start the edit that the form describes, as the button does. `flow.js` replaces this. */
-  start = async () => {};
+  /** Send an edit of the history again, by its id. `flow.js` replaces this. */
+  again = async () => {};
 
   /** Say what the next edit uses: `use({identity})`, `use({attributes: […]})`, `use({parent})`; null or [] to use it no longer. */
   use(what) {

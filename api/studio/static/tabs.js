@@ -12,6 +12,7 @@ export function openTab(name) {
     tab.tabIndex = open ? 0 : -1;
     $(tab.getAttribute('aria-controls')).hidden = !open;
   }
+  document.body.dataset.tab = name;
   studio.tell('tab', name);
 }
 

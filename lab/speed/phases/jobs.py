@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from torch import Tensor
 from lab.measures.metrics import psnr
 from lab.speed.record import Result
 from lab.speed.subjects import Person
-from lab.speed.timing import digits, synchronise
+from lab.speed.timing import digits, now
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.method.inversion import Inversion, invert
@@ -86,8 +85,7 @@ class Meter:
         self._phase, self._began = name, now
 
     def _now(self) -> float:
-        synchronise(self.pipe.backbone.device)
-        return time.perf_counter()
+        return now(self.pipe.backbone.device)
 
     def about(self) -> dict[str, Result]:
         return {name: self.costs[name].about() for name in PHASES if name in self.costs}

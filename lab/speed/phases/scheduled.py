@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +14,7 @@ from lab.speed.phases.jobs import PHASES, Jobs, decode, portion
 from lab.speed.phases.passes import KINDS, rows_of
 from lab.speed.record import Result
 from lab.speed.subjects import Person
-from lab.speed.timing import digits, seconds_of, time_work
+from lab.speed.timing import digits, now, seconds_of, takes_processor_time, time_work
 from s2edit_core.method.inversion import invert
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
@@ -25,6 +26,24 @@ from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, drive
 from s2edit_core.unet.scheduler import RowClient, RowScheduler
 
 OVERHEAD_PASSES = 50
+
+
+@dataclass
+class _TimedPasses:
+    """Evaluates rows in one thread and counts the seconds, by the same clock as `now`, but of that thread alone."""
+
+    backbone: Backbone
+    seconds: float = 0.0
+
+    def _now(self) -> float:
+        return time.thread_time() if takes_processor_time(self.backbone.device) else now(self.backbone.device)
+
+    def evaluate(self, rows: Rows) -> Answers:
+        began = self._now()
+        try:
+            return self.backbone.evaluate(rows)
+        finally:
+            self.seconds += self._now() - began
 
 
 def whole_job(pipe: S2EditPipeline, client: RowClient, person: Person, how: Preset, guidance: float, seed: int) -> None:
@@ -85,7 +104,8 @@ def scheduled_jobs(
     guidance = pipe.guidance(how.guidance_scale, preset)
     recorded = pipe.backbone.recorded
     limit = recorded.largest if recorded is not None else MAX_ROWS_PER_PASS
-    with RowScheduler(pipe.backbone.evaluate, max_rows=limit) as scheduler, ThreadPoolExecutor(len(people)) as threads:
+    passes = _TimedPasses(pipe.backbone)
+    with RowScheduler(passes.evaluate, max_rows=limit) as scheduler, ThreadPoolExecutor(len(people)) as threads:
 
         def everybody() -> None:
             running = [
@@ -97,17 +117,16 @@ def scheduled_jobs(
 
         if pipe.backbone.graphs:
             everybody()  # records the graphs
-        before = scheduler.stats()
+        before, passes.seconds = scheduler.stats(), 0.0
         seconds = seconds_of(everybody, pipe.backbone.device)
         after = scheduler.stats()
     sizes = {n: count - before.rows_per_pass.get(n, 0) for n, count in sorted(after.rows_per_pass.items())}
-    in_passes = after.device_s - before.device_s
     return {
         "users": len(people),
         "share_of_steps": share,
         "seconds": digits(seconds),
         "over_lockstep": digits(seconds / sum(lockstep["phases"][p]["seconds"] for p in PHASES)) if lockstep else None,
-        "share_in_passes": digits(in_passes / seconds),
+        "share_in_passes": digits(passes.seconds / seconds),
         "lingered_s": digits(after.lingered_s - before.lingered_s),
         "passes": after.passes - before.passes,
         "passes_by_rows": {str(n): count for n, count in sizes.items() if count},

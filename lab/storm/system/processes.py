@@ -45,6 +45,7 @@ PRELOADED = [
 WEBHOOK_DELAYS_S = (0.5, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0, 4.0)
 WEBHOOK_TIMEOUT_S = 0.5
 WEBHOOK_LEASE_S = 3.0
+RECEIVER_RESTS_S = 2.0
 """The service's waits for webhooks, shortened: a storm can't wait for minutes. The lease stays longer than one try."""
 
 
@@ -91,11 +92,12 @@ def _redirect_output(setup: StormSetup, name: str) -> None:
 
 def _shorten_waits() -> None:
     from s2edit_jobs.records import webhooks
-    from worker.housekeeping import messenger, outgoing
+    from worker.housekeeping import breaker, messenger, outgoing
 
     webhooks.DELAYS_S = WEBHOOK_DELAYS_S  # type: ignore[assignment]
     messenger.LEASE_S = WEBHOOK_LEASE_S
     outgoing.TIMEOUT_S = WEBHOOK_TIMEOUT_S
+    breaker.REST_S = RECEIVER_RESTS_S  # the receiver leaves some messages unanswered, by chance three in a row
 
 
 def run_worker(setup: StormSetup, number: int) -> None:

@@ -22,11 +22,11 @@ from s2edit_core.concepts.conditioning import (
     word_embedding,
 )
 from s2edit_core.method.learning.lesson import Lesson
-from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.options import LearningOptions, Weighting
 from s2edit_core.request.spec import PLACEHOLDER
-from s2edit_core.unet.attention import Gates
+from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Answers, Rows
+from s2edit_core.unet.rows import Answers, Row, Rows
 
 Result = TypeVar("Result")
 Preparation = Generator[Rows, Answers, Result]
@@ -107,6 +107,33 @@ def new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, se
     others = [new_learner(backbone, other, options, seed) for other in lesson.others]
     learner.others = tuple(replace(other, token=learner.token, keys=keys, values=values) for other in others)
     return learner
+
+
+def noised_rows(learner: Learner, prompt: KeysValues, draw: torch.Generator, count: int, weighting: Weighting) -> Rows:
+    """Return rows of the latent at `count` noise levels, one drawn from each equal part of the schedule.
+
+    The added ε is the target.
+
+    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v, or to that of v
+    for every model (see `Weighting`). Together they are the mean over the rows.
+    """
+    schedule, latent = learner.backbone.schedule, learner.lesson.latent
+    part = schedule.train_timesteps / count
+    t = ((torch.arange(count) + torch.rand(count, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
+    eps = torch.randn((count, *latent.shape), generator=draw).to(latent)
+    noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
+    return tuple(
+        Row(
+            noisy[i],
+            level,
+            prompt,
+            learner.gates,
+            target=eps[i],
+            weight=(1 / schedule.alpha(level) if weighting == "velocity" else schedule.loss_weight(level)) / count,
+            loss_weights=learner.loss_weights,
+        )
+        for i, level in enumerate(t.tolist())
+    )
 
 
 def orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:

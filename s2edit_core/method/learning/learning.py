@@ -9,6 +9,8 @@ An attribute [A] is learned in the same way from a reference photo, except that 
 attribute (as in Break-A-Scene, arXiv 2305.16311): the rest of the photo says nothing about it and would dominate the loss. If [I]
 and [A] are learned together, they share passes, and the squared cosine between them is added to L_semantic.
 
+With `LearningOptions.patience`, each phase ends early once the loss of held-out rows no longer falls (`held_out`).
+
 Learning can be interrupted at any step and resumed: its state is a value (`learning_state`), and each step has its own random
 generator. Before the first step it yields no rows at all (`PAUSE`) after each piece of its work, so that it can be interrupted
 there too.
@@ -28,6 +30,7 @@ from s2edit_core.concepts.conditioning import (
     Conditioned,
 )
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.method.learning.held_out import has_fallen, held_out_losses
 from s2edit_core.method.learning.lbfgs import minimising
 from s2edit_core.method.learning.learner import (
     PAUSE,
@@ -35,6 +38,7 @@ from s2edit_core.method.learning.learner import (
     Preparation,
     attribute_states,
     new_learner,
+    noised_rows,
     orthogonal_words,
     step_generator,
 )
@@ -45,9 +49,11 @@ from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Answers, Row, Rows
+from s2edit_core.unet.rows import Answers, Rows
 
 Learning = Generator[Rows | Progress, Answers, Concept]
+PHASES = ("token", "joint")
+"""The names of the phases: the token alone, then the token and the changes of keys and values."""
 SUBJECT_PULL = 3e-5
 """Weight of the squared distance to the subject word while the token is turned away from the attribute words. Without it, the token
 may move a hundred times as far to reduce the last hundredth of a cosine, to a place that later steps cannot leave.
@@ -112,13 +118,15 @@ def learn_concepts(
     else:
         for learner in learners:
             yield from _orthogonalise_start(learner, options)
-    phase_steps = (options.token_steps, options.steps - options.token_steps)
-    for phase in range(counter.phase, len(phase_steps)):
-        if counter.phase != phase:
-            counter = counter.next_phase()
+    for phase in range(counter.phase, len(PHASES)):
         if counter.steps_in_phase == 0:
             optimisers = [_optimiser(learner, phase, options) for learner in learners]
-        while counter.steps_in_phase < phase_steps[phase] and not counter.has_plateaued(options.patience):
+        while counter.steps_in_phase < _most_steps(options)[phase]:
+            if counter.is_measured_now(options.patience):
+                losses = yield from held_out_losses(learners, options.weighting, with_deltas=phase > 0)
+                if counter.held_out and not has_fallen(counter.held_out, losses):
+                    break
+                counter = counter.measured(losses)
             loss = yield from _step(learners, optimisers, options, counter.step, with_deltas=phase > 0)
             counter = counter.after(loss)
             if every and counter.step % every == 0:
@@ -127,7 +135,13 @@ def learn_concepts(
                 yield Checkpoint("learning", counter.step, options.steps, loss, kept)
             else:
                 yield Progress("learning", counter.step, options.steps, loss)
-    return _learned_concepts(learners, counter.losses)
+        counter = counter.next_phase()
+    return _learned_concepts(learners, counter, options)
+
+
+def _most_steps(options: LearningOptions) -> tuple[int, int]:
+    """Return the most steps of each phase."""
+    return options.token_steps, options.steps - options.token_steps
 
 
 def _check_lessons(lessons: Sequence[Lesson]) -> None:
@@ -168,7 +182,10 @@ def _step(
     with torch.enable_grad():
         shown = [learner.at(step) for learner in learners]
         now = [learner.condition(with_deltas=with_deltas) for learner in shown]
-    rows = [_rows(*each, options) for each in zip(shown, now, draws, strict=True)]
+    rows = [
+        noised_rows(learner, each.prompt, draw, options.batch, options.weighting)
+        for learner, each, draw in zip(shown, now, draws, strict=True)
+    ]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
     semantic = [_semantic(*each, options.semantic_power) for each in zip(learners, features, strict=True)]
@@ -203,34 +220,6 @@ def _orthogonalise_start(learner: Learner, options: LearningOptions) -> Preparat
         learner.token.copy_(point)
 
 
-def _rows(learner: Learner, now: Conditioned, draw: torch.Generator, options: LearningOptions) -> Rows:
-    """Return rows of the latent at `options.batch` noise levels, one drawn from each equal part of the schedule.
-
-    The added ε is the target.
-
-    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v, or to that of v
-    for every model (see `Weighting`).
-    """
-    schedule, latent, batch = learner.backbone.schedule, learner.lesson.latent, options.batch
-    part = schedule.train_timesteps / batch
-    t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
-    eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
-    noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
-    weights = learner.loss_weights
-    return tuple(
-        Row(
-            noisy[i],
-            int(t[i]),
-            now.prompt,
-            learner.gates,
-            target=eps[i],
-            weight=(1 / schedule.alpha(int(t[i])) if options.weighting == "velocity" else schedule.loss_weight(int(t[i]))) / batch,
-            loss_weights=weights,
-        )
-        for i in range(batch)
-    )
-
-
 def _semantic(learner: Learner, feature: Tensor, power: int) -> Tensor:
     """Return L_semantic over all words."""
     with torch.enable_grad():
@@ -260,8 +249,18 @@ def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
         yield from group["params"]
 
 
-def _learned_concepts(learners: Sequence[Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
-    """Return the learned concepts with their facts: losses, and cosines to the words and to each other."""
+def _phases_about(counter: StepCounter, options: LearningOptions) -> dict[str, Any]:
+    """Return, by phase, how many steps were run, and what ended it: the held-out loss, or the most steps."""
+    return {
+        name: {"steps": steps, "most": most, "ended_by": "held_out_loss" if steps < most else "most_steps"}
+        for name, steps, most in zip(PHASES, counter.phase_steps, _most_steps(options), strict=True)
+        if most
+    }
+
+
+def _learned_concepts(learners: Sequence[Learner], counter: StepCounter, options: LearningOptions) -> tuple[Concept, ...]:
+    """Return the learned concepts with their facts: steps, losses, and cosines to the words and to each other."""
+    losses = counter.losses
     with torch.no_grad():
         features = [learner.condition(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
         between = torch.nn.functional.cosine_similarity
@@ -273,7 +272,8 @@ def _learned_concepts(learners: Sequence[Learner], losses: Sequence[float]) -> t
                 "subject": learner.lesson.subject,
                 "prompt": learner.lesson.prompt,
                 "seed": learner.seed,
-                "steps": len(losses),
+                "steps": counter.step,
+                "phases": _phases_about(counter, options),
                 "loss_end": sum(losses[-10:]) / max(1, len(losses[-10:])),
                 "mean_abs_cosine_to_bank": float(cosines.mean()) if len(cosines) else 0.0,
                 "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,

@@ -22,17 +22,21 @@ from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningOptions
 
 FORMAT = "s2edit-learning-1"
-PLATEAU_RATIO = 0.99
-"""A loss that is above this share of its earlier value counts as a plateau."""
 
 
 @dataclass(frozen=True)
 class StepCounter:
-    """Position in a learning: `steps_in_phase` steps of phase number `phase` are done. `losses` holds the loss of every step."""
+    """Position in a learning: `steps_in_phase` steps of phase number `phase` are done.
+
+    `losses` holds the loss of every step, `phase_steps` the number of steps of every earlier phase, and `held_out` the held-out
+    rows' losses when they were last measured in this phase.
+    """
 
     phase: int = 0
     steps_in_phase: int = 0
     losses: tuple[float, ...] = ()
+    phase_steps: tuple[int, ...] = ()
+    held_out: tuple[float, ...] = ()
 
     @property
     def step(self) -> int:
@@ -43,21 +47,17 @@ class StepCounter:
         """Return the counter after one more step."""
         return replace(self, steps_in_phase=self.steps_in_phase + 1, losses=(*self.losses, loss))
 
+    def is_measured_now(self, patience: int) -> bool:
+        """Return whether the held-out loss is measured before the next step: every `patience` steps of a phase; never for 0."""
+        return patience > 0 and self.steps_in_phase % patience == 0
+
+    def measured(self, held_out: tuple[float, ...]) -> StepCounter:
+        """Return the counter with these losses as those last measured."""
+        return replace(self, held_out=held_out)
+
     def next_phase(self) -> StepCounter:
         """Return the counter at the start of the next phase."""
-        return replace(self, phase=self.phase + 1, steps_in_phase=0)
-
-    def has_plateaued(self, patience: int) -> bool:
-        """Return whether learning may stop early, because the loss no longer falls.
-
-        That is so if the mean loss of the phase's last `patience` steps is not at least 1 % below that of the `patience` steps
-        before. Means are compared because the loss of a single step depends more on its noise than on progress. A patience of 0
-        never stops early.
-        """
-        if patience == 0 or self.steps_in_phase < 2 * patience:
-            return False
-        before, last = self.losses[-2 * patience : -patience], self.losses[-patience:]
-        return sum(last) > PLATEAU_RATIO * sum(before)
+        return StepCounter(self.phase + 1, 0, self.losses, (*self.phase_steps, self.steps_in_phase))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,14 @@ class LearningState:
 
     def to_bytes(self) -> bytes:
         """Serialise to safetensors."""
-        counter = {"phase": self.counter.phase, "in_phase": self.counter.steps_in_phase, "losses": self.counter.losses}
+        at = self.counter
+        counter = {
+            "phase": at.phase,
+            "in_phase": at.steps_in_phase,
+            "losses": at.losses,
+            "phase_steps": at.phase_steps,
+            "held_out": at.held_out,
+        }
         about = {"format": FORMAT, "fingerprint": self.fingerprint, "settings": self.settings, "clock": counter}
         return write_safetensors(self.tensors, about)
 
@@ -123,8 +130,11 @@ class LearningState:
         with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             counter = about["clock"]
-            losses = tuple(float(loss) for loss in counter["losses"])
-            counted = StepCounter(int(counter["phase"]), int(counter["in_phase"]), losses)
+            phase, in_phase = int(counter["phase"]), int(counter["in_phase"])
+            losses, held_out = (tuple(map(float, counter.get(name, ()))) for name in ("losses", "held_out"))
+            # Earlier releases kept no `phase_steps`. They had two phases, so an earlier phase took all other steps.
+            earlier = counter.get("phase_steps", [len(losses) - in_phase] * phase)
+            counted = StepCounter(phase, in_phase, losses, tuple(map(int, earlier)), held_out)
             return cls(tensors, counted, about["settings"], about["fingerprint"])
 
     def save(self, path: str | Path) -> None:

@@ -88,6 +88,7 @@ def populate(case: StoreCase) -> Truth:
     case.store.usage.book("app", DailyUsage(1, 2.0))
     case.store.usage.count_refusal("prompt")
     case.store.usage.book_stored("app", 5)
+    case.store.events.progress(learner, Progress("learning", 1, 2), b"a preview")
     case.store.outbox.take(lease_s=0.001, at_once=9)
     generation = case.store.recovery.lost()
     assert generation is not None

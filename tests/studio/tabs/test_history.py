@@ -61,6 +61,37 @@ def test_the_history_shows_edits_as_a_tree_and_goes_on_from_them(open_studio: Op
         assert api.get(f"/edits/{newest['id']}").status_code == 404
 
 
+def test_an_edit_without_a_result_says_why_and_can_be_tried_again(open_studio: OpenStudio, service: Service) -> None:
+    key = service.new_key("failed")
+    page, _ = open_studio(key=key)
+    acting.photo(page)
+    acting.edit(page, "a hat [test:failed mask_not_found]")
+    expect(page.locator("#message")).to_contain_text("Nobody was found")
+    acting.edit(page, "red hair [test:slow 30]")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#message")).to_contain_text("Canceled.")
+    with service.client(key) as api:
+        canceled, failed = api.get("/edits", params={"kind": "edit"}).json()["items"]
+    page.reload()
+    acting.open_tab(page, "History")
+    card = page.locator(f"[data-edit={failed['id']}]")
+    expect(card).to_contain_text("a photo of a woman with a hat [test:failed mask_not_found]")
+    expect(card.locator(".problem")).to_have_text("Failed. Nobody was found in the photo. Paint over the person, or point at them.")
+    expect(page.locator(f"[data-edit={canceled['id']}]")).to_contain_text("Canceled, nothing was changed.")
+    look_at(page, "history-failed", at=".panel")
+    card.get_by_role("button", name="Try again").click()
+    expect(page.locator("#message")).to_contain_text("Nobody was found")
+    with service.client(key) as api:
+        again = api.get("/edits", params={"kind": "edit"}).json()["items"]
+    assert [each["error"] and each["error"]["code"] for each in again] == ["mask_not_found", None, "mask_not_found"]
+
+    other, _ = open_studio(key=key, size="phone")  # a browser that does not have the photo
+    acting.open_tab(other, "History")
+    expect(other.locator("#history .problem")).to_have_count(2)
+    expect(other.get_by_role("button", name="A failed edit", exact=True)).to_have_count(2)
+    expect(other.get_by_role("button", name="Try again")).to_have_count(0)
+
+
 def test_an_expired_link_is_renewed(open_studio: OpenStudio, service: Service) -> None:
     """The service refuses the first link of each picture, as it refuses one that is out of date."""
     key = service.new_key("expired")

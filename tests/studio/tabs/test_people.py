@@ -54,9 +54,18 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     with service.client(key) as api:
         (person,) = api.get("/identities").json()["items"]
     assert person["consent"]["statement"] == "Ada agreed"
+    device, _ = open_studio(key=key, size="phone")  # another browser of the same user
+    acting.open_tab(device, "People")
+    device.get_by_label("Name of Ada").fill("Ada L.")
+    device.get_by_label("Name of Ada").press("Enter")
+    acting.open_tab(device, "History")
+    acting.open_tab(device, "People")
+    expect(device.get_by_label("Name of Ada L.")).to_have_value("Ada L.")
     page.reload()
     acting.open_tab(page, "People")
-    expect(page.get_by_label("Name of Ada")).to_have_value("Ada")
+    expect(page.get_by_label("Name of Ada L.")).to_have_value("Ada L.")
+    page.get_by_label("Name of Ada L.").fill("Ada")
+    page.get_by_role("button", name="Use").focus()
     expect(page.locator("#people .photo")).to_have_js_property("complete", True)
     assert page.locator("#people .photo").evaluate("image => image.naturalWidth") == 512
     look_at(page, "people", at=".panel")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from api.app import create_app
 from s2edit_core.request.plan import digest
@@ -16,7 +17,7 @@ from s2edit_jobs.records.record import InputFile, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.job_store import JobStore
-from tests.admin import admin_headers
+from tests.admin import METRICS_TOKEN, admin_headers
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
@@ -118,11 +119,19 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model_folder(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def api_settings(model_folder: Path) -> Settings:
+    """The settings of `api`, whose environment is read once."""
+    return Settings(
+        model=str(model_folder), max_upload_bytes=MAX_BODY, result_url_ttl_s=600, metrics_token=SecretStr(METRICS_TOKEN)
+    )
+
+
 @pytest.fixture
-def api(model_folder: Path, tmp_path: Path) -> Iterator[Api]:
+def api(api_settings: Settings, tmp_path: Path) -> Iterator[Api]:
     artifacts, database, queue = MemoryArtifactStore(), Database(), MemoryJobQueue()
     store = database.store()
-    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_ttl_s=600)
+    settings = api_settings.model_copy(update={"data_dir": tmp_path})
     services = build_services(settings, artifacts=artifacts, store=store, queue=queue)
     with TestClient(create_app(services)) as client:
         yield Api(client, services, artifacts, database, store, queue)

@@ -149,6 +149,16 @@ def test_the_api_image_checks_its_health_where_the_api_answers() -> None:
     assert path in json.loads(openapi.text())["paths"]
 
 
+def test_the_worker_image_checks_its_health_where_the_worker_answers() -> None:
+    steps = instructions("Dockerfile.gpu")
+    (check,) = [argument for name, argument in steps if name == "HEALTHCHECK"]
+    (port,) = [
+        found for name, argument in steps if name == "ENV" for found in re.findall(r"S2EDIT_WORKER_METRICS_PORT=(\d+)", argument)
+    ]
+    assert HEALTH in check
+    assert f"http://127.0.0.1:{port}/livez" in check
+
+
 def test_the_worker_image_has_the_segmenter_and_not_the_npm_that_fetched_it() -> None:
     steps = instructions("Dockerfile.gpu")
     runs = [argument for name, argument in steps if name == "RUN"]

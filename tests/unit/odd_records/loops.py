@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app as command
-from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.access.keys import KeyRing, authenticate
+from s2edit_jobs.jobs.history import ANY, entry_of
+from s2edit_jobs.jobs.survey import Survey
 from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.jobs.unfinished import Unfinished
-from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.library import Identity
-from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import CredentialsInvalid, ModelUnknown, StoreUnavailable
-from s2edit_jobs.records.record import JobRecord, JobState, new_job_id
+from s2edit_jobs.records.record import Failure, JobRecord, JobState, Outcome, new_job_id
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.markers import erasing_key, expiring_key
 from s2edit_jobs.stores.model_facts import facts_of, problem_with, report_loaded
 from tests.admin import admin_headers
 from tests.doubles import FACTS
-from tests.unit.odd_records.world import ANN, BOB, HOOK, IDS, MODEL, OLD, World
-
-
-@dataclass(frozen=True)
-class Loop:
-    """One loop. `prepare` stores good items and a place for a bad one; `run` checks that the good ones are handled.
-
-    `prepare` returns the key of the bad item and what `run` needs. `is_counted` is false if the loop need not read the item.
-    """
-
-    prepare: Callable[[World], tuple[str, Any]]
-    run: Callable[[World, Any], None]
-    is_counted: bool = True
+from tests.unit.odd_records.sweeps import SWEEPS, Loop, identity_card
+from tests.unit.odd_records.world import ANN, HOOK, IDS, MODEL, OLD, World
 
 
 def jobs_lost(world: World) -> tuple[str, Any]:
@@ -106,6 +91,55 @@ def reconcile(world: World, good: tuple[str, ...]) -> None:
     assert {world.services.store.records.get(ANN, job_id).state for job_id in good} == {JobState.QUEUED}
 
 
+def pending(world: World) -> tuple[str, Any]:
+    """Markers that an earlier release has written while the job store was down."""
+    first, last = world.accept(), world.accept()
+    world.artifacts.delete_prefix("unfinished/")
+    for job_id in (first, last):
+        world.put(f"pending/{job_id}", edit_key(ANN, job_id, "spec.json").encode())
+    world.database.empty()
+    return f"pending/{new_job_id()}", (first, last)
+
+
+def unindexed(name: str) -> Callable[[World], tuple[str, Any]]:
+    """Jobs of a release that wrote neither markers nor an index."""
+
+    def prepare(world: World) -> tuple[str, Any]:
+        first, bad, last = (world.ended() for _ in range(3))
+        unmarked = world.accept()
+        for folder in ("unfinished/", f"{ANN.prefix}index/", "layout.json"):
+            world.artifacts.delete_prefix(folder)
+        return edit_key(ANN, bad, name), (first, last, unmarked)
+
+    return prepare
+
+
+def survey(world: World, jobs: tuple[str, ...]) -> None:
+    Survey(world.services).complete()
+    listed = {entry.id for entry in world.jobs.history.entries(ANN, ANY, after=None, expected=9)}
+    assert listed >= {*jobs[:-1]}
+    assert world.jobs.is_marked(jobs[-1])
+    assert world.listed("/edits") >= {*jobs}
+
+
+def index_entry(world: World) -> tuple[str, Any]:
+    """Failures, whose entries hold the message."""
+    jobs = [world.accept() for _ in range(3)]
+    for number, job_id in enumerate(jobs):
+        failure = Failure("mask_not_found", f"no person was found: {number}")
+        world.jobs.finish(ANN, job_id, Outcome(JobState.FAILED, 1, OLD, failure=failure))
+    world.database.empty()
+    (key,) = [key for key in world.artifacts.list(f"{ANN.prefix}index/all/") if (entry := entry_of(key)) and entry.id == jobs[1]]
+    return key, jobs
+
+
+def list_failures(world: World, jobs: list[str]) -> None:
+    items = {item["id"]: item for item in world.client.get("/edits").json()["items"]}
+    shown = [items[job_id]["error"]["message"] for job_id in jobs if job_id in items]
+    assert shown in ([f"no person was found: {number}" for number in numbers] for numbers in ((0, 1, 2), (0, 2)))
+    list_edits(world, (jobs[0], jobs[2]))
+
+
 def overdue(world: World) -> tuple[str, Any]:
     first, bad, last = (world.accept(deadline_s=-1.0) for _ in range(3))
     return edit_key(ANN, bad, "spec.json"), (first, bad, last)
@@ -133,88 +167,6 @@ def deliver(world: World, good: tuple[str, ...]) -> None:
     assert world.services.store.outbox.take(lease_s=1, at_once=9) is None, "no message is tried for ever"
 
 
-def swept(key: str, good: Callable[[World], list[str]], sweep: Callable[[World], object], *, is_counted: bool = True) -> Loop:
-    """Return the loop of a sweep, which removes the `good` items."""
-
-    def prepare(world: World) -> tuple[str, Any]:
-        return key, good(world)
-
-    def run(world: World, keys: list[str]) -> None:
-        sweep(world)
-        assert [key for key in keys if world.artifacts.exists(key)] == []
-
-    return Loop(prepare, run, is_counted)
-
-
-def old_requests(world: World) -> list[str]:
-    keys = [f"{ANN.prefix}requests/{digit * 64}.json" for digit in "19"]
-    for key in keys:
-        world.put(key, {"job_id": new_job_id(), "created_at": OLD, "request": "00"})
-    return keys
-
-
-def old_uploads(world: World) -> list[str]:
-    keys = [f"{ANN.prefix}uploads/{IDS['u'][i]}/upload.json" for i in (0, 2)]
-    for key in keys:
-        world.put(key, {"id": "u", "media_type": "image/png", "size_bytes": 5, "sha256": None, "created_at": OLD})
-    return keys
-
-
-def old_ends(world: World) -> list[str]:
-    keys = [f"ended/{digit * 32}" for digit in "19"]
-    for key in keys:
-        world.put(key, OLD)
-    return keys
-
-
-def orphaned_files(world: World) -> list[str]:
-    keys = [f"{ANN.prefix}uploads/{IDS['u'][i]}/file.png" for i in (0, 2)]
-    for key in keys:
-        world.put(key, b"photo")
-    return keys
-
-
-def spent_tokens(world: World) -> tuple[str, Any]:
-    keys = [f"{ANN.prefix}tokens/{int(OLD)}-{digit * 32}/edits-0" for digit in "19"]
-    for key in keys:
-        world.put(key, b"")
-    return f"{ANN.prefix}tokens/{int(OLD)}-{'5' * 32}/edits-0", keys
-
-
-def issue_token(world: World, keys: list[str]) -> None:
-    assert world.client.post("/tokens", json={"edits": 1}).status_code == 201
-    assert [key for key in keys if world.artifacts.exists(key)] == []
-
-
-def erasures(world: World) -> list[str]:
-    keys = [erasing_key(owner) for owner in (ANN, BOB)]
-    for owner in (ANN, BOB):
-        world.put(erasing_key(owner), {"tenant": owner.tenant, "user": owner.user, "began_at": OLD, "wait_s": 1.0})
-    return keys
-
-
-def expired(world: World) -> list[str]:
-    keys = []
-    for identity_id in (IDS["c"][0], IDS["c"][2]):
-        card = f"{ANN.prefix}concepts/{identity_id}/identity.json"
-        world.put(card, Identity(identity_id, None, None, OLD, {}, expires_at=OLD + 5).to_json())
-        world.put(expiring_key(ANN, identity_id, OLD + 5), card.encode())
-        keys += [card, expiring_key(ANN, identity_id, OLD + 5)]
-    return keys
-
-
-def expired_card(world: World) -> tuple[str, Any]:
-    keys = expired(world)
-    bad = f"{ANN.prefix}concepts/{IDS['c'][1]}/identity.json"
-    world.put(expiring_key(ANN, IDS["c"][1], OLD + 5), bad.encode())
-    return bad, [*keys, bad]
-
-
-def erase_expired(world: World, keys: list[str]) -> None:
-    Erasure(world.services).erase_expired()
-    assert [key for key in keys if world.artifacts.exists(key)] == [], "the bad one has expired, too"
-
-
 def concepts(kind: str, name: str, card: Callable[[str], Any]) -> Callable[[World], tuple[str, Any]]:
     def prepare(world: World) -> tuple[str, Any]:
         first, bad, last = IDS[kind]
@@ -223,10 +175,6 @@ def concepts(kind: str, name: str, card: Callable[[str], Any]) -> Callable[[Worl
         return f"{ANN.prefix}concepts/{bad}/{name}", (first, bad, last)
 
     return prepare
-
-
-def identity_card(each: str) -> bytes:
-    return Identity(each, None, None, OLD, {}).to_json()
 
 
 def attribute_card(each: str) -> Any:
@@ -316,42 +264,22 @@ LOOPS: Mapping[str, Loop] = {
     "attempts, a spec": Loop(claimed, restart),
     "rebuild, a webhook's marker": Loop(markers_lost("outbox/"), rebuild_outbox),
     "reconcile": Loop(unfinished, reconcile),
+    "reconcile, a marker of before": Loop(pending, reconcile),
+    "survey, a spec": Loop(unindexed("spec.json"), survey),
+    "survey, an outcome": Loop(unindexed("outcome.json"), survey, is_counted=False),
     "end_overdue": Loop(overdue, end_overdue, is_counted=False),
     "messenger, a marker": Loop(webhooks("marker"), deliver),
     "messenger, a spec": Loop(webhooks("spec.json"), deliver),
     "messenger, an outcome": Loop(webhooks("outcome.json"), deliver, is_counted=False),
     "list of edits, a spec": Loop(jobs_lost, list_edits),
     "list of edits, an outcome": Loop(outcomes, list_edits),
+    "list of edits, an entry": Loop(index_entry, list_failures, is_counted=False),
     "an edit with its report": Loop(reports, list_edits, is_counted=False),
     "list of identities": Loop(concepts("c", "identity.json", identity_card), list_concepts("/identities")),
     "list of attributes": Loop(concepts("a", "attribute.json", attribute_card), list_concepts("/attributes")),
     "list of keys": Loop(api_keys("key.json"), list_keys),
     "ends of keys": Loop(api_keys("ended.json"), list_keys),
-    "sweep of idempotency markers": swept(
-        f"{ANN.prefix}requests/{'5' * 64}.json",
-        old_requests,
-        lambda world: Retention(world.services).sweep().get("requests", 0),
-    ),
-    "sweep of uploads": swept(
-        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json",
-        old_uploads,
-        lambda world: Retention(world.services).sweep().get("uploads", 0),
-    ),
-    "sweep of files of erased uploads": swept(
-        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json",
-        orphaned_files,
-        lambda world: Retention(world.services).sweep().get("uploads", 0),
-        is_counted=False,
-    ),
-    "tokens, whose old ones are swept": Loop(spent_tokens, issue_token, is_counted=False),
-    "sweep of ended tokens": swept(
-        f"ended/{'5' * 32}", old_ends, lambda world: sweep_ended(world.artifacts, now=OLD + MARKER_TTL_S + 5)
-    ),
-    "erasures, resumed": swept(f"erasing/{'5' * 32}", erasures, lambda world: Erasure(world.services).resume()),
-    "expired identities, a marker": swept(
-        f"expiring/{int(OLD) + 5:012}-{'5' * 32}-{IDS['c'][1]}", expired, lambda world: Erasure(world.services).erase_expired()
-    ),
-    "expired identities, a card": Loop(expired_card, erase_expired, is_counted=False),
+    **SWEEPS,
     "model reports": Loop(model_report, read_model),
     "erasure of a user": Loop(jobs_lost, erase_user, is_counted=False),
 }

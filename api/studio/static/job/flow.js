@@ -12,7 +12,7 @@ import * as form from '../form.js';
 import { painted, pickPoint } from '../picture/brush.js';
 import { read } from '../picture/photo.js';
 import * as stage from '../picture/stage.js';
-import { draw, drawRegion, forgetAddress, page, place, placeAgain, toPhoto } from './page.js';
+import { draw, drawRegion, forgetAddress, page, place, placeAgain, showStage, takeAway, toPhoto } from './page.js';
 import { editFields, has, othersOf } from './request.js';
 import * as progress from './progress.js';
 import * as result from './result.js';
@@ -41,12 +41,14 @@ export async function start() {
 
 /** Ask for `count` other pictures of the shown edit. */
 function more(count) {
-  const { edit, fields, before, said, source } = result.current();
-  run({ fields: othersOf(edit, fields, count), said, source, before });
+  const { edit, fields, before, compares, said, source } = result.current();
+  run({ fields: othersOf(edit, fields, count), said, source, before: compares ? before : null });
 }
 
+const toCompare = (photo) => (photo?.unseen ? null : photo?.picture);
+
 /** Send a job and see it through. */
-async function run({ fields, said, source = form.source(), before = studio.photo?.picture }) {
+async function run({ fields, said, source = form.source(), before = toCompare(studio.photo) }) {
   const job = { fields, said, source, before, photo: studio.photo, paint: page.paint, using: studio.using, controller: new AbortController() };
   begin(job, has(fields, 'identity') || has(fields, 'parent') ? ['preparing', 'inverting', 'editing', 'finishing'] : undefined);
   try {
@@ -56,6 +58,7 @@ async function run({ fields, said, source = form.source(), before = studio.photo
     progress.trouble(null);
     progress.update(accepted);
     await shelf.keep({ id, photo: job.photo?.blob, name: job.photo?.name, fields, said, source });
+    studio.tell('kept', id);
     history.replaceState(null, '', `#${id}`);
     await see(job);
   } catch (error) {
@@ -92,7 +95,7 @@ function over(job) {
   const focused = $('running').contains(document.activeElement) || [job.from, document.body].includes(document.activeElement);
   page.job = null;
   progress.end();
-  if (!result.current() && stage.mode() === 'preview') stage.showAfter(null);
+  if (!result.current() && stage.mode() === 'preview') showStage();
   draw();
   if (focused) (result.current() ? $('handle') : $('go')).focus({ preventScroll: true });
 }
@@ -120,7 +123,9 @@ async function showPreview(job, edit) {
   if (page.job !== job || job.preview !== edit.preview || studio.photo !== job.photo) return;
   result.hide();
   const strength = edit.progress?.phase === 'editing' ? edit.progress.fraction : 1;
-  stage.showPreview({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, strength);
+  const picture = { whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height };
+  if (job.photo?.unseen) stage.showPhoto(picture, null); // what stands for the photo has another shape
+  stage.showPreview(picture, strength);
   draw();
 }
 
@@ -151,7 +156,7 @@ async function fresh(id, number, url) {
 }
 
 function showResult(entry) {
-  if (studio.photo !== entry.photo) placeAgain(entry);
+  if (studio.photo !== entry.photo || entry.photo?.unseen) placeAgain(entry);
   history.replaceState(null, '', `#${entry.id}`);
   studio.setEdit(entry.edit);
   result.show(entry);
@@ -244,10 +249,8 @@ export async function show(which) {
     const edit = typeof which === 'string' || !which.report ? (await ask(`edits/${which.id || which}`)).body : which;
     if (edit.kind !== 'edit') return;
     const kept = (await shelf.find(edit.id)) || {};
-    const photo = kept.photo ? await read(kept.photo, kept.name) : null;
-    const job = { id: edit.id, fields: kept.fields || [], said: kept.said || promptOf(edit), source: kept.source, photo, before: photo?.picture, controller: new AbortController() };
-    if (photo) place(photo);
-    if (kept.said && !$('words').value) form.fill({ words: kept.said, source_prompt: kept.source });
+    const photo = await placeKept(kept);
+    const job = { id: edit.id, fields: kept.fields || [], said: kept.said || promptOf(edit), source: kept.source, photo, before: toCompare(photo), controller: new AbortController() };
     history.replaceState(null, '', `#${edit.id}`);
     if (!photo) await withoutPhoto(job, edit);
     if (isOver(edit)) return await ended(job, edit);
@@ -259,6 +262,27 @@ export async function show(which) {
     forgetAddress();
     say(wordsOf(error), 'problem');
     draw();
+  }
+}
+
+/** Put what this browser keeps of an edit on the stage and into an empty form. Return the photo, or null. */
+async function placeKept(kept) {
+  const photo = kept.photo ? await read(kept.photo, kept.name) : null;
+  if (photo) place(photo);
+  if (kept.said && !$('words').value) form.fill({ words: kept.said, source_prompt: kept.source });
+  return photo;
+}
+
+/** Send an edit again, as this browser keeps it: one that has failed or was canceled. */
+async function again(id) {
+  if (page.job) return say('Wait for the edit that runs, or cancel it.', 'problem');
+  try {
+    const kept = await shelf.find(id);
+    if (!kept) return say('This browser no longer has the photo of that edit: choose it again.', 'problem');
+    const photo = await placeKept(kept);
+    await run({ fields: kept.fields, said: kept.said, source: kept.source, before: toCompare(photo) });
+  } catch (error) {
+    say(wordsOf(error), 'problem');
   }
 }
 
@@ -280,7 +304,8 @@ async function ended(job, edit) {
   else await done(job, edit);
 }
 
-function erased({ edit, identity }) {
+function erased({ edit, identity, everything }) {
+  if (everything) clear();
   if (edit) {
     shelf.drop(edit);
     result.forget(edit);
@@ -288,9 +313,17 @@ function erased({ edit, identity }) {
   if (identity && studio.using.identity?.id === identity) studio.use({ identity: null });
 }
 
+/** Show the page as on a first visit. */
+function clear() {
+  page.job?.controller.abort();
+  result.forget();
+  form.fill({ words: '' });
+  takeAway();
+}
+
 export function mountFlow() {
   studio.show = show;
-  studio.start = start;
+  studio.again = again;
   studio.mask = async () => (page.paint && studio.photo ? page.paint.file('mask') : null);
   result.mountResult({ show: showResult, paint: toPhoto });
   studio.on('using', draw);

@@ -22,12 +22,12 @@ const setState = (state) => (document.body.dataset.state = state);
 export function draw() {
   const [photo, running, shown] = [studio.photo, !!page.job, result.current()];
   setState(running ? 'running' : shown ? 'result' : photo ? 'ready' : 'empty');
-  const paints = !!photo && !shown && !running;
+  const paints = !!photo && !photo.unseen && !shown && !running;
   $('welcome').hidden = !!photo || running;
   $('paint').hidden = !photo;
   $('paint-tools').hidden = !paints;
   $('result-tools').hidden = !shown;
-  $('region').hidden = !photo || !!shown || running;
+  $('region').hidden = !paints;
   $('again').hidden = !shown || running;
   $('go').hidden = running;
   $('go').disabled = !(photo || studio.using.identity || studio.using.parent);
@@ -48,7 +48,7 @@ export function place(photo, using = { parent: null, identity: null }) {
     page.paint.done = [];
   }
   $('paint').setAttribute('aria-label', 'Photo to paint on');
-  $('view').setAttribute('aria-label', `The photo, ${photo.width} by ${photo.height} pixels`);
+  $('view').setAttribute('aria-label', photo.unseen ? photo.note : `The photo, ${photo.width} by ${photo.height} pixels`);
   forgetAddress();
   draw();
   painted();
@@ -62,11 +62,14 @@ export async function take(blob, name) {
     const wasSample = studio.photo?.sample;
     place(photo);
     if (wasSample) form.fill({ words: '', source_prompt: '' });
-    say(photo.note || (page.job ? 'The edit of the other photo goes on. Its result will be below the picture.' : ''));
+    say(page.job ? 'The edit of the other photo goes on. Its result will be below the picture.' : [photo.note, drawnOnly()].filter(Boolean).join(' '));
   } catch (error) {
     say(error instanceof Unfit ? `${error.message}${studio.photo ? ' The photo on the stage is still the one from before.' : ''}` : wordsOf(error), 'problem');
   }
 }
+
+/** The shipped model spoils real photos, which a newcomer must know before the first one. */
+const drawnOnly = () => (studio.model?.shipped && !studio.model.test ? 'This service has the small model for drawn portraits: it can’t edit real photos well.' : '');
 
 export async function takeSample(sample) {
   say('');
@@ -80,10 +83,27 @@ export async function takeSample(sample) {
   }
 }
 
+/** Show the photo on the stage, or what stands for it. */
+export function showStage() {
+  if (studio.photo?.unseen) stage.showPhoto(studio.photo.picture, page.paint);
+  else stage.showAfter(null);
+}
+
+/** Leave the stage empty. */
+export function takeAway() {
+  page.paint = null;
+  result.hide();
+  studio.use({ parent: null, identity: null, attributes: [] });
+  studio.setPhoto(null);
+  stage.showPhoto(null, null);
+  forgetAddress();
+  draw();
+}
+
 /** Show the photo to paint on, instead of a result. */
 export function toPhoto() {
   result.hide();
-  stage.showAfter(null);
+  showStage();
   $('paint').setAttribute('aria-label', 'Photo to paint on');
   forgetAddress();
   draw();

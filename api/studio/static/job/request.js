@@ -40,6 +40,7 @@ export async function editFields(prompt) {
     if (!/\[/.test(prompt)) fields.push(['subject', form.subject()]);
   } else if ($('source_prompt').value.trim()) fields.push(['source_prompt', $('source_prompt').value.trim()]);
   for (const attribute of attributes) fields.push(['attributes', attribute.id]);
+  if (studio.photo?.unseen) fields.push(['max_pixels', String(studio.model.max_pixels)]); // nobody has measured it yet
   return [...fields, ['preset', $('preset').value]];
 }
 

@@ -24,13 +24,13 @@ export function add(entry) {
   return whole;
 }
 
-/** Forget the results of an erased edit. */
-export function forget(id) {
-  for (const entry of entries.filter((each) => each.id === id)) {
+/** Forget the results of an erased edit, or all without an id. */
+export function forget(id = null) {
+  for (const entry of entries.filter((each) => !id || each.id === id)) {
     URL.revokeObjectURL(entry.thumb);
     entries.splice(entries.indexOf(entry), 1);
   }
-  if (shown?.id === id) hooks.paint();
+  if (shown && !entries.includes(shown)) hooks.paint();
   drawStrip();
 }
 
@@ -136,14 +136,14 @@ const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)}
 function drawReport(edit) {
   const values = edit.report?.values;
   const lines = [];
-  if (values?.changed_share_inside !== undefined) lines.push(`${Math.round(100 * values.changed_share_inside)} % of the region that may change is different.`);
+  if (values?.changed_share_inside !== undefined) lines.push(`${Math.round(100 * values.changed_share_inside)} % of the region has changed.`);
   const outside = values?.outside_edit_mask?.max_level_difference;
   if (outside !== undefined) {
-    lines.push(outside === 0 ? 'Outside of it not one pixel has changed.' : `Outside of it, colours differ by at most ${outside} of 255 levels, because of the file’s format.`);
+    lines.push(outside === 0 ? 'Outside, not one pixel has changed.' : `Outside, colours differ by at most ${outside} of 255 levels, because of the file’s format.`);
   }
   const took = values?.seconds?.total ?? Object.values(values?.seconds || {}).reduce((sum, each) => sum + each, 0);
   if (edit.test) lines.push('This is test mode: no model has drawn this picture.');
-  else if (values) lines.push(`It took ${seconds(took)}${values.learning_steps ? ', most of it to get to know the person: the next edit is quicker.' : ', for the person was known already.'}`);
+  else if (values) lines.push(`It took ${seconds(took)}. ${values.learning_steps ? 'The next edit of this person is quicker.' : 'The person was known already.'}`);
   $('report').hidden = !lines.length;
   $('report').replaceChildren(make('h2', {}, 'What was done'), ...lines.map((line) => make('p', {}, line)));
 }

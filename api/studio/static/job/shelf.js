@@ -37,4 +37,6 @@ export async function keep(entry) {
 /** Return what was kept of the edit, or null. */
 export const find = (id) => within('readonly', (store) => store.get(id)).catch(() => null);
 
+export const clear = () => within('readwrite', (store) => store.clear()).catch(() => {});
+
 export const drop = (id) => within('readwrite', (store) => store.delete(id)).catch(() => {});

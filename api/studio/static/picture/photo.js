@@ -6,10 +6,9 @@ import { megabytes, megapixels } from '../words.js';
 import { makeCanvas, within } from './mask.js';
 import { prepare } from './stage.js';
 
-const LIMITS = { bytes: 50e6, pixels: 50e6 };
 const SCALED_PIXELS = 12e6;
 const SPARE_BYTES = 2e6; // of the request: the masks and the words
-const MIN_SIDE = 64;
+const NAMES = { 'image/heic': 'HEIC', 'image/avif': 'AVIF' }; // what some browsers can't show
 
 /** Why a file can't become the photo, in words for the user. */
 export class Unfit extends Error {}
@@ -28,13 +27,36 @@ async function kindOf(blob) {
   return KINDS.find(([, fits]) => fits(bytes, text))?.[0] || '';
 }
 
-async function decode(blob, kind, name) {
+async function limits() {
+  await studio.settled;
+  const { max_upload_bytes = Infinity, max_pixels = Infinity, min_side = 1, photo_types = [] } = studio.model || {};
+  return { bytes: max_upload_bytes - SPARE_BYTES, pixels: max_pixels, side: min_side, kinds: photo_types };
+}
+
+/** Return the picture; null if this browser can't show it, but the service reads files of this kind. */
+async function decode(blob, kind, name, most) {
   try {
     return await createImageBitmap(blob, { imageOrientation: 'from-image' });
   } catch {
-    if (kind === 'image/heic') throw new Unfit(`This browser can’t show HEIC photos. Save ${name} as JPEG, or use Safari.`);
-    throw new Unfit(`${name} is not a picture that this browser can read. Choose a JPEG, PNG, WebP or AVIF.`);
+    if (!NAMES[kind]) throw new Unfit(`${name} is not a picture that this browser can read. Choose a JPEG, PNG, WebP or AVIF.`);
+    if (!most.kinds.includes(kind)) throw new Unfit(`Neither this browser nor the service can read ${NAMES[kind]} photos. Save ${name} as JPEG.`);
+    if (blob.size <= most.bytes) return null;
+    throw new Unfit(`The service takes files of up to ${megabytes(most.bytes)}, ${name} has ${megabytes(blob.size)}, and this browser can’t scale ${NAMES[kind]} photos. Save it as JPEG.`);
   }
+}
+
+/** Return a photo that only the service can read. What stands for it on the stage says so. */
+async function unseen(blob, kind, name) {
+  const canvas = makeCanvas(1200, 900);
+  const pen = canvas.getContext('2d');
+  pen.fillStyle = '#7d7a76';
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  Object.assign(pen, { fillStyle: '#fff', textAlign: 'center', font: '600 52px system-ui, sans-serif' });
+  pen.fillText(name, 600, 430, 1100);
+  pen.font = '40px system-ui, sans-serif';
+  pen.fillText(`This browser can’t show ${NAMES[kind]} photos`, 600, 510, 1100);
+  const note = `${name} is sent as it is: this browser can’t show ${NAMES[kind]} photos, but the service can read them.`;
+  return { blob, name, width: canvas.width, height: canvas.height, picture: await prepare(await createImageBitmap(canvas)), note, unseen: true };
 }
 
 const encode = (bitmap, size, type) =>
@@ -47,17 +69,18 @@ const encode = (bitmap, size, type) =>
   });
 
 /**
- * Read a file as the photo. Returns {blob, name, width, height, picture, note}; `picture` is for the stage, and `note` says what was
- * changed so that the service takes it. Throws Unfit.
+ * Read a file as the photo. Returns {blob, name, width, height, picture, note, unseen}; `picture` is for the stage, and `note` says
+ * what was changed so that the service takes it. `unseen`: only the service can read it. Throws Unfit.
  */
 export async function read(blob, name = 'The photo') {
   if (!blob.size) throw new Unfit(`${name} is empty. Choose another photo.`);
   const kind = await kindOf(blob);
-  let bitmap = await decode(blob, kind, name);
-  if (Math.min(bitmap.width, bitmap.height) < MIN_SIDE) {
-    throw new Unfit(`${name} has only ${bitmap.width} × ${bitmap.height} pixels. Choose a photo of at least ${MIN_SIDE} on each side.`);
+  const most = await limits();
+  let bitmap = await decode(blob, kind, name, most);
+  if (!bitmap) return unseen(blob, kind, name);
+  if (Math.min(bitmap.width, bitmap.height) < most.side) {
+    throw new Unfit(`${name} has only ${bitmap.width} × ${bitmap.height} pixels. Choose a photo of at least ${most.side} on each side.`);
   }
-  const most = { bytes: (studio.model?.max_upload_bytes || LIMITS.bytes) - SPARE_BYTES, pixels: studio.model?.max_pixels || LIMITS.pixels };
   const pixels = bitmap.width * bitmap.height;
   let note = '';
   let sent = blob;
@@ -65,7 +88,7 @@ export async function read(blob, name = 'The photo') {
     const size = within(bitmap.width, bitmap.height, SCALED_PIXELS);
     const why = pixels > most.pixels ? `${megapixels(most.pixels)}, and this one has ${megapixels(pixels)}` : `${megabytes(most.bytes)}, and this one has ${megabytes(blob.size)}`;
     sent = await encode(bitmap, size, 'image/jpeg');
-    bitmap = await decode(sent, 'image/jpeg', name);
+    bitmap = await decode(sent, 'image/jpeg', name, most);
     note = `The service takes photos of up to ${why}. It was scaled to ${bitmap.width} × ${bitmap.height} pixels.`;
   } else if (!kind) {
     sent = await encode(bitmap, bitmap, 'image/png');
@@ -76,10 +99,10 @@ export async function read(blob, name = 'The photo') {
 
 const file = (name) => `studio/samples/${name}`;
 
-/** Return the samples: {name, subject, source_prompt, words, prompt, url}. */
+/** Return the samples: {name, subject, source_prompt, words, prompt, url, small}. */
 export async function samples() {
   const { body } = await ask(file('samples.json'));
-  return body.map((sample) => ({ ...sample, url: file(`${sample.name}.webp`) }));
+  return body.map((sample) => ({ ...sample, url: file(`${sample.name}.webp`), small: file(`${sample.name}-small.webp`) }));
 }
 
 /** Return the sample's photo as `read` does, with the picture of its mask as `mask`. */

@@ -20,7 +20,7 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 from tests.unit.api.conftest import OWNER, Api
-from tests.unit.api.following.test_following import done, soon, stream
+from tests.unit.api.following.test_following import done, once_awaited, stream
 from tests.unit.api.routes.edits.test_edits import claim, succeed
 from tests.unit.api.wire.test_bad_input import assert_problem
 
@@ -205,9 +205,9 @@ class TestBounds:
             assert (answer.status_code, "preference-applied" in answer.headers) == (200, False)
             assert api.edit(headers={"Prefer": "wait=20"}).status_code == 202
             assert time.monotonic() - began < 10
-        timer = soon(lambda: done(api, edit["id"]))
+        threads = once_awaited(api, lambda: done(api, edit["id"]))
         assert stream(api, edit["id"])[-1]["data"]["state"] == "succeeded"
-        timer.join()
+        threads.pop().join()
 
     def test_a_connection_that_ends_is_counted_no_more(self, api: Api, connections: Connections) -> None:
         edit_id: Any = api.edit().json()["id"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import pytest
 
 from api import changes
+from api.changes import Changes
 from api.following import long_polls
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.jobs.jobs import Jobs
@@ -23,10 +26,32 @@ from tests.unit.api.routes.edits.test_edits import NEVER, claim, succeed
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 
-def soon(act: Callable[[], object], after_s: float = 0.15) -> threading.Timer:
-    timer = threading.Timer(after_s, act)
-    timer.start()
-    return timer
+def started(act: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def once_awaited(api: Api, act: Callable[[], object]) -> list[threading.Thread]:
+    """Call `act` in a thread once a request waits for a change of a job. Return the thread then."""
+    changes: Changes = api.client.app.state.changes  # type: ignore[attr-defined]
+    watching, threads = changes.watching, list[threading.Thread]()
+
+    @contextmanager
+    def watched(job_id: str) -> Iterator[asyncio.Event]:
+        with watching(job_id) as changed:
+            wait = changed.wait
+
+            async def waited() -> Literal[True]:
+                if not threads:
+                    threads.append(started(act))
+                return await wait()
+
+            changed.wait = waited  # type: ignore[method-assign]
+            yield changed
+
+    changes.watching = watched  # type: ignore[method-assign]
+    return threads
 
 
 def stream(api: Api, edit_id: str, last: int | None = None) -> list[dict[str, Any]]:
@@ -52,21 +77,21 @@ def done(api: Api, edit_id: str) -> None:
 class TestLongPolls:
     def test_an_answer_is_held_back_until_the_edit_changes(self, api: Api) -> None:
         edit = api.edit().json()
-        timer = soon(lambda: claim(api, edit["id"]))
+        threads = once_awaited(api, lambda: claim(api, edit["id"]))
         began = time.monotonic()
         answer = api.client.get(
             f"/edits/{edit['id']}", headers={"If-None-Match": f'"{edit["sequence"]}"', "Prefer": "respond-async, wait=20"}
         )
-        timer.join()
+        threads.pop().join()
         assert (answer.status_code, answer.json()["state"]) == (200, "running")
         assert answer.headers["preference-applied"] == "wait=20"
-        assert 0.1 < time.monotonic() - began < 15
+        assert time.monotonic() - began < 15
 
     def test_without_a_tag_it_is_held_back_until_the_edit_is_over(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
-        timer = soon(lambda: done(api, edit_id))
+        threads = once_awaited(api, lambda: done(api, edit_id))
         answer = api.client.get(f"/edits/{edit_id}", headers={"Prefer": "wait=20"})
-        timer.join()
+        threads.pop().join()
         assert answer.json()["state"] == "succeeded"
 
     def test_when_nothing_happens_it_is_304_after_that_time(self, api: Api) -> None:
@@ -91,9 +116,9 @@ class TestLongPolls:
                 time.sleep(0.01)
             done(api, api.queue.messages.popleft())
 
-        timer = soon(work)
+        thread = started(work)
         answer = getattr(api, what)(headers={"Prefer": "wait=20"})
-        timer.join()
+        thread.join()
         assert (answer.status_code, answer.json()["state"], answer.json()["kind"]) == (202, "succeeded", what)
         assert (answer.headers["preference-applied"], answer.headers["location"]) == ("wait=20", f"/edits/{answer.json()['id']}")
         assert answer.json()["result"]["url"]
@@ -122,9 +147,9 @@ class TestLongPolls:
         monkeypatch.setattr(changes, "RECHECK_S", 0.1)
         monkeypatch.setattr(api.store.events, "changes", lambda stop: iter([None]))
         edit_id = api.edit().json()["id"]
-        timer = soon(lambda: succeed(api, edit_id))
+        threads = once_awaited(api, lambda: succeed(api, edit_id))
         assert api.client.get(f"/edits/{edit_id}", headers={"Prefer": "wait=20"}).json()["state"] == "succeeded"
-        timer.join()
+        threads.pop().join()
 
     def test_foreign_edits_are_not_waited_for(self, api: Api) -> None:
         edit_id = api.edit(user="ada").json()["id"]
@@ -134,9 +159,9 @@ class TestLongPolls:
 class TestStreams:
     def test_every_change_comes_once_in_order_and_the_stream_ends_with_the_edit(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
-        timer = soon(lambda: done(api, edit_id))
+        threads = once_awaited(api, lambda: done(api, edit_id))
         events = stream(api, edit_id)
-        timer.join()
+        threads.pop().join()
         assert [int(event["id"]) for event in events] == [1, 2, 3, 4, 5, 6]
         assert {event["event"] for event in events} == {"edit"}
         assert [event["data"]["sequence"] for event in events] == [1, 2, 3, 4, 5, 6]
@@ -183,7 +208,7 @@ class TestStreams:
         def flaky(*values: Any, **names: Any) -> Any:
             calls.append(1)
             if len(calls) == 1:
-                soon(lambda: done(api, edit_id))
+                started(lambda: done(api, edit_id))
                 raise StoreUnavailable("down")
             return read(*values, **names)
 

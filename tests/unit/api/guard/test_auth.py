@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 
 from api.app import create_app
+from api.following.events import _Stream
 from api.guard.auth import READ_SCOPES, SCOPES_OF, is_local, scope_of
 from s2edit_jobs.access.keys import CACHE_S, LOOKUP_MARGIN_S, SCOPES, CachedKeys, KeyRing, Scope
 from s2edit_jobs.bootstrap import NotConfigured
@@ -329,16 +331,27 @@ def test_no_secret_is_shown_in_an_answer(locked: tuple[Api, str]) -> None:
         assert text.split("_", 2)[2] not in answer.text + str(answer.headers)
 
 
+def once_streaming(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Call `act` once a stream has sent the first event of an edit. Streams look often whether their caller is still let in."""
+    follow = _Stream.follow
+
+    async def followed(self: _Stream, after: int) -> AsyncIterator[bytes]:
+        async for chunk in follow(self, after):
+            yield chunk
+            if chunk.startswith(b"event: edit"):
+                act()
+
+    monkeypatch.setattr(_Stream, "follow", followed)
+    monkeypatch.setattr("api.following.events.KEEPALIVE_S", 0.02)
+
+
 def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The edit is still running, so only the revoked key ends the stream."""
     api, text = locked
     where = api.edit(headers=bearer(text)).headers["location"]
-    monkeypatch.setattr("api.following.events.KEEPALIVE_S", 0.1)
     monkeypatch.setattr("s2edit_jobs.access.keys.CACHE_S", 0.2)
-    timer = threading.Timer(0.5, ring.revoke, [text.split("_")[1]])
-    timer.start()
+    once_streaming(monkeypatch, lambda: ring.revoke(text.split("_")[1]))
     answer = api.client.get(f"{where}/events", headers=bearer(text))
-    timer.join()
     assert answer.status_code == 200
     assert answer.text.count("event: edit") == 1
     assert api.store.leases.orphans()
@@ -347,11 +360,12 @@ def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monk
 def test_a_stream_ends_with_its_token(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
     api, text = locked
     where = api.edit(headers=bearer(text, "ann")).headers["location"]
-    device = api.client.post("/tokens", json={"expires_in_s": 2}, headers=bearer(text, "ann")).json()["token"]
-    monkeypatch.setattr("api.following.events.KEEPALIVE_S", 0.1)
-    began = time.monotonic()
-    assert api.client.get(f"{where}/events", headers=bearer(device)).status_code == 200
-    assert time.monotonic() - began < 10
+    device = api.client.post("/tokens", json={"expires_in_s": 3600}, headers=bearer(text, "ann")).json()["token"]
+    later = SimpleNamespace(time=lambda: time.time() + 3600, monotonic=time.monotonic)
+    once_streaming(monkeypatch, lambda: monkeypatch.setattr("api.guard.auth.time", later))
+    answer = api.client.get(f"{where}/events", headers=bearer(device))
+    assert (answer.status_code, answer.text.count("event: edit")) == (200, 1)
+    assert api.store.leases.orphans()
 
 
 class TestUsers:

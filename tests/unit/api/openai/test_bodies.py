@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from api.openai import body as bodies
-from api.wire.strict_json import MAX_JSON_BYTES
+from api.wire.bodies.strict_json import MAX_JSON_BYTES
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT

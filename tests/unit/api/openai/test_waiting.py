@@ -6,14 +6,14 @@ import asyncio
 import base64
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from api.openai import delivery
+from api.openai import delivery, streaming
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import StoreUnavailable
@@ -134,12 +134,13 @@ def test_redis_may_be_down_while_an_edit_waits(images: Images, monkeypatch: pyte
     def flaky(*arguments: Any) -> Any:
         if next(failures, None) is not None:
             raise StoreUnavailable("down")
+        images.held.set()
         return get(*arguments)
 
     images.held.clear()
     monkeypatch.setattr(images.api.store.records, "get", flaky)
-    threading.Timer(0.3, images.held.set).start()
     assert images.edit().status_code == 200
+    assert next(failures, None) is None
 
 
 def test_pictures_that_have_expired(images: Images) -> None:
@@ -170,11 +171,22 @@ class TestStreams:
         assert_refused(images.edit(stream="true", quality="max"), "quality", "option_unsupported")
 
     def test_a_silent_edit_sends_a_sign_of_life(self, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("api.openai.streaming.KEEPALIVE_S", 0.05)
+        """The edit runs once two of them were sent."""
+        until_over, pings = streaming._until_over, []
+
+        async def watched(*arguments: Any) -> AsyncIterator[bytes]:
+            async for event in until_over(*arguments):
+                yield event
+                if event.startswith(b": ping"):
+                    pings.append(event)
+                if len(pings) == 2:
+                    images.held.set()
+
+        monkeypatch.setattr(streaming, "_until_over", watched)
+        monkeypatch.setattr(streaming, "KEEPALIVE_S", 0.02)
         images.held.clear()
-        threading.Timer(0.4, images.held.set).start()
         text = images.edit(stream="true").text
-        assert text.count(": ping") >= 2
+        assert text.count(": ping") == len(pings) >= 2
         assert events(text)[-1][0] == "image_edit.completed"
 
 

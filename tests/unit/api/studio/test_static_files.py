@@ -18,9 +18,21 @@ def test_every_file_is_served_as_what_it_is(api: Api) -> None:
         for coding in ("identity", "gzip, br"):
             answer = api.client.get(url_of(name), headers={"Accept-Encoding": coding})
             assert (answer.status_code, answer.headers["content-type"]) == (200, file.media_type), name
-            assert answer.content == (FOLDER / name).read_bytes(), name
+            assert answer.content == file.content, name
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "content-encoding" not in answer.headers or coding != "identity"
+
+
+def test_only_comments_are_left_out() -> None:
+    """What is served and the file itself have the same lines but for comments."""
+    for name, file in static_files().items():
+        source = (FOLDER / name).read_bytes()
+        if name.endswith((".js", ".css")):
+            left_out = [line.strip() for line in source.splitlines() if line not in file.content.splitlines()]
+            assert all(line.startswith((b"/*", b"*", b"//")) for line in left_out), name
+            assert b"/**" not in file.content
+            source = b"".join(line for line in source.splitlines(keepends=True) if line.strip() not in left_out)
+        assert file.content == source, name
 
 
 def test_a_browser_asks_whether_a_file_has_changed_and_keeps_it_otherwise(api: Api) -> None:

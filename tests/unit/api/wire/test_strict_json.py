@@ -45,6 +45,44 @@ def test_the_same_key_in_two_objects_is_no_repetition(api: Api) -> None:
     assert_problem(answer, 422, "option_invalid", "image")
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_byte_order_mark_is_no_part_of_the_text(api: Api, path: str) -> None:
+    for body in (b'{"nothing": 1}', b"", b"[]", b"{"):
+        plain, marked = (
+            api.client.post(path, content=mark + body, headers={"Content-Type": "application/json"})
+            for mark in (b"", b"\xef\xbb\xbf")
+        )
+        assert plain.status_code in (400, 422)
+        assert (marked.status_code, "BOM" in marked.text) == (plain.status_code, False)
+
+
+@pytest.mark.parametrize("number", ["9" * 401, "9" * 5000, "-" + "9" * 60_000])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_number_that_python_would_not_read_is_refused(api: Api, path: str, number: str) -> None:
+    answer = api.client.post(path, content=f'{{"n": {number}}}', headers={"Content-Type": "application/json"})
+    assert "digits" in assert_refused(answer, "body_invalid")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_is_no_json_is_named_by_its_position(api: Api, path: str) -> None:
+    answer = api.client.post(path, content='{"n": 1_0}', headers={"Content-Type": "application/json"})
+    assert "at character 7" in assert_refused(answer, "body_invalid")
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""])
+@pytest.mark.parametrize("path", ["/tokens", "/uploads"])
+def test_a_body_of_another_kind_is_named_so(api: Api, path: str, kind: str) -> None:
+    """As by `curl -d`, which says that every body is a form."""
+    answer = api.client.post(path, content=b'{"edits": 1}', headers={"Content-Type": kind})
+    assert "application/json" in assert_problem(answer, 415, "unsupported_media_type")["detail"]
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json"])
+def test_json_may_be_called_so(api: Api, kind: str) -> None:
+    body = b'{"media_type": "image/png", "size_bytes": 9}'
+    assert api.client.post("/uploads", content=body, headers={"Content-Type": kind}).status_code == 201
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[NaN]", '{"deeper": NaN}'])
 @pytest.mark.parametrize("path", PATHS)
 def test_numbers_that_json_does_not_have_are_refused(api: Api, path: str, number: str) -> None:

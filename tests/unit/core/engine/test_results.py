@@ -81,8 +81,9 @@ def test_variants_share_one_inversion_and_differ_inside_the_edit_mask_alone(engi
     assert engine.plan(request, INPUTS) == engine.plan(REQUEST, INPUTS)
     run = Run(engine, request, **cold.saved())
     assert run.made == {}
-    assert run.edited.picture == cold.edited.picture, "the first is the edit itself"
     drawn = [np.asarray(decode_photo(png)) for png in (run.edited.picture, *run.edited.variants)]
+    itself = np.asarray(decode_photo(cold.edited.picture)).astype(int)
+    assert np.abs(drawn[0] - itself).max() <= 1, "the first is the edit itself; its rows shared passes, which rounds differently"
     assert all(not np.array_equal(one, other) for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
     outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
     assert all(np.array_equal(picture[outside], np.asarray(photo())[outside]) for picture in drawn)

@@ -75,7 +75,7 @@ def test_ordinary_words_are_fine(prompt: str | None) -> None:
 
 @pytest.mark.parametrize("part", ["(", "[", "<", "( ", "(a:", "((", "<a", "(a)+", "[a", "embedding:"])
 def test_long_ones_are_read_at_once(part: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with contextlib.suppress(PromptInvalid):
         check_syntax(part * (16_384 // len(part)), field="prompt")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

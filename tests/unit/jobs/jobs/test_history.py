@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 import random
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from api.wire.edit_answers import Edit
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
@@ -152,6 +156,51 @@ def test_a_page_of_failures_reads_each_reason_once_and_ends_early_rather_than_re
     assert [record.failure.message for page in found for record in page if record.failure][-15:] == [
         f"reason {number % 3}" for number in reversed(range(15))
     ]
+
+
+ODD_VIEWS: dict[str, dict[str, Any]] = {
+    "a time that is none": {"created": "yesterday"},
+    "the end of all times": {"ended": 1e99},
+    "a text for a number": {"attempt": "2"},
+    "a list of files": {"files": ["result.png"]},
+    "a file without a name": {"files": {"result": 5}},
+    "a file of somebody else": {"files": {"result": f"/{edit_key(BOB, new_job_id(), 'result.png')}"}},
+    "a parent that is none": {"parent": 7},
+    "a failure that is none": {"failure": {"code": 1}},
+    "a newer version": {"version": 2},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_VIEWS)
+def test_an_entry_that_cannot_be_read_shows_the_job_itself(odd: str, kept: History) -> None:
+    job_id = kept.accept()
+    kept.end(job_id, JobState.SUCCEEDED)
+    kept.database.empty()
+    (key,) = kept.artifacts.list(f"{ANN.prefix}index/all/")
+    entry = entry_of(key)
+    assert entry is not None
+    values = json.loads(zlib.decompress(base64.urlsafe_b64decode(entry.view + "=" * (-len(entry.view) % 4))))
+    view = base64.urlsafe_b64encode(zlib.compress(json.dumps(values | ODD_VIEWS[odd]).encode())).decode().rstrip("=")
+    kept.artifacts.delete_prefix(key)
+    odd_key = history._entry_key(f"{ANN.prefix}index/all/edit-succeeded/{place_of(job_id)}", view)
+    kept.artifacts.put(odd_key, b"{}", media_type="application/json")
+    (found,) = kept.listed()
+    assert found == kept.jobs.get(ANN, job_id)
+    Edit.of(found).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"code": 5, "message": {}}', b'{"code": "a", "message": "", "version": 2}']
+)
+def test_an_entry_whose_failure_cannot_be_read_shows_that_of_the_job(content: bytes, kept: History) -> None:
+    job_id = kept.accept()
+    kept.end(job_id, JobState.FAILED, message="no person")
+    kept.database.empty()
+    (key,) = kept.artifacts.list(f"{ANN.prefix}index/all/")
+    kept.artifacts.put(key, content, media_type="application/json")
+    (found,) = kept.listed()
+    assert found.failure is not None
+    assert (found.failure.code, found.failure.message) == ("mask_not_found", "no person")
 
 
 def test_no_key_holds_what_a_person_wrote(kept: History) -> None:

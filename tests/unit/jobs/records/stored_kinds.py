@@ -80,7 +80,14 @@ SUCCEEDED = Outcome(
 )
 FAILED = Outcome(JobState.FAILED, 1, 1_790_000_001.5, failure=Failure("prompt_invalid", "Wörter", field="prompt"))
 KEPT = Identity(
-    CONCEPT_ID, "a [I] woman", "woman", 1_790_000_000.5, spec(MASK).inputs, Consent("yes", 1_790_000_000.0), 1_800_000_000.0
+    CONCEPT_ID,
+    "a [I] woman",
+    "woman",
+    1_790_000_000.5,
+    spec(MASK).inputs,
+    Consent("yes", 1_790_000_000.0),
+    1_800_000_000.0,
+    name="Ada",
 )
 
 

@@ -40,7 +40,7 @@ def test_numbers_keep_four_digits() -> None:
 def test_a_share_of_a_preset_keeps_two_steps_of_each_phase() -> None:
     part = portion(PRESETS["balanced"], 0.1)
     learning = part.learning
-    assert (part.steps, learning.start_steps, learning.token_steps, learning.joint_steps) == (5, 10, 5, 5)
+    assert (part.steps, learning.start_steps, learning.token_steps, learning.joint_steps) == (5, 10, 5, 2)
     least = portion(PRESETS["instant"], 0.001)
     assert (least.steps, least.learning.token_steps, least.learning.joint_steps) == (2, 2, 2)
     assert portion(PRESETS["paper"], 1.0) == PRESETS["paper"]

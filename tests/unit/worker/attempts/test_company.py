@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from s2edit_core.errors import DeviceFault
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.records.record import JobState, Lease, Owner
 from tests.doubles import FakeEngine
+from tests.unit.worker.attempts.conftest import WatchClock
 from tests.unit.worker.conftest import InProcessService
 from tests.waiting import until
 from worker.attempts import worker_health
@@ -144,15 +144,13 @@ def test_a_process_whose_device_is_lost_in_every_attempt_ends_once_and_soon(
 
 
 def test_a_hang_counts_for_every_attempt_that_has_waited_through_it(
-    service: InProcessService, monkeypatch: pytest.MonkeyPatch
+    service: InProcessService, monkeypatch: pytest.MonkeyPatch, watch_clock: WatchClock
 ) -> None:
     """Any of them may be the reason. Their last attempts run alone, so nobody is parked for another's hang."""
     monkeypatch.setattr(worker_health, "LEAVE_S", 0.5)
     monkeypatch.setattr(worker_progress, "longest_s", 0.0)
     monkeypatch.setattr(worker_progress, "_marks", COLD_MARKS)
     monkeypatch.setattr("worker.attempts.progress_watch.FACTOR", 0.0)
-    settings = service.services.settings.model_copy(update={"pass_timeout_s": 1.0})
-    service.services = replace(service.services, settings=settings)
 
     class Waiting(FakeEngine):
         """An engine that waits for the device, and asks whether to go on, as a client of the row scheduler does."""
@@ -166,6 +164,7 @@ def test_a_hang_counts_for_every_attempt_that_has_waited_through_it(
     with ThreadPoolExecutor(2) as pool:
         attempts = Attempts(service, pool)
         jobs = [attempts.begin(name, Waiting()) for name in ("red", "grey")]
+        watch_clock.pass_time(service.services.settings.pass_timeout_s + 1)
         until(lambda: service.exits == [EXIT_HUNG])
         attempts.go_on.set()
     service.stop.clear()

@@ -12,6 +12,7 @@ import pytest
 from s2edit_jobs.records.record import JobState
 from tests.doubles import FakeEngine
 from tests.logged import Logged, logging_to_memory
+from tests.unit.worker.attempts.conftest import WatchClock
 from tests.unit.worker.attempts.faults import at
 from tests.unit.worker.conftest import InProcessService
 from tests.waiting import until
@@ -20,7 +21,7 @@ from worker.attempts.progress_watch import COLD_MARKS, ProcessProgress, worker_p
 from worker.attempts.runner import run_job
 from worker.attempts.worker_health import EXIT_HUNG
 
-TIMEOUT_S = 0.2
+TIMEOUT_S = 20.0
 
 
 @pytest.fixture
@@ -58,14 +59,35 @@ class Work:
         )
         self.thread.start()
 
+    def until_renewed(self) -> None:
+        """Wait until the heartbeat has looked for a hang once more, and has found none."""
+        renewed = self.renewed
+        until(lambda: self.renewed >= renewed + 2)
+
+
+class Hang:
+    """A call that takes longer than any may, and ends when the test lets it go on."""
+
+    def __init__(self, clock: WatchClock) -> None:
+        self._clock = clock
+        self.go_on = threading.Event()
+
+    def __call__(self) -> None:
+        self._clock.pass_time(TIMEOUT_S + 1)
+        self.go_on.wait()
+
+
+@pytest.fixture
+def hang(watch_clock: WatchClock) -> Hang:
+    return Hang(watch_clock)
+
 
 def test_a_hung_attempt_loses_its_lease_and_ends_its_worker(
-    service: InProcessService, process: ProcessProgress, logged: Logged
+    service: InProcessService, process: ProcessProgress, logged: Logged, hang: Hang
 ) -> None:
-    go_on = threading.Event()
     before = tallies.counts()["hangs"]
     job_id = service.accept()
-    work = Work(service, FakeEngine(on_step=at("editing", 2, go_on.wait)))
+    work = Work(service, FakeEngine(on_step=at("editing", 2, hang)))
     until(lambda: service.exits == [EXIT_HUNG])
     assert process.is_hung(), "a liveness probe sees it too"
     assert tallies.counts()["hangs"] == before + 1
@@ -82,22 +104,21 @@ def test_a_hung_attempt_loses_its_lease_and_ends_its_worker(
     service.work()
     record = service.get(job_id)
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 2)
-    go_on.set()  # the hang ends after all: the attempt must not publish anything
+    hang.go_on.set()  # the hang ends after all: the attempt must not publish anything
     work.thread.join(timeout=30)
     assert service.get(job_id) == record
 
 
-def test_a_job_that_hangs_every_worker_is_parked(service: InProcessService, process: ProcessProgress) -> None:
-    go_on = threading.Event()
+def test_a_job_that_hangs_every_worker_is_parked(service: InProcessService, process: ProcessProgress, hang: Hang) -> None:
     job_id = service.accept()
     for number in (1, 2, 3):
-        work = Work(service, FakeEngine(on_step=at("editing", 1, go_on.wait)))
+        work = Work(service, FakeEngine(on_step=at("editing", 1, hang)))
         until(lambda number=number: len(service.exits) == number)  # type: ignore[misc]
         service.stop.clear()
         service.pass_time(16)
-        go_on.set()
+        hang.go_on.set()
         work.thread.join(timeout=30)
-        go_on.clear()
+        hang.go_on.clear()
     service.queue.notify(job_id)
     service.work()
     failure = service.get(job_id).failure
@@ -105,34 +126,42 @@ def test_a_job_that_hangs_every_worker_is_parked(service: InProcessService, proc
     assert failure.code == "parked"
 
 
-def test_a_long_step_of_many_evaluations_is_no_hang(service: InProcessService, process: ProcessProgress) -> None:
+def test_a_long_step_of_many_evaluations_is_no_hang(
+    service: InProcessService, process: ProcessProgress, watch_clock: WatchClock
+) -> None:
     def evaluate() -> None:
-        for _ in range(60):
-            time.sleep(0.04)
+        for _ in range(5):
+            watch_clock.pass_time(0.75 * TIMEOUT_S)
+            work.until_renewed()
             engine.check()
 
     engine = FakeEngine(on_step=at("inverting", 2, evaluate))
     job_id = service.accept()
-    work = Work(service, engine, timeout_s=2.0)
+    work = Work(service, engine)
     work.thread.join(timeout=60)
     assert service.exits == []
     assert service.get(job_id).state is JobState.SUCCEEDED
 
 
-def test_a_slow_store_is_no_hang_unless_one_write_takes_too_long(service: InProcessService, process: ProcessProgress) -> None:
-    put = service.artifacts.put
+def test_a_slow_store_is_no_hang_unless_one_write_takes_too_long(
+    service: InProcessService, process: ProcessProgress, watch_clock: WatchClock
+) -> None:
+    put, puts = service.artifacts.put, []
 
     def slowly(*given: object, **named: object) -> None:
-        time.sleep(0.3)
+        watch_clock.pass_time(0.15 * TIMEOUT_S)
+        work.until_renewed()
+        puts.append(given)
         put(*given, **named)  # type: ignore[arg-type]
 
     job_id = service.accept()
     service.artifacts.put = slowly  # type: ignore[method-assign]
-    work = Work(service, FakeEngine(), timeout_s=2.0)
+    work = Work(service, FakeEngine())
     work.thread.join(timeout=60)
     assert service.exits == []
     assert service.get(job_id).state is JobState.SUCCEEDED
-    assert process.longest_s < 2.0
+    assert len(puts) * 0.15 > 1
+    assert process.longest_s < TIMEOUT_S
 
 
 def test_after_an_attempt_nothing_is_watched(service: InProcessService, process: ProcessProgress) -> None:
@@ -145,15 +174,14 @@ def test_after_an_attempt_nothing_is_watched(service: InProcessService, process:
     assert process.stuck_s() is None
 
 
-def test_in_test_mode_a_hang_costs_the_lease_alone(service: InProcessService, process: ProcessProgress) -> None:
+def test_in_test_mode_a_hang_costs_the_lease_alone(service: InProcessService, process: ProcessProgress, hang: Hang) -> None:
     service.health = None  # type: ignore[assignment]
-    go_on = threading.Event()
     service.accept()
-    work = Work(service, FakeEngine(on_step=at("editing", 2, go_on.wait)))
+    work = Work(service, FakeEngine(on_step=at("editing", 2, hang)))
     until(process.is_hung)
     renewed = work.renewed
     until(lambda: work.renewed == renewed)
-    go_on.set()
+    hang.go_on.set()
     work.thread.join(timeout=30)
     assert (service.exits, service.stop.is_set()) == ([], False)
 
@@ -167,15 +195,13 @@ def test_a_sleeping_engine_of_test_mode_marks_its_steps(service: InProcessServic
     assert service.exits == []
 
 
-def test_an_attempt_that_has_lost_its_lease_may_hang_too(service: InProcessService, process: ProcessProgress) -> None:
-    go_on = threading.Event()
-
+def test_an_attempt_that_has_lost_its_lease_may_hang_too(service: InProcessService, process: ProcessProgress, hang: Hang) -> None:
     def lose_and_hang() -> None:
         service.database.empty()
-        go_on.wait()
+        hang()
 
     service.accept()
     work = Work(service, FakeEngine(on_step=at("editing", 2, lose_and_hang)))
     until(lambda: service.exits == [EXIT_HUNG])
-    go_on.set()
+    hang.go_on.set()
     work.thread.join(timeout=30)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
 
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.jobs.survey import rebuild
@@ -202,15 +205,18 @@ def test_a_cancellation_ends_no_other_job(service: InProcessService) -> None:
     assert (service.get(running).state, service.get(waiting).state) == (JobState.SUCCEEDED, JobState.CANCELED)
 
 
-def test_a_job_that_runs_past_its_deadline_ends_at_its_next_step(service: InProcessService) -> None:
-    service.engine = FakeEngine(steps=500, step_s=0.002)
-    job_id = service.accept(deadline_s=0.05)
+def test_a_job_that_runs_past_its_deadline_ends_at_its_next_step(
+    service: InProcessService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = SimpleNamespace(time=lambda: time.time() + 61, monotonic=time.monotonic)
+    service.engine.on_step = at("inverting", 2, lambda: monkeypatch.setattr("worker.attempts.control.time", later))
+    job_id = service.accept(deadline_s=60)
     service.work()
     failure = service.get(job_id).failure
     assert failure is not None
     assert (failure.code, failure.retryable) == ("deadline_exceeded", True)
     assert service.engine.closed == 1
-    assert len(service.engine.events) < 500
+    assert service.engine.events[-1] == Progress("inverting", 2, 3)
 
 
 def test_a_job_with_time_left_is_done(service: InProcessService) -> None:

@@ -83,7 +83,7 @@ def test_a_hundred_edits_on_four_workers_learn_once(service: InProcessService) -
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(20)
+        worker.join(100)
     deadline.set()
     assert set(states(service, jobs)) == {JobState.SUCCEEDED}
     assert sum(engine.learned for engine in engines) == 1

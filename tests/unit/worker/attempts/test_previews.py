@@ -19,7 +19,7 @@ def shown(service: InProcessService, job_id: str) -> list[JobRecord]:
     return [record for record in records if record.preview == record.sequence]
 
 
-def test_they_are_drawn_at_the_first_and_the_last_step_and_about_once_a_second(
+def test_they_are_drawn_at_the_first_step_and_about_once_a_second(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = {"editing 1": 0.0, "editing 2": 0.6, "editing 3": 0.9, "editing 4": 1.2, "editing 5": 1.5}
@@ -35,7 +35,7 @@ def test_they_are_drawn_at_the_first_and_the_last_step_and_about_once_a_second(
     monkeypatch.setattr(control, "time", Time)
     job_id = service.accept()
     service.work(FakeEngine(steps=5, on_step=pass_time))
-    assert [(record.phase, record.step) for record in shown(service, job_id)] == [("editing", 1), ("editing", 4), ("editing", 5)]
+    assert [(record.phase, record.step) for record in shown(service, job_id)] == [("editing", 1), ("editing", 4)]
 
 
 def test_they_are_the_same_for_the_same_edit(service: InProcessService) -> None:

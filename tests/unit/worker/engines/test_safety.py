@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import SecretStr
 
 from api.app import create_app
 from s2edit_core.errors import PolicyRefused
@@ -25,6 +26,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.job_store import JobStore
+from tests.admin import METRICS, METRICS_TOKEN
 from tests.doubles import FakeEngine
 from tests.models import tiny_judges
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
@@ -70,7 +72,7 @@ class InProcessService:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
 
     def __post_init__(self) -> None:
-        settings = Settings(data_dir=self.data_dir)
+        settings = Settings(data_dir=self.data_dir, metrics_token=SecretStr(METRICS_TOKEN))
         self.services = Services(self.artifacts, self.store, self.queue, settings, audit=self.audit)
         self.jobs = Jobs(self.services)
         self.engine = SafeEngine(drawing(), self.judge)
@@ -203,7 +205,7 @@ def test_over_http_an_edit_that_a_model_refuses_fails_and_has_no_result(kind: st
             assert answer.status_code == 202, answer.text
             run_job(service.queue.messages.popleft(), service.services, service.engine, stop=threading.Event())
             edit = client.get(answer.headers["location"]).json()
-            metrics = client.get("/metrics").text
+            metrics = client.get("/metrics", headers=METRICS).text
         if refuses:
             assert edit["state"] == "failed"
             assert (edit["error"]["code"], edit["error"]["field"]) == ("policy_refused", "image")
@@ -224,7 +226,7 @@ def test_over_http_a_refused_result_is_not_there(tmp_path: Path) -> None:
         edit = client.get(answer.headers["location"]).json()
         assert (edit["state"], edit["error"]["code"], edit["error"]["field"]) == ("failed", "policy_refused", "result")
         assert (edit["result"], edit["results"], edit["report"]) == (None, [], None)
-        assert 's2edit_policy_refusals_total{field="result"} 1.0' in client.get("/metrics").text
+        assert 's2edit_policy_refusals_total{field="result"} 1.0' in client.get("/metrics", headers=METRICS).text
         assert not [key for key in service.artifacts.list("t/") if "/result" in key]
 
 

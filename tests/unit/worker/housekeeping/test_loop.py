@@ -5,20 +5,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from s2edit_jobs.records.errors import StoreUnavailable
 from tests.waiting import until
-from worker.housekeeping.loop import Loop
+from worker.housekeeping.loop import WAKE_GAP_S, Loop
 from worker.metrics import REGISTRY
 
 
 class Steps(Loop):
     """A loop whose step is given; it counts the iterations."""
 
-    def __init__(self, step: Callable[[int], bool], *, pause_s: float = 60.0, stalled_s: float | None = 60.0, delay_s: float = 0.0):
-        super().__init__("steps", pause_s=pause_s, stalled_s=stalled_s, delay_s=delay_s)
+    def __init__(
+        self,
+        step: Callable[[int], bool],
+        *,
+        pause_s: float = 60.0,
+        stalled_s: float | None = 60.0,
+        delay_s: float = 0.0,
+        stop: threading.Event | None = None,
+    ) -> None:
+        super().__init__("steps", pause_s=pause_s, stalled_s=stalled_s, delay_s=delay_s, stop=stop)
         self.act = step
         self.count = 0
 
@@ -52,16 +61,34 @@ def test_while_there_is_more_it_does_not_pause(loops: list[Loop]) -> None:
     assert loop.count == 5
 
 
-def test_wake_ends_the_pause_and_a_flood_of_wakes_causes_few_iterations(loops: list[Loop]) -> None:
-    loop = started(loops, Steps(lambda _: False))
-    until(lambda: loop.count == 1)
-    loop.wake()
-    until(lambda: loop.count == 2)
-    ends_at = time.monotonic() + 0.5
-    while time.monotonic() < ends_at:
+class Gap(threading.Event):
+    """The event that stops a loop. What waits for it after a wake does so until the test ends that gap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.over = threading.Semaphore(0), threading.Semaphore(0)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout == WAKE_GAP_S:
+            self.reached.release()
+            self.over.acquire(timeout=30)
+        return self.is_set()
+
+
+def test_wake_ends_the_pause_and_a_flood_of_wakes_causes_one_iteration(loops: list[Loop]) -> None:
+    gap = Gap()
+    loop = started(loops, Steps(lambda _: False, stop=gap))
+    for count in (1, 2):
+        until(lambda count=count: loop.count == count)  # type: ignore[misc]
         loop.wake()
-        time.sleep(0.0005)
-    assert 5 < loop.count < 120, "about a thousand wakes"
+        assert gap.reached.acquire(timeout=30)
+        for _ in range(1000):
+            loop.wake()
+        assert loop.count == count
+        gap.over.release()
+    until(lambda: loop.count == 3)
+    assert not gap.reached.acquire(timeout=0.05), "no wake is left over"
+    assert loop.count == 3
 
 
 @pytest.mark.parametrize(("error", "result"), [(StoreUnavailable("down"), "unavailable"), (RuntimeError("ours"), "failed")])
@@ -79,19 +106,24 @@ def test_a_step_that_raises_is_counted_and_the_loop_goes_on(loops: list[Loop], e
     assert loop.problem is None
 
 
-def test_a_step_that_never_ends_is_a_problem_unless_it_may_take_any_time(loops: list[Loop]) -> None:
-    gate = threading.Event()
+def test_a_step_that_never_ends_is_a_problem_unless_it_may_take_any_time(
+    loops: list[Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, now = threading.Event(), [0.0]
+    monkeypatch.setattr("worker.housekeeping.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def wait(_: int) -> bool:
         return not gate.wait(30)
 
-    stalled, patient = (started(loops, Steps(wait, stalled_s=limit)) for limit in (0.1, None))
+    stalled, patient = (started(loops, Steps(wait, stalled_s=limit)) for limit in (60.0, None))
+    now[0] = 60.0
     assert stalled.problem is None
-    until(lambda: stalled.problem == "the steps has completed nothing for 0 s")
-    until(lambda: patient.age_s >= 0.1)
-    assert patient.problem is None
+    now[0] = 61.0
+    assert stalled.problem == "the steps has completed nothing for 61 s"
+    assert (patient.problem, patient.age_s) == (None, 61.0)
     gate.set()
-    until(lambda: (stalled.problem is None and stalled.age_s < 0.1) or stalled.count > 1)
+    until(lambda: stalled.age_s == 0.0)
+    assert stalled.problem is None
 
 
 def test_a_thread_that_is_not_there_is_a_problem_until_it_was_stopped(loops: list[Loop]) -> None:

@@ -114,7 +114,9 @@ def test_where_it_is_allowed_a_private_receiver_gets_the_message(server: http.se
     assert server.bodies == [b"hello"]  # type: ignore[attr-defined]
 
 
-GAP_S = 0.05
+GAP_S = 0.02
+PATIENCE_S = 20.0
+"""What never ends by itself ends by its deadline of 0.2 s, which a busy machine may notice late."""
 """Seconds between two bytes of a dripping receiver: far less than any timeout of a single read."""
 
 
@@ -159,8 +161,8 @@ def test_one_deadline_ends_the_whole_exchange(answer: Callable[[socket.socket], 
     with receiver(answer) as port:
         began = time.monotonic()
         with pytest.raises((httpcore.ReadTimeout, httpcore.RemoteProtocolError)):
-            post(f"http://127.0.0.1:{port}/", b"{}", {}, allow_private=True, timeout_s=10 * GAP_S)
-        assert time.monotonic() - began < 40 * GAP_S
+            post(f"http://127.0.0.1:{port}/", b"{}", {}, allow_private=True, timeout_s=0.2)
+        assert time.monotonic() - began < PATIENCE_S
 
 
 def test_a_handshake_that_drips_ends_too() -> None:
@@ -175,8 +177,8 @@ def test_a_handshake_that_drips_ends_too() -> None:
     with receiver(answer) as port:
         began = time.monotonic()
         with pytest.raises((httpcore.ConnectTimeout, httpcore.ConnectError)):
-            post(f"https://127.0.0.1:{port}/", b"{}", {}, allow_private=True, timeout_s=10 * GAP_S)
-        assert time.monotonic() - began < 40 * GAP_S
+            post(f"https://127.0.0.1:{port}/", b"{}", {}, allow_private=True, timeout_s=0.2)
+        assert time.monotonic() - began < PATIENCE_S
 
 
 def test_a_lookup_that_takes_too_long_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +187,7 @@ def test_a_lookup_that_takes_too_long_ends_too(monkeypatch: pytest.MonkeyPatch) 
     began = time.monotonic()
     with pytest.raises(httpcore.ConnectTimeout):
         post("https://slow.example/", b"{}", {}, timeout_s=0.2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE_S
     release.set()
 
 

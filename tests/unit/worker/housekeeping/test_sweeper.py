@@ -98,10 +98,8 @@ def test_a_sweeper_goes_on_after_a_round_that_failed(service: InProcessService, 
     one.start()
     until(lambda: len(rounds) >= 3)
     one.stop()
-    time.sleep(0.05)
-    done = len(rounds)
-    time.sleep(0.05)
-    assert len(rounds) == done
+    one.join(30)
+    assert not one._thread.is_alive()
 
 
 def test_what_tenants_store_is_measured_between_the_sweeps_too(service: InProcessService) -> None:

@@ -17,7 +17,7 @@ from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.learning import learning
-from s2edit_core.method.learning.learner import attribute_state, new_learner, step_generator
+from s2edit_core.method.learning.learner import attribute_state, new_learner, noised_rows, step_generator
 from s2edit_core.method.learning.learning import learn_concept, learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.learning.losses import semantic_loss
@@ -122,7 +122,7 @@ def test_a_model_learns_what_it_predicts_or_v(backbone: Backbone, prediction: An
     counts = adaptive_avg_pool2d(face_mask()[None], 8)[0].double() if part else torch.ones(8, 8, dtype=torch.float64)
     learner.loss_weights = counts if part else None
     now = learner.condition(with_deltas=False)
-    rows = learning._rows(learner, now, torch.Generator().manual_seed(4), LearningOptions(batch=6, weighting=weighting))
+    rows = noised_rows(learner, now.prompt, torch.Generator().manual_seed(4), 6, weighting)
     answers = own.evaluate(rows)
     summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in answers), strict=True)]
     (carried,) = torch.autograd.grad(now.prompt.tensors(), [learner.token], summed)

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from s2edit_core.concepts.concept import Concept
+from s2edit_core.concepts.concept import Concept, read_safetensors, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
-from s2edit_core.method.learning.learner import PAUSE
+from s2edit_core.method.learning import learning
+from s2edit_core.method.learning.held_out import COUNT, STEP, has_fallen, held_out_losses
+from s2edit_core.method.learning.learner import PAUSE, new_learner, noised_rows, step_generator
 from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
-from s2edit_core.method.learning.learning_state import LearningState, StepCounter
+from s2edit_core.method.learning.learning_state import FORMAT, LearningState, StepCounter
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningMode, LearningOptions
 from s2edit_core.request.spec import ATTRIBUTE, Progress
@@ -105,7 +107,7 @@ def test_a_state_comes_back_from_its_file(backbone32: Backbone, tmp_path: Path) 
     state = states(learn(backbone32, every=4)[1])[4]
     state.save(tmp_path / "state.safetensors")
     read = LearningState.load(tmp_path / "state.safetensors", fingerprint=backbone32.fingerprint)
-    assert read.counter == state.counter == StepCounter(1, 1, state.counter.losses)
+    assert read.counter == state.counter == StepCounter(1, 1, state.counter.losses, (3,))
     assert read.to_bytes() == state.to_bytes()
     with pytest.raises(ArtifactMismatch, match="another model"):
         LearningState.load(tmp_path / "state.safetensors", fingerprint="b" * 32)
@@ -173,25 +175,73 @@ def test_what_comes_before_the_first_step_is_not_repeated_when_it_resumes(backbo
     assert len(text_passes) == len(rest) + 1, "each step, and the report's cosines"
 
 
-def counter(*losses: float) -> StepCounter:
-    return StepCounter(0, len(losses), losses)
+def test_a_loss_falls_if_it_falls_by_more_than_the_error_of_its_mean() -> None:
+    before = (1.0, 2.0, 3.0, 4.0)
+    assert has_fallen(before, (0.9, 1.9, 2.9, 3.9))  # every row by as much: no error
+    assert has_fallen(before, (0.9, 1.9, 2.9, 4.0))  # falls 0.075, error 0.025
+    assert not has_fallen(before, (0.8, 1.9, 3.1, 4.0))  # falls 0.05, error 0.065
+    assert not has_fallen(before, before)
+    assert not has_fallen(before, (1.1, 2.1, 3.1, 4.1))
 
 
-def test_a_loss_is_flat_when_its_mean_no_longer_falls() -> None:
-    assert counter(1.0, 3.0, 2.0, 2.0).has_plateaued(2)
-    assert not counter(1.0, 3.0, 2.0, 1.9).has_plateaued(2)  # 2.5 % lower
-    assert counter(1.0, 3.0, 2.0, 1.99).has_plateaued(2)  # less than 1 % lower
-    assert not counter(1.0, 1.0, 1.0).has_plateaued(2)  # too early to tell
-    assert not counter(1.0, 1.0, 1.0, 1.0).has_plateaued(0)
-    assert not StepCounter(1, 1, (1.0, 1.0, 1.0, 1.0)).has_plateaued(2)  # the losses of another phase do not count
+@pytest.mark.parametrize(("before", "now"), [((1.0,), (0.5,)), ((1.0, 2.0), (1.0, 2.0, 3.0))])
+def test_measurements_of_other_rows_are_not_compared(before: tuple[float, ...], now: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="of the same rows"):
+        has_fallen(before, now)
 
 
-def test_early_stop_ends_each_phase_for_itself_and_the_steps_stay_the_cap(backbone32: Backbone) -> None:
-    """With rates of zero the loss moves by its noise alone, so that a patience of one step ends a phase soon."""
-    still = replace(OPTIONS, token_steps=30, joint_steps=30, token_rate=0.0, joint_token_rate=0.0, kv_rate=0.0, patience=3)
-    (concept,), seen = learn(backbone32, options=still, every=1)
-    assert 12 <= concept.facts["steps"] == len(seen) < 60
+def test_the_held_out_loss_is_the_loss_of_rows_that_are_learned_from(backbone32: Backbone) -> None:
+    """The UNet's own loss of the same rows with their targets, for an attribute with its weights by cell too."""
+    for each in (lesson(), attribute_lesson()):
+        learner = new_learner(backbone32, each, OPTIONS, 5)
+        losses = drive(held_out_losses([learner], "prediction", with_deltas=True), backbone32.evaluate)
+        with torch.no_grad():
+            prompt = learner.condition(with_deltas=True).prompt
+        rows = noised_rows(learner, prompt, step_generator(5, STEP), COUNT, "prediction")
+        assert losses == pytest.approx([answer.loss for answer in backbone32.evaluate(rows)], rel=1e-5)
+
+
+STILL = replace(OPTIONS, token_steps=30, joint_steps=30, token_rate=0.0, joint_token_rate=0.0, kv_rate=0.0, patience=3)
+"""Rates of zero: nothing is learned, so that the held-out loss stays where it is."""
+
+
+def test_a_phase_ends_once_the_held_out_loss_no_longer_falls(backbone32: Backbone) -> None:
+    (concept,), seen = learn(backbone32, options=STILL, every=1)
+    phase = {"steps": 3, "most": 30, "ended_by": "held_out_loss"}
+    assert concept.facts["steps"] == len(seen) == 6
+    assert concept.facts["phases"] == {"token": phase, "joint": phase}
     assert {p.total for p in seen} == {60}
-    assert {state.counter.phase for state in states(seen).values()} == {0, 1}
-    for step in (5, len(seen) - 1):
-        assert learn(backbone32, options=still, state=states(seen)[step])[0][0].to_bytes() == concept.to_bytes()
+
+
+def test_a_phase_goes_on_while_the_held_out_loss_falls(backbone32: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[Sequence[float], Sequence[float]]] = []
+
+    def watching(before: Sequence[float], now: Sequence[float]) -> bool:
+        compared.append((before, now))
+        return len(compared) != 3
+
+    monkeypatch.setattr(learning, "has_fallen", watching)
+    (concept,), _ = learn(backbone32, options=replace(OPTIONS, token_steps=5, joint_steps=9, patience=2))
+    # Measured before the steps 0, 2 and 4 of the token; then before 0 and 2 of both, where the third comparison ends it.
+    assert concept.facts["phases"] == {
+        "token": {"steps": 5, "most": 5, "ended_by": "most_steps"},
+        "joint": {"steps": 2, "most": 9, "ended_by": "held_out_loss"},
+    }
+    assert compared[0][1] == compared[1][0]
+    assert len({each for pair in compared for each in pair}) == 5
+
+
+@pytest.mark.parametrize("options", [STILL, replace(OPTIONS, patience=2)])
+def test_a_learning_that_may_end_early_resumes_to_the_same_bytes(backbone32: Backbone, options: LearningOptions) -> None:
+    whole, seen = learn(backbone32, options=options, every=1)
+    for state in states(seen).values():
+        restored = LearningState.from_bytes(state.to_bytes(), fingerprint=backbone32.fingerprint)
+        assert to_bytes(learn(backbone32, options=options, state=restored)[0]) == to_bytes(whole)
+
+
+def test_a_state_of_an_earlier_release_knows_the_steps_of_its_first_phase(backbone32: Backbone) -> None:
+    _, seen = learn(backbone32, every=1)
+    tensors, about = read_safetensors(states(seen)[5].to_bytes(), FORMAT, backbone32.fingerprint)
+    del about["clock"]["phase_steps"], about["clock"]["held_out"]
+    old = LearningState.from_bytes(write_safetensors(tensors, about), fingerprint=backbone32.fingerprint)
+    assert old.counter == states(seen)[5].counter

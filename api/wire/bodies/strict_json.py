@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly: small, in UTF-8, every key once, and nothing that JSON does not allow.
+"""JSON bodies, read strictly: small, in UTF-8, every key once, numbers of a sane length, and nothing that JSON does not allow.
 
 Python's parser would silently take the last of two values, accept `NaN`, and return halves of surrogate pairs, which cannot be
 stored.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
@@ -15,8 +16,17 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from api.wire.bodies.presence import has_body
+
 MAX_JSON_BYTES = 64 * 1024
 """Many times the largest valid document. Checking a large wrong one would cost more than its caller pays for sending it."""
+MAX_DIGITS = 400
+"""Of a whole number; Python itself refuses more than some thousands. The message of a field says which numbers it takes."""
+BOM = b"\xef\xbb\xbf"
+"""Some libraries begin UTF-8 with it. RFC 8259 lets a reader ignore it."""
+
+
+_JSON = re.compile(r"application/([a-z0-9.-]+\+)?json")
 
 
 class StrictRequest(Request):
@@ -48,6 +58,9 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
+            content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if request.method == "POST" and has_body(request) and not _JSON.fullmatch(content_type):
+                raise HTTPException(415, "send the request as application/json, and say so in Content-Type")
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
@@ -56,7 +69,13 @@ class StrictRoute(APIRoute):
 def parse(body: bytes) -> Any:
     """Return the value of a JSON text. Raise `json.JSONDecodeError`, whose message says what to change."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
+        value = json.loads(
+            body.removeprefix(BOM).decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_int=_short,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
         raise json.JSONDecodeError("the text is not UTF-8", "", 0) from None
@@ -74,6 +93,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             raise json.JSONDecodeError(f"the key {name[:80]!r} is repeated, send it once", "", 0)
         found[name] = value
     return found
+
+
+def _short(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise json.JSONDecodeError(f"a number has {len(text):,} digits", "", 0)
+    return int(text)
 
 
 def _finite(text: str) -> float:
