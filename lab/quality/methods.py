@@ -49,7 +49,7 @@ METHODS: dict[str, Method | Reference] = {
     "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
     "edit-friendly": EditFriendly("edit-friendly DDPM", skip=0.2, guidance_gain=1.5),
     "ledits++": Ledits("LEDITS++", quantile=0.7, in_context=True, guidance_gain=5 / 7.5),
-    "infedit": InfEdit("InfEdit's virtual inversion"),
+    "infedit": InfEdit("InfEdit's virtual inversion", control=P2P),
     "h-edit+p2p": HEdit("h-Edit-D + P2P", guidance_gain=10 / 7.5),
     "residual": replace(_s2edit("residual, no [I]", "balanced"), learning=None, editing=Guided()),
     "residual+difference": replace(_s2edit("residual, no [I], blended", "balanced"), learning=None),

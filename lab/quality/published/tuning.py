@@ -44,7 +44,7 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     ),
     "infedit": (
         *({"guidance_gain": 1.0, "control": CONTROL}, {"guidance_gain": 1.5, "control": CONTROL}),
-        *({"guidance_gain": 1.0, "control": P2P}, {"guidance_gain": 1.5, "control": P2P}, {"control": P2P, "skip": 0.3}),
+        *({"skip": 0.3, "control": CONTROL}, {"guidance_gain": 1.0, "control": P2P}, {"guidance_gain": 1.5, "control": P2P}),
     ),
     "h-edit+p2p": ({"guidance_gain": 10 / 7.5}, {"guidance_gain": 1.0}, {"guidance_gain": 1.7}),
 }
