@@ -84,8 +84,7 @@ _AS_PUBLISHED = LearningOptions(
     mode="kv", start_steps=0, token_steps=0, joint_steps=100, joint_token_rate=1e-2, kv_rate=2e-4, semantic_power=2
 )
 """Learning as abstract and figure 2 of S²Edit have it: one phase that learns the token and fine-tunes keys and values, under
-L_ldm and the mean of squares of L_semantic. They give no rates and no numbers of steps.
-"""
+L_ldm and the mean of squares of L_semantic. They give no rates and no numbers of steps."""
 _WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0)
 
 PRESETS: Mapping[PresetName, Preset] = {
