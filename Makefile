@@ -8,6 +8,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 export NO_MKDOCS_2_WARNING = true
+# The processes of tests share compiled modules, also where the environment would have each compile its own.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check -c constraints.txt

@@ -92,7 +92,7 @@ class RowClient:
             self._scheduler.withdraw(self)
             raise
         finally:
-            self.companions_s += max(0.0, time.monotonic() - submission.submitted_at - submission.device_s)
+            self.companions_s += max(0.0, self._scheduler.now() - submission.submitted_at - submission.device_s)
         if submission.error is not None:
             raise submission.error
         return submission.all_answers()
@@ -112,7 +112,7 @@ class RowScheduler:
     """Fills passes of `evaluate` with at most `max_rows` rows of all clients. A context manager that runs the device's thread.
 
     `evaluate` may answer rows whose numbers are not finite (`Answer.finite`) instead of raising `NumbersNotFinite` for all of them.
-    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off.
+    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off. `now` is monotonic, in seconds.
     """
 
     def __init__(
@@ -122,8 +122,10 @@ class RowScheduler:
         max_rows: int,
         linger_s: float = LINGER_S,
         patience: int = PATIENCE,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.passes = 0  # that have ended
+        self.now = now
         self._evaluate = evaluate
         self._max_rows = max_rows
         self._linger_s = linger_s
@@ -178,7 +180,7 @@ class RowScheduler:
 
     def submit(self, client: RowClient, rows: Rows, stage: Stage) -> Submission:
         """Let `rows` wait for a pass. Raises `SchedulerClosed`, `DeviceFault`, or `ValueError` for rows without their source."""
-        submission = Submission.of(rows, client.owner, stage)
+        submission = Submission.of(rows, client.owner, stage, now=self.now)
         with self._changed:
             if self._fault is not None:
                 raise _copied(self._fault)
@@ -228,26 +230,26 @@ class RowScheduler:
             taken = self._queue.take(self._max_rows)
             if not taken:  # withdrawn while this thread lingered
                 return True
-            began = time.monotonic()
+            began = self.now()
             for each in taken:
                 self._waited_s[each.submission.stage] += len(each.indices) * (began - each.submission.submitted_at)
         results = self._evaluate_apart(taken)
         with self._changed:
-            self._last_pass_s = time.monotonic() - began
+            self._last_pass_s = self.now() - began
             self._pass_s[taken[0].rows()[0].target is not None] = self._last_pass_s
             self._deliver(taken, results)
             return self._fault is None
 
     def _linger(self) -> None:
         """Wait for the jobs that were just answered, if the next pass has room for their rows or they should go before it."""
-        began = time.monotonic()
+        began = self.now()
         found = self._queue.leading()
         instead_s = self._pass_s.get(found[1][0], self._last_pass_s) if found is not None else 0.0
         deadline = began + min(self._linger_s, LINGER_SHARE * instead_s)
-        while (left := deadline - time.monotonic()) > 0 and not self._closed and self._should_linger():
+        while (left := deadline - self.now()) > 0 and not self._closed and self._should_linger():
             self._changed.wait(left)
         self._answered.clear()
-        self._lingered_s += time.monotonic() - began
+        self._lingered_s += self.now() - began
 
     def _should_linger(self) -> bool:
         found = self._queue.leading()

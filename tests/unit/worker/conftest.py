@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ LONGEST_WAIT_S = 8.0
 REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 
 
+@cache
+def settings_of_a_service() -> Settings:
+    """Read the environment once: it takes as long as many tests here."""
+    return Settings(data_dir=Path("/dev/null/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
+
+
 @dataclass
 class InProcessService:
     """The whole service in this process, with a fake engine and a clock that tests set."""
@@ -41,8 +48,7 @@ class InProcessService:
         self.database = Database()
         self.store = self.database.store(clock=lambda: self.now)
         self.queue = MemoryJobQueue()
-        settings = Settings(data_dir=Path("/dev/null/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
-        self.services = Services(self.artifacts, self.store, self.queue, settings)
+        self.services = Services(self.artifacts, self.store, self.queue, settings_of_a_service())
         self.jobs = Jobs(self.services)
         self.exits: list[int] = []
         self.health = WorkerHealth(self.stop, self.exits.append)

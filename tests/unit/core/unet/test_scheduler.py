@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,23 @@ from s2edit_core.unet.rows import Answers, Rows
 from s2edit_core.unet.scheduler import RowClient, RowScheduler, SchedulerClosed
 from tests.unit.core.unet.waiting_rows import FakeUNet, are_answers, readers, rows_of
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 """How long a test waits for what should happen at once."""
+
+
+class Clock:
+    """The scheduler's time. Only passes and the work between them take any, so a slow machine changes nothing."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        return self.s
+
+    def reach(self, s: float) -> None:
+        with self._lock:
+            self.s = max(self.s, s)
 
 
 class HeldUNet(FakeUNet):
@@ -60,8 +76,8 @@ def until(happens: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running(unet: FakeUNet, **options: float) -> Iterator[Jobs]:
-    with RowScheduler(unet.evaluate, max_rows=16, **{"linger_s": 0.0, **options}) as scheduler, ThreadPoolExecutor(40) as pool:  # type: ignore[arg-type]
+def running(unet: FakeUNet, **options: Any) -> Iterator[Jobs]:
+    with RowScheduler(unet.evaluate, max_rows=16, **{"linger_s": 0.0, **options}) as scheduler, ThreadPoolExecutor(40) as pool:
         yield Jobs(scheduler, pool)
 
 
@@ -192,10 +208,10 @@ def test_jobs_share_the_seconds_of_their_passes_by_rows() -> None:
 
 
 def test_a_job_alone_waits_for_nobody() -> None:
-    with running(FakeUNet()) as jobs:
+    with running(FakeUNet(), now=Clock()) as jobs:
         client = jobs.scheduler.client("ann")
         client.evaluate(rows_of(3), "editing")
-        assert client.companions_s < 1.0
+        assert client.companions_s == 0.0
 
 
 def test_a_sticky_fault_fails_every_job_now_and_later() -> None:
@@ -247,20 +263,28 @@ def test_no_rows_are_answered_without_a_pass() -> None:
 def test_jobs_in_lockstep_stay_in_lockstep() -> None:
     """Jobs that need a moment between their steps share all passes but the first ones."""
 
+    clock, clients = Clock(), list[RowClient]()
+
     class SlowUNet(FakeUNet):
+        ended = 0.0
+
         def evaluate(self, rows: Rows) -> Answers:
-            time.sleep(0.1)
+            if not self.passes:
+                until(lambda: all(client.submission is not None for client in clients))
+            self.ended = clock.s + 0.1
+            clock.reach(self.ended)
             return super().evaluate(rows)
 
     def job(client: RowClient, moment_s: float) -> None:
         for _ in range(6):
             client.evaluate(rows_of(2, learns=True), "learning")
-            time.sleep(moment_s)
+            clock.reach(unet.ended + moment_s)
         client.close()
 
     unet = SlowUNet()
-    with running(unet, linger_s=1.0) as jobs:
-        threads = [jobs.pool.submit(job, jobs.scheduler.client(str(i)), 0.002 * i) for i in range(8)]
+    with running(unet, linger_s=1.0, now=clock) as jobs:
+        clients += [jobs.scheduler.client(str(i)) for i in range(8)]
+        threads = [jobs.pool.submit(job, client, 0.002 * i) for i, client in enumerate(clients)]
         for thread in threads:
             thread.result(PATIENCE_S)
     assert len(unet.passes) <= 8
@@ -277,22 +301,26 @@ def test_a_job_that_does_something_else_is_not_awaited_for_long() -> None:
 def test_an_edit_that_computes_between_its_steps_is_not_overtaken_by_a_long_pass_each_time() -> None:
     """The edit's own passes are short. What matters is how long it would wait for those who learn."""
 
+    clock, over = Clock(), threading.Event()
+
     class UNetWithSlowGradients(FakeUNet):
         def evaluate(self, rows: Rows) -> Answers:
             if rows[0].target is not None:
-                time.sleep(0.4)
+                until(lambda: editor.submission is not None or over.is_set())  # the edit needs less time for its next rows
+                clock.reach(clock.s + 0.4)
             return super().evaluate(rows)
 
     unet = UNetWithSlowGradients()
-    with running(unet, linger_s=0.5) as jobs:
-        learner = jobs.scheduler.client("learner")
+    with running(unet, linger_s=0.5, now=clock) as jobs:
+        editor, learner = jobs.scheduler.client("editor"), jobs.scheduler.client("learner")
         learning = jobs.pool.submit(lambda: [learner.evaluate(rows_of(1, learns=True), "learning") for _ in range(12)])
-        until(lambda: len(unet.passes) == 1)
-        editor = jobs.scheduler.client("editor")
+        until(lambda: learner.submission is not None)
         for _ in range(12):
             editor.evaluate(rows_of(1), "editing")
-            time.sleep(0.02)
+            time.sleep(0.005)  # any time on the machine's clock: this is long enough for a pass that did not wait
+            clock.reach(clock.s + 0.02)
         learned = sum(rows[0].target is not None for rows in unet.passes)
+        over.set()
         learner.close()
         with pytest.raises(SchedulerClosed):
             learning.result(PATIENCE_S)

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.doubles import FakeEngine
 from tests.logged import logging_to_memory
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import FILES, InProcessService
+from tests.waiting import until
 from worker.attempts.runner import run_job
 
 ANN, BOB = Owner("app", "canary-ann"), Owner("app", "bob")
@@ -93,10 +93,11 @@ def test_lines_that_come_while_another_is_written_share_one_wait_for_the_disk(
 
     monkeypatch.setattr("s2edit_jobs.access.audit.os.fsync", slow)
     threads = [threading.Thread(target=log.record, args=("edit.accept", ANN, f"e_{one}", "accepted")) for one in range(6)]
-    for thread in threads:
+    threads[0].start()
+    until(lambda: len(syncs) == 1)
+    for thread in threads[1:]:
         thread.start()
-    while len(log._pending) + len(syncs) < 6 or not syncs:
-        time.sleep(0.001)
+    until(lambda: len(log._pending) == 5)
     waits.set()
     for thread in threads:
         thread.join()

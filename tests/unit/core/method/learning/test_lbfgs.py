@@ -83,9 +83,9 @@ def in_steps(start: Tensor, function: Function, max_iter: int, history_size: int
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_it_ends_in_the_same_bytes_after_as_many_evaluations(function: Function, dtype: torch.dtype) -> None:
-    for seed in range(3):
+    for seed, caps in enumerate([(1, 2, 5, 30), (100,), (30,)]):
         start = 2 * torch.randn(SIZE, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-        for max_iter in (1, 2, 5, 30, 100):
+        for max_iter in caps:
             expected, evaluations = by_torch(start, function, max_iter, 4)
             found, calls, pauses = in_steps(start, function, max_iter, 4)
             assert found.numpy().tobytes() == expected.numpy().tobytes(), f"seed {seed}, {max_iter} iterations"

@@ -151,7 +151,7 @@ def test_it_can_be_interrupted_long_before_its_first_step(
     backbone32: Backbone, lessons: tuple[Lesson, ...], text_passes: list[int]
 ) -> None:
     """Each pause comes after one word, or after one evaluation of L_semantic, which takes two passes for an attribute."""
-    options = replace(OPTIONS, start_steps=100)
+    options = replace(OPTIONS, start_steps=40)
     vars(backbone32).pop("_computed", None)  # other tests may have computed the words' states
     algorithm = learn_concepts(backbone32, lessons, options)
     between: list[int] = []
@@ -166,7 +166,7 @@ def test_it_can_be_interrupted_long_before_its_first_step(
 
 
 def test_what_comes_before_the_first_step_is_not_repeated_when_it_resumes(backbone32: Backbone, text_passes: list[int]) -> None:
-    options = replace(OPTIONS, start_steps=100)
+    options = replace(OPTIONS, start_steps=20)
     whole, seen = learn(backbone32, options=options, every=3)
     state = states(seen)[3]
     text_passes.clear()
