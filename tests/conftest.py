@@ -15,7 +15,6 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 
 from tests.stores import stop_redis
 
-
 gc.disable()  # until all tests are collected: garbage collection would take a third of that time
 
 
