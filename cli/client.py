@@ -22,6 +22,7 @@ DIRECT: dict[str, httpx.BaseTransport | None] = dict.fromkeys(("all://127.0.0.1"
 """Hosts that are asked without the proxy of the environment, which would look for the service on its own machine."""
 UNSENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)
 """The caller's own errors. httpx counts the first two as transport errors."""
+UNSENDABLE_CODE = "request_invalid"
 
 View = dict[str, Any]
 """An edit as `GET /edits/{id}` returns it."""
@@ -70,7 +71,7 @@ class EditClient:
         self._credentials = {"Authorization": f"Bearer {_checked(api_key)}"} if api_key else {}
         if user and not USER.fullmatch(user):
             raise ServiceError(
-                f"{user[:80]!r} is no user: use 1 to 64 letters, digits, hyphens and underscores", code="request_invalid"
+                f"{user[:80]!r} is no user: use 1 to 64 letters, digits, hyphens and underscores", code=UNSENDABLE_CODE
             )
         self._http = http or new_http()
         self._credentials |= {"S2Edit-User": user} if user else {}
@@ -87,7 +88,8 @@ class EditClient:
         answer = self._post("/edits", fields, files, {})
         if answer.status_code != httpx.codes.ACCEPTED or "Location" not in answer.headers:  # another server
             raise _error(answer)
-        return str(answer.url.join(answer.headers["Location"]))
+        # Below the address that was given: `Location` has the path prefix of the public one, which may lead through a proxy.
+        return f"{self._url}/edits/{answer.headers['Location'].rpartition('/')[2]}"
 
     def begin(self, path: str, fields: Fields, files: Files, idempotency_key: str) -> View:
         """Post a job to `/edits`, `/identities` or `/attributes` and return its state. Raises `ServiceError`.
@@ -98,7 +100,7 @@ class EditClient:
             try:
                 return _json(self._post(path, fields, files, {"Idempotency-Key": idempotency_key}))
             except ServiceError as error:
-                if error.status:
+                if error.status or error.code == UNSENDABLE_CODE:
                     raise
                 self._sleep(pause_s)
         return _json(self._post(path, fields, files, {"Idempotency-Key": idempotency_key}))
@@ -161,7 +163,7 @@ class EditClient:
         try:
             answer = self._http.request(method, url, headers={**self._credentials, **(headers or {})}, **parts)
         except UNSENDABLE as error:
-            raise ServiceError(f"the request can't be sent to {self._url}: {error}", code="request_invalid") from error
+            raise ServiceError(f"the request can't be sent to {self._url}: {error}", code=UNSENDABLE_CODE) from error
         except httpx.ProxyError as error:
             raise ServiceError(f"the proxy that the environment names for {self._url} does not answer: {error}") from error
         except httpx.TransportError as error:
@@ -203,9 +205,9 @@ def checked_url(url: str) -> str:
     try:
         parsed = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ServiceError(f"{text[:200]!r} is no address of a service: {error}", code="request_invalid") from error
+        raise ServiceError(f"{text[:200]!r} is no address of a service: {error}", code=UNSENDABLE_CODE) from error
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
-        raise ServiceError(f"{text[:200]!r} is no address of a service: write it as {DEFAULT_URL}", code="request_invalid")
+        raise ServiceError(f"{text[:200]!r} is no address of a service: write it as {DEFAULT_URL}", code=UNSENDABLE_CODE)
     return text
 
 

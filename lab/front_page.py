@@ -144,7 +144,7 @@ def _fuzz(fuzz: Results) -> str:
     errors = sum(count for codes in fuzz["answers"].values() for code, count in codes.items() if code.startswith("5"))
     kinds = len(fuzz["failures"])
     figures = _link(f"{errors} server errors, {kinds} undocumented answers", "fuzz")
-    return f"{fuzz['requests']:,} generated requests over {len(fuzz['answers'])} operations: {figures}"
+    return f"{fuzz['requests']:,} generated requests over {len(set(fuzz['answers']) - {'no operation'})} operations: {figures}"
 
 
 def _polls(overhead: Results) -> str:

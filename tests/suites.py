@@ -33,7 +33,7 @@ LANES: tuple[tuple[Suite, ...], ...] = (
     (("tests/unit", "-n", "auto", "--dist", "loadfile"),),
     (("tests/integration",),),
     (("tests/contract",), ("tests/studio", "-n", "2", "--dist", "loadfile")),
-    (("tests/acceptance", "tests/sdks", "tests/clients"),),
+    (("tests/acceptance", "tests/clients", "tests/sdks"),),
 )
 """The suites of a lane run one after the other. The first lane prints as it goes, the others at the end."""
 

@@ -32,6 +32,7 @@ _OF_JOB: Mapping[str, Link] = {
 }
 _OF_IDENTITY: Mapping[str, Link] = {
     "look": ("getIdentity", "identity_id", "/id"),
+    "rename": ("renameIdentity", "identity_id", "/id"),
     "export": ("exportIdentity", "identity_id", "/id"),
     "erase": ("eraseIdentity", "identity_id", "/id"),
 }

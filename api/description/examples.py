@@ -120,6 +120,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "EditPage": [{"items": [RUNNING], "next_cursor": None}],
     "DryRun": [{"learning": "needed", "identity": IDENTITY_ID, "eta_s": 44.0}],
     "Identity": [IDENTITY],
+    "IdentityChange": [{"name": "Ada"}],
     "IdentityPage": [{"items": [IDENTITY], "next_cursor": None}],
     "Export": [
         {
@@ -210,9 +211,13 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "shipped": True,
             "domains": [{"subjects": ["woman", "man", "person"], "attribute_words": ["red", "hair", "smiling", "glasses"]}],
             "phase_seconds": {"preparing": 0.1, "learning": 7.3, "inverting": 1.3, "editing": 1.1, "finishing": 0.2},
+            "user": "default",
+            "scopes": ["edits:read", "edits:write", "identities"],
             "test": False,
             "max_upload_bytes": 50_000_000,
             "max_pixels": 50_000_000,
+            "min_side": 32,
+            "photo_types": ["image/png", "image/jpeg", "image/webp", "image/avif", "image/heic"],
         }
     ],
     "OpenAIError": [

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mcp_types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 from PIL import Image
 
-from cli.client import EditClient, ServiceError, View
+from cli.client import UNSENDABLE_CODE, EditClient, ServiceError, View
 from cli.mcp_server.waiting import standing
 
 MAX_BYTES = 600_000
@@ -48,7 +48,8 @@ def in_own_words(message: str) -> str:
 
 def of_error(error: ServiceError) -> str:
     """Return what went wrong, and what to do about it."""
-    advice = ADVICE.get(error.status, "Try again later; if it stays so, tell the user." if error.status >= 500 else "")
+    status = 422 if error.code == UNSENDABLE_CODE else error.status
+    advice = ADVICE.get(status, "Try again later; if it stays so, tell the user." if status >= 500 else "")
     return f"{in_own_words(str(error))}. {advice}".strip()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.wire.fields import NUMBER, WHOLE
+from api.wire.fields import KEY_PATTERN, NUMBER, WHOLE
 
 INSTRUCTIONS = """\
 s2edit edits a photo of one person by a sentence and keeps that person recognisable. It changes pixels only inside the edit mask: \
@@ -111,7 +111,10 @@ Consent = Annotated[str | None, Field(description="Who agreed, when and how, if 
 Name = Annotated[str | None, Field(description="A name for people, such as “Evening makeup”.")]
 Key = Annotated[
     str | None,
-    Field(description="Your own key for this request. A repetition with the same key and arguments returns the same job."),
+    Field(
+        pattern=KEY_PATTERN,
+        description="Your own key for this request. A repetition with the same key and arguments returns the same job.",
+    ),
 ]
 Wait = Annotated[float, Field(ge=0, le=600, description="Seconds to wait before the answer says how far the job is."), NUMBER]
 JobId = Annotated[str, Field(description="The id of a job (e_…).")]

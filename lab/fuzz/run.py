@@ -39,7 +39,7 @@ from api.openai.parameters import OWN
 from api.openai.schemas import BODIES
 from lab.fuzz.extremes import Extremes
 from lab.fuzz.requests import ValidRequests
-from lab.fuzz.wire import CheckedApp, Observed
+from lab.fuzz.wire import NO_OPERATION, CheckedApp, Observed
 from lab.fuzz.world import World, load_preview, send_upload, world
 
 CASES_PER_OPERATION = 40
@@ -72,9 +72,10 @@ class Report:
             statuses.update(of_operation)
         good = sum(number for status, number in statuses.items() if status < "4")
         bad = sum(number for status, number in statuses.items() if status >= "5")
+        operations = len(set(self.answers) - {NO_OPERATION})
         return (
-            f"{self.requests} requests in {self.seconds:.0f} s over {len(self.answers)} operations: {good} accepted, {bad} server "
-            f"errors, {len(self.failures)} kinds of undocumented answers"
+            f"{self.requests} requests in {self.seconds:.0f} s over {operations} operations: {good} accepted, {bad} server errors, "
+            f"{len(self.failures)} kinds of undocumented answers"
         )
 
 

@@ -24,6 +24,8 @@ COMMON = {"content-length", "content-type", "cache-control", "vary", "x-content-
 """Headers of HTTP itself, which an OpenAPI description does not list."""
 KEPT = 50
 """Number of ids or links of each kind that are remembered; newer ones replace the oldest."""
+NO_OPERATION = "no operation"
+"""Under which answers to paths and methods that are not described are counted."""
 
 
 @dataclass
@@ -124,7 +126,7 @@ class CheckedApp:
     def _check(self, scope: Scope, status: int, headers: Headers, body: bytes, more_faults: list[str]) -> None:
         path = next((path for form, path in self._paths if form.fullmatch(scope["path"])), None)
         operation = self._described["paths"].get(path, {}).get(scope["method"].lower())
-        name = f"{scope['method']} {path}" if operation else "no operation"
+        name = f"{scope['method']} {path}" if operation else NO_OPERATION
         self.answers[name, status] += 1
         if status >= 400 and (code := CODE.search(body)):
             self.codes[f"{status} {code[1].decode()}"] += 1

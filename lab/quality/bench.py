@@ -212,7 +212,7 @@ def run_portraits(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -
     judges = Judges(load_judge(), load_regressor())
     guidance = pipe.guidance(wanted.guidance)
     edits = tuple(wanted.edits.split(","))
-    subjects = unseen(wanted.people, edits)
+    subjects = unseen(wanted.people, edits)[: wanted.first]
     setting = {
         "people": wanted.people,
         "guidance_scale": guidance,
@@ -227,7 +227,7 @@ def run_portraits(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -
         return run_method(pipe, name, subjects, guidance, judges, wanted.work / "quality", wanted.group, sheet)
 
     names = select_methods(wanted.methods, lambda method: MAKEUP in edits or not isinstance(method, Composed))
-    update_results(out, setting, names, run, judges.about(), wanted.against, FIGURES)
+    update_results(out, setting, names, run, judges.about(), wanted.against, FIGURES, len(subjects))
 
 
 def main() -> None:
@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(MODEL))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--first", type=int, default=None, help="run the methods on so many of the people; the table says so")
     parser.add_argument(
         "--edits", default=",".join(EDITS), help="edits, separated by commas; each is tried on the people that it applies to"
     )

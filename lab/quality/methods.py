@@ -16,8 +16,8 @@ from lab.quality.published.h_edit import HEdit
 from lab.quality.published.infedit import InfEdit
 from lab.quality.published.ledits import Ledits
 from lab.training.train import GAINS
-from s2edit_core.request.options import InjectionOptions, InversionOptions
-from s2edit_core.request.spec import ALL_STEPS, PRESETS
+from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.spec import PRESETS
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
@@ -31,11 +31,12 @@ NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
 """Prompt-to-Prompt with refinement, local blend and strengths as in the published PIE-Bench runs."""
 BALANCED = PRESETS["balanced"]
+FEWER = {"patience": 5, "joint_steps": 25, "joint_token_rate": 4e-3, "kv_rate": 1e-3}
 
 
 def _composed(title: str, **how: Any) -> Composed:
     editing, gain = Injected(BALANCED.injection), GAINS["balanced"]
-    return Composed(title, BALANCED.steps, ALL_STEPS, BALANCED.inversion, editing, guidance_gain=gain, **how)
+    return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, editing, guidance_gain=gain, **how)
 
 
 METHODS: dict[str, Method | Reference] = {
@@ -48,8 +49,8 @@ METHODS: dict[str, Method | Reference] = {
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
     "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
     "edit-friendly": EditFriendly("edit-friendly DDPM", skip=0.2, guidance_gain=1.5),
-    "ledits++": Ledits("LEDITS++", quantile=0.7, in_context=True),
-    "infedit": InfEdit("InfEdit's virtual inversion"),
+    "ledits++": Ledits("LEDITS++", quantile=0.7, in_context=True, guidance_gain=5 / 7.5),
+    "infedit": InfEdit("InfEdit's virtual inversion", control=P2P),
     "h-edit+p2p": HEdit("h-Edit-D + P2P", guidance_gain=10 / 7.5),
     "residual": replace(_s2edit("residual, no [I]", "balanced"), learning=None, editing=Guided()),
     "residual+difference": replace(_s2edit("residual, no [I], blended", "balanced"), learning=None),
@@ -58,12 +59,11 @@ METHODS: dict[str, Method | Reference] = {
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),
     "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
     # Full changes of K and V move further per step than low-rank ones, so the rate is lower, as in Custom Diffusion versus LoRA.
-    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=4e-4),
-    "balanced-all-steps": replace(_s2edit("S²Edit balanced, all learning steps", "balanced"), learning=ALL_STEPS),
-    "balanced-narrow-steps": replace(
-        _s2edit("S²Edit balanced, all joint steps", "balanced"), learning=replace(ALL_STEPS, patience=5)
-    ),
-    "null-text+identity": Method("null-text + [I] of this project", learning=ALL_STEPS, inversion=NULL_TEXT),
+    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=2e-4),
+    # Savings, to be compared by `lab.quality.savings`.
+    "balanced-early-stop": _s2edit("S²Edit balanced, early stop", "balanced", patience=5),
+    "balanced-fewer-steps": _s2edit("S²Edit balanced, early stop, half the joint steps at twice the rates", "balanced", **FEWER),
+    "null-text+identity": Method("null-text + [I] of this project", learning=LearningOptions(), inversion=NULL_TEXT),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),
     "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),

@@ -47,11 +47,12 @@ def update_results(
     about: Mapping[str, Any],
     against: str,
     figures: Sequence[str],
+    people: int = 0,
 ) -> None:
     """Run the methods in `names` that the results file `out` lacks, and write the file after each.
 
-    Results with the same setting and recipe are kept; a file with another setting is started anew. The file also gets the entries
-    of `about`, and the differences of the method `against` to every other one.
+    Results with the same setting and recipe, of `people` people or more, are kept; a file with another setting is started anew. The
+    file also gets the entries of `about`, and the differences of the method `against` to every other one.
     """
     saved: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     if saved.get("setting") != setting:
@@ -62,7 +63,8 @@ def update_results(
     saved["machine"] = machine()
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if without_later(saved["methods"].get(name, {}).get("recipe", "")) != recipe(METHODS[name]):
+        found = saved["methods"].get(name, {})
+        if without_later(found.get("recipe", "")) != recipe(METHODS[name]) or len(found.get("people", ())) < people:
             saved["methods"][name] = run(name)
         saved["differences"] = compare(saved["methods"], against, figures)
         out.write_text(dumped(saved))

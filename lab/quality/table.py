@@ -21,7 +21,7 @@ ORDER = (
     *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
-    *("balanced-all-steps", "balanced-narrow-steps", "null-text+identity"),
+    *("balanced-early-stop", "balanced-fewer-steps", "null-text+identity"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""
@@ -91,6 +91,12 @@ GAIN_NOTE = (
 )
 
 
+FEWER_NOTE = (
+    " Rows of fewer people are of the first of them: compare them with others in the table of differences, which pairs edits, "
+    "rather than here."
+)
+
+
 def _has(results: Result, figure: str) -> bool:
     return any(figure in method["intervals"]["all"] for method in results["methods"].values())
 
@@ -137,10 +143,15 @@ def _signed(figure: Figure, value: float) -> str:
 
 
 def _named(results: Result, name: str) -> str:
-    """Return the title of a method, with its guidance if that differs from the bench's."""
-    method = results["methods"][name]
-    gain = method.get("guidance_gain", 1.0)
-    return method["title"] if gain == 1 else f"{method['title']}, guidance {gain * results['setting']['guidance_scale']:g}"
+    """Return the title of a method, with its guidance and its number of people if they differ from the bench's."""
+    method, setting = results["methods"][name], results["setting"]
+    gain, people = method.get("guidance_gain", 1.0), len(method.get("people", ()))
+    title = method["title"] if gain == 1 else f"{method['title']}, guidance {gain * setting['guidance_scale']:g}"
+    return f"{title}, {people} people" if 0 < people < setting.get("people", 0) else title
+
+
+def _has_fewer_people(results: Result) -> bool:
+    return any(0 < len(method.get("people", ())) < results["setting"]["people"] for method in results["methods"].values())
 
 
 def main_table(results: Result, figures: Sequence[Figure]) -> str:
@@ -213,6 +224,7 @@ def render(results: Result) -> str:
         f"renders is {regressor['own_error']:.2f}. *Others changed*: attributes per edit that the judge classifies differently "
         f"from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
         f"{100 * average:.1f} % on average. A further edit of the same person needs no learning and no inversion."
+        f"{FEWER_NOTE if _has_fewer_people(results) else ''}"
     )
     parts = [notes, main_table(results, MAIN)]
     if results["differences"].get("minus"):

@@ -80,14 +80,11 @@ class Preset:
         return self.guidance_scale if self.guidance_scale is not None else recommended
 
 
-ALL_STEPS = LearningOptions()
-"""The recipe of `balanced` without its savings."""
 _AS_PUBLISHED = LearningOptions(
     mode="kv", start_steps=0, token_steps=0, joint_steps=100, joint_token_rate=1e-2, kv_rate=2e-4, semantic_power=2
 )
 """Learning as abstract and figure 2 of S²Edit have it: one phase that learns the token and fine-tunes keys and values, under
-L_ldm and the mean of squares of L_semantic. They give no rates and no numbers of steps.
-"""
+L_ldm and the mean of squares of L_semantic. They give no rates and no numbers of steps."""
 _WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0)
 
 PRESETS: Mapping[PresetName, Preset] = {
@@ -100,7 +97,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     "balanced": Preset(
         name="balanced",
         steps=50,
-        learning=LearningOptions(joint_steps=25, joint_token_rate=4e-3, kv_rate=1e-3, patience=5),
+        learning=LearningOptions(),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
     ),
@@ -114,8 +111,6 @@ PRESETS: Mapping[PresetName, Preset] = {
 }
 """`paper`: learning and null-text inversion as published, and nothing of this project. `balanced`: the exact residual, and the
 photo's own latents where the prompts agree. `instant`: the same in fewer steps.
-
-`balanced` learns in fewer steps than `ALL_STEPS`: phases end early, and the joint phase takes half the steps at twice the rates.
 
 `balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
 sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,
@@ -266,9 +261,8 @@ class LearningRequest:
         _check_at(self.at)
 
     def resolve(self) -> Preset:
-        """Return the preset. An attribute learns all steps: that fewer are as good was shown for people alone."""
-        preset = PRESETS[self.preset]
-        return replace(preset, learning=ALL_STEPS) if self.kind == "attribute" and self.preset == "balanced" else preset
+        """Return the preset."""
+        return PRESETS[self.preset]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -1,16 +1,13 @@
-"""Identities and attributes of a user, stored in the object store beside their concept files; and the list of edits."""
+"""Identities and attributes of a user, stored in the object store beside their concept files."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Generic, TypeVar
 
 import structlog
 
@@ -18,9 +15,10 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import LearningRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.history import ANY, MAX_READS, Entry, Filter, Reader
+from s2edit_jobs.jobs.history import ANY, Filter
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.concept_files import check_identity_file
+from s2edit_jobs.library.edit_list import EditList, Item, Page
 from s2edit_jobs.library.last_use import DAY_S, INVERSIONS, Uses, drop_inversions, used_name
 from s2edit_jobs.records.errors import (
     ArtifactExists,
@@ -28,15 +26,14 @@ from s2edit_jobs.records.errors import (
     AttributeNotFound,
     BeingErased,
     IdentityNotFound,
-    JobNotFound,
     RecordDamaged,
 )
 from s2edit_jobs.records.files import EXTENSIONS
-from s2edit_jobs.records.record import JOB_ID, InputFile, JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.record import InputFile, JobRecord, JobSpec, Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key
+from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
 from s2edit_jobs.stores.markers import check_not_erasing, expiring_key
 from s2edit_jobs.stores.model_facts import facts_of
 from s2edit_jobs.stores.stored_bytes import check_stored
@@ -48,11 +45,8 @@ INVERSION = "inversion.safetensors"
 METADATA = {"c_": "identity.json", "a_": "attribute.json"}
 """Name of the metadata file beside a concept, by the prefix of its id. The identity or attribute exists while this file does."""
 SAFETENSORS = "application/octet-stream"
-MAX_SCANNED = 500
-"""Most edits that one page of a filtered list reads while the store has no index. Rare matches are spread over several pages."""
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +90,6 @@ class Attribute:
     subject: str  # the word after the placeholder
     placeholder: str
     created_at: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """A page of a list. The next page begins after the id `last`; None on the last page."""
-
-    items: tuple[Item, ...]
-    last: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,57 +328,9 @@ class Library:
             self._artifacts.put(card, identity.to_json(), media_type=JSON)
             return identity
 
-    # --- edits -------------------------------------------------------------------------------------------------
-
     def edits(self, owner: Owner, *, after: str | None, limit: int, wanted: Filter = ANY) -> Page[JobRecord]:
-        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last.
-
-        Unfinished jobs come from the job store, finished ones from the index. A record of the job store is the more exact one.
-        """
-        if not self._services.layout.is_current(self._artifacts):
-            return self._edits_by_folder(owner, after=after, limit=limit, wanted=wanted)
-        if after is not None and not JOB_ID.fullmatch(after):
-            return Page((), None)
-        unfinished = self._services.store.records.unfinished(owner)
-        waiting = (record for record in unfinished if (after is None or record.id < after) and wanted.accepts(record))
-        # A job that ends right now is in both. The index comes first: it is the truth.
-        parts: list[Iterable[Entry | JobRecord]] = [
-            self._jobs.history.entries(owner, wanted, after=after, expected=limit + 2),
-            sorted(waiting, key=_by_id, reverse=True),
-        ]
-        merged = heapq.merge(*parts, key=_by_id, reverse=True)
-        chosen = [next(same) for _, same in itertools.islice(itertools.groupby(merged, key=_by_id), limit + 1)]
-        return self._page(owner, chosen, limit)
-
-    def _page(self, owner: Owner, chosen: Sequence[Entry | JobRecord], limit: int) -> Page[JobRecord]:
-        """Return the page of the first `limit` items. It ends early rather than read too many objects."""
-        known = self._services.store.records.find([item.id for item in chosen[:limit] if isinstance(item, Entry)])
-        reader = Reader(self._artifacts, owner, lambda job_id: self._jobs.get(owner, job_id))
-        found: list[JobRecord] = []
-        for seen, item in enumerate(chosen[:limit], start=1):
-            if isinstance(item, JobRecord):
-                found.append(item)
-            elif (record := known.get(item.id)) is not None and record.owner == owner and record.state is item.state:
-                found.append(record)
-            else:
-                with set_aside("entry of the index", item.key), suppress(JobNotFound):  # erased meanwhile
-                    found.append(reader.record(item))
-            if seen < len(chosen) and (seen == limit or reader.reads >= MAX_READS):
-                return Page(tuple(found), item.id)
-        return Page(tuple(found), None)
-
-    def _edits_by_folder(self, owner: Owner, *, after: str | None, limit: int, wanted: Filter) -> Page[JobRecord]:
-        """Return the same page from a store whose layout is not current: read every job."""
-        names = sorted(self._artifacts.folders(edit_key(owner, "", "").rstrip("/") + "/"), reverse=True)
-        left = [name for name in names if after is None or name < after]
-        found: list[JobRecord] = []
-        for seen, name in enumerate(left, start=1):
-            with set_aside("edit", name), suppress(JobNotFound):  # still being accepted, or erased meanwhile
-                record = self._jobs.get(owner, name)
-                found += [record] if wanted.accepts(record) else []
-            if seen < len(left) and (len(found) == limit or seen == MAX_SCANNED):
-                return Page(tuple(found), name)
-        return Page(tuple(found), None)
+        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last."""
+        return EditList(self._services).page(owner, after=after, limit=limit, wanted=wanted)
 
     def _concepts(self, owner: Owner, start: str, read: Callable[[str], Item], *, after: str | None, limit: int) -> Page[Item]:
         folders = self._artifacts.folders(f"{owner.prefix}concepts/")
@@ -405,10 +343,6 @@ class Library:
             if len(found) == limit and seen < len(left):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
-
-
-def _by_id(item: Entry | JobRecord) -> str:
-    return item.id
 
 
 def _consent_outcome(consent: str | Consent | None) -> str:

@@ -21,7 +21,13 @@ VISIBILITY_TIMEOUT_S = 24 * 3600
 
 def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:
     """Return the Celery app of publishers and workers. Publishers set `timeout_s`, which bounds every wait for Redis."""
-    app = Celery("s2edit", broker=broker_url(redis_url), set_as_current=False, task_cls=f"{__package__}.celery_task:Notification")
+    app = Celery(
+        "s2edit",
+        broker=broker_url(redis_url),
+        set_as_current=False,
+        task_cls=f"{__package__}.celery_task:Notification",
+        amqp=f"{__package__}.celery_task:TolerantMessages" if timeout_s is None else None,
+    )
     app.conf.update(
         task_default_queue=QUEUE,
         task_queues=[Queue(QUEUE)],  # type: ignore[no-untyped-call]

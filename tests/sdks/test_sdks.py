@@ -115,7 +115,10 @@ def test_a_stream_has_partial_images(served: Served, request: pytest.FixtureRequ
     slow = {"prompt": f"{PROMPT} [test:slow 2]", "stream": True, "partial_images": 2}
     failing = {"prompt": f"{PROMPT} [test:failed mask_not_found]", "stream": True}
     good, bad = caller.make([call(served, slow), call(served, failing)])
-    assert [event["type"] for event in good["events"]] == ["image_edit.partial_image"] * 2 + ["image_edit.completed"]
+    *partials, last = (event["type"] for event in good["events"])
+    assert last == "image_edit.completed"
+    assert 1 <= len(partials) <= 2, "a busy machine draws fewer previews, so that they take little of its time"
+    assert set(partials) == {"image_edit.partial_image"}
     for event in good["events"]:
         assert Image.open(io.BytesIO(base64.b64decode(event["b64_json"]))).format == event["output_format"].upper()
     assert bad["error"]["code"] == "mask_not_found"

@@ -5,8 +5,8 @@
  * job/: flow.js from a click to a result · progress.js · result.js · shelf.js what this browser keeps.
  * form.js, sentences.js: from words to a prompt · words.js problems in words · service.js requests · follow.js jobs · tabs.js.
  * kept.js, recent.js: what the tab keeps.
- * people.js, history.js and code.js are loaded when their tab is opened first. Each exports `mount(section)`, which is called once with
- * its empty section of the panel and returns what to call whenever the tab is opened. cards.js, erasing.js: what they share.
+ * panel/: people.js, history.js and code.js are loaded when their tab is opened first. Each exports `mount(section)`, which is called
+ * once with its empty section of the panel and returns what to call whenever the tab is opened. cards.js, erasing.js: what they share.
  */
 
 import { $, make, say, studio } from './studio.js';
@@ -20,7 +20,7 @@ import { mountFlow, start, take, takeSample } from './job/flow.js';
 import { mountRecent } from './recent.js';
 import { wordsOf } from './words.js';
 
-const SECTIONS = { people: () => import('./people.js'), history: () => import('./history.js'), code: () => import('./code.js') };
+const SECTIONS = { people: () => import('./panel/people.js'), history: () => import('./panel/history.js'), code: () => import('./panel/code.js') };
 const loaded = {};
 
 /** Ask for a key in a dialog. Several requests that need one wait for the same answer. */

@@ -85,7 +85,11 @@ class Solver:
 
 @dataclass(frozen=True)
 class Ledits(Published):
-    """LEDITS++. `quantile` is λ, `skip` the share of skipped steps. Guidance s is the bench's, times `guidance_gain`."""
+    """LEDITS++. `quantile` is λ, `skip` the share of skipped steps. Guidance s is the bench's, times `guidance_gain`.
+
+    With `in_context`, the concepts are both whole prompts, each attended to by the words that the other lacks. The shipped model
+    has seen no prompts of single words.
+    """
 
     skip: float = 0.15
     quantile: float = 0.9

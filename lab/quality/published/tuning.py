@@ -20,6 +20,8 @@ from lab.quality.bench import Judges, case_of, measure
 from lab.quality.method import RECONSTRUCTION
 from lab.quality.methods import METHODS
 from lab.quality.parts import load_or_run
+from lab.quality.published.h_edit import P2P
+from lab.quality.published.infedit import CONTROL
 from lab.quality.published.method import Published
 from lab.quality.recipes import recipe
 from lab.training.train import MODEL
@@ -40,7 +42,10 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         *({"quantile": 0.9, "in_context": False, "guidance_gain": 5 / 7.5}, {"in_context": False, "guidance_gain": 5 / 7.5}),
         *({"in_context": False, "guidance_gain": 1.5}, {"guidance_gain": 5 / 7.5}, {"guidance_gain": 1.0}, {"guidance_gain": 1.5}),
     ),
-    "infedit": ({"guidance_gain": 1.0}, {"guidance_gain": 1.5}, {"skip": 0.3}),
+    "infedit": (
+        *({"guidance_gain": 1.0, "control": CONTROL}, {"guidance_gain": 1.5, "control": CONTROL}),
+        *({"skip": 0.3, "control": CONTROL}, {"guidance_gain": 1.0, "control": P2P}, {"guidance_gain": 1.5, "control": P2P}),
+    ),
     "h-edit+p2p": ({"guidance_gain": 10 / 7.5}, {"guidance_gain": 1.0}, {"guidance_gain": 1.7}),
 }
 """Per method, what is changed of the entry in `METHODS`, first to what the paper says."""

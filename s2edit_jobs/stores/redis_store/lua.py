@@ -37,7 +37,8 @@ Keys (all under `s2edit:`)
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
 record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store, and
-`Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
+`Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other. A sweep enters the
+webhooks of an outbox that was deleted.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -239,6 +242,10 @@ class TestLogs:
             for _ in range(50):
                 assert client.get("/healthz").status_code == 200
                 assert client.get(f"/edits/e_{'0' * 32}").status_code == 404
+
+    def test_a_line_that_is_longer_than_the_buffer_is_lost_as_quietly(self) -> None:
+        for log in (structlog.get_logger(), logging.getLogger("some.library")):
+            log.warning("x" * 10 * io.DEFAULT_BUFFER_SIZE)
 
     def test_an_audit_line_that_is_lost_stops_nothing(self) -> None:
         audit = StreamAuditLog("key", _full())

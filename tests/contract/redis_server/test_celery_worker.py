@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from s2edit_jobs.stores.celery_queue import CeleryQueue
+from s2edit_jobs.stores.celery_queue import QUEUE, CeleryQueue
 from tests.contract.redis_server.refusals import READABLE, SILENT, away
 from tests.servers.forked import Forked
 from tests.servers.redis_servers import OwnRedis
@@ -60,6 +61,36 @@ def test_a_worker_outlives_a_redis_that_refuses(server: OwnRedis, tmp_path: Path
             assert worker.poll() is None, (tmp_path / "log").read_text()[-2000:]
         CeleryQueue(server.url).notify("e_after")
         until((tmp_path / "e_after").exists)
+
+
+OF_ANOTHER_TASK = {
+    "body": "W1tdLCB7fSwge31d",
+    "headers": {"task": "another.task", "id": "1"},
+    "properties": {"delivery_tag": "1", "delivery_info": {"exchange": "", "routing_key": QUEUE}, "body_encoding": "base64"},
+    "content-type": "application/json",
+    "content-encoding": "utf-8",
+}
+FOREIGN = (
+    "",
+    "garbage",
+    b"\xff\xd8",
+    "[1]",
+    "{}",
+    "7",
+    '{"properties": 5}',
+    json.dumps(OF_ANOTHER_TASK),
+    json.dumps(OF_ANOTHER_TASK | {"body": "%"}),
+)
+
+
+def test_a_worker_outlives_what_is_no_message(server: OwnRedis, tmp_path: Path) -> None:
+    """Before: "Unrecoverable error", and the worker ended with each of them."""
+    with started_worker(server, tmp_path) as worker, server.client() as client:
+        for text in FOREIGN:
+            client.lpush(QUEUE, text)
+        CeleryQueue(server.url).notify("e_after")
+        until(lambda: (tmp_path / "e_after").exists() or worker.poll() is not None)
+        assert worker.poll() is None, (tmp_path / "log").read_text()[-2000:]
 
 
 def test_a_worker_whose_job_ends_while_redis_is_away_takes_the_next_one(server: OwnRedis, tmp_path: Path) -> None:

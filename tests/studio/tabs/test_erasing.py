@@ -69,7 +69,8 @@ def test_everything_is_erased_with_receipts(
 
 
 def test_receipts_and_the_last_request_outlive_a_reload(open_studio: OpenStudio, service: Service) -> None:
-    page, _ = open_studio(key=service.new_key("kept"))
+    page, watch = open_studio(key=service.new_key("kept"))
+    watch.allow("favicon")  # of the page without requests
     acting.sample(page)
     acting.edit(page)
     acting.result(page)

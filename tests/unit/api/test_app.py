@@ -26,6 +26,7 @@ OPERATIONS = {
     ("get", "/identities"): "listIdentities",
     ("post", "/identities/import"): "importIdentity",
     ("get", "/identities/{identity_id}"): "getIdentity",
+    ("patch", "/identities/{identity_id}"): "renameIdentity",
     ("delete", "/users/{user}"): "eraseUser",
     ("delete", "/edits/{edit_id}"): "eraseEdit",
     ("delete", "/identities/{identity_id}"): "eraseIdentity",

@@ -61,6 +61,20 @@ def test_a_post_sends_fields_and_files_as_one_multipart_form(tmp_path: Path) -> 
     assert b"\xff\xd8photo" in body
 
 
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("http://service.test/photos", "/photos/edits/e_1"),  # through the proxy that serves it below a path
+        ("http://127.0.0.1:8000", "/photos/edits/e_1"),  # past the proxy, on the service's own machine
+        ("http://service.test/v2/photos/", "/photos/edits/e_1"),  # through another one
+    ],
+)
+def test_an_edit_is_followed_below_the_address_that_was_given(url: str, location: str) -> None:
+    handle, _ = answering(httpx.Response(202, headers={"Location": location}))
+    client = EditClient(url, http=httpx.Client(transport=httpx.MockTransport(handle)))
+    assert client.post({"prompt": "x"}, {}) == f"{url.rstrip('/')}/edits/e_1"
+
+
 def test_a_post_without_files_is_multipart_too() -> None:
     handle, requests = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
     client_of(handle).post({"prompt": "x", "identity": "c_1"}, {})
@@ -182,6 +196,13 @@ def test_the_line_end_of_a_file_is_no_part_of_the_key() -> None:
 def test_a_url_that_is_none_is_no_missing_service(url: str) -> None:
     with pytest.raises(ServiceError, match="is no address of a service"):
         EditClient(url)
+
+
+def test_a_request_that_cannot_be_sent_is_no_missing_service_and_not_sent_again() -> None:
+    handle, requests = answering(httpx.LocalProtocolError("Illegal header value"))
+    with pytest.raises(ServiceError, match="the request can't be sent") as refused:
+        client_of(handle).begin("/edits", {"prompt": "x"}, {}, "a key")
+    assert (refused.value.code, len(requests)) == ("request_invalid", 1)
 
 
 @pytest.mark.parametrize("url", ["HTTP://127.0.0.1:8000/", " https://photos.example.com/v1/edits ", "http://[::1]:8000"])

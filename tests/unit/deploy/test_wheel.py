@@ -67,7 +67,8 @@ def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(installed
 
 def test_the_packages_hold_no_weights_and_no_pictures_but_the_samples() -> None:
     heavy = (".safetensors", ".ckpt", ".png", ".jpg", ".webp", ".npy", ".npz", ".tflite", ".onnx")
-    samples = {f"api/studio/static/samples/{name}" for each in SAMPLES for name in (f"{each.name}.webp", f"{each.name}-mask.png")}
+    endings = (".webp", "-small.webp", "-mask.png")
+    samples = {f"api/studio/static/samples/{each.name}{ending}" for each in SAMPLES for ending in endings}
     samples |= {"cli/demo/sample/photo.png", "cli/demo/sample/mask.png"}
     assert {name for name in in_checkout() if name.endswith(heavy)} == samples
     assert sum((ROOT / name).stat().st_size for name in in_checkout()) < 4_000_000

@@ -69,7 +69,9 @@ def test_foreign_files_are_left_alone(name: str, world: World) -> None:
         (world.root / key).unlink(missing_ok=True)
     if not (world.root / key).exists() and name != "model reports":  # which are written anew
         (world.root / key / "inside").mkdir(parents=True)
+    before = set_aside_counts()
     loop.run(world, good)
+    assert set_aside_counts() == before, "foreign files are no bad items"
 
 
 def test_what_is_set_aside_is_a_metric(world: World) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import anyio
 import pytest
+from anyio import to_thread
 
 from api.changes import Changes
 from api.following import feeds as feeds_module
@@ -172,6 +175,28 @@ def test_long_polls_of_one_edit_share_their_reads(api: Api) -> None:
     asyncio.run(scenario())
 
 
+def test_streams_are_read_while_all_threads_of_other_requests_are_busy(api: Api) -> None:
+    edit_id = api.edit().json()["id"]
+    free = threading.Event()
+
+    async def scenario() -> None:
+        common = to_thread.current_default_thread_limiter()
+        common.total_tokens = 1
+        changes = Changes(api.store.events)
+        async with anyio.create_task_group() as others:
+            others.start_soon(to_thread.run_sync, free.wait)
+            try:
+                while common.available_tokens:
+                    await anyio.sleep(0)
+                with anyio.fail_after(20):
+                    assert await Feeds(api.services, changes).read(OWNER, edit_id, 0)
+            finally:
+                free.set()
+        changes.stop()
+
+    anyio.run(scenario)
+
+
 class TestBounds:
     @pytest.fixture
     def connections(self, api: Api) -> Connections:
@@ -208,6 +233,31 @@ class TestBounds:
         threads = once_awaited(api, lambda: done(api, edit["id"]))
         assert stream(api, edit["id"])[-1]["data"]["state"] == "succeeded"
         threads.pop().join()
+
+    def test_whatever_waits_is_counted(self, api: Api) -> None:
+        counted: list[Owner] = []
+
+        class Watched(Connections):
+            @contextmanager
+            def held(self, owner: Owner) -> Iterator[None]:
+                counted.append(owner)
+                with super().held(owner):
+                    yield
+
+        api.client.app.state.connections = Watched(api.services.settings)  # type: ignore[attr-defined]
+        key = {"Idempotency-Key": "one", "Prefer": "wait=20"}
+        edit_id = api.edit(headers={"Idempotency-Key": "one"}).json()["id"]
+        done(api, edit_id)
+        for wait in (
+            lambda: stream(api, edit_id),
+            lambda: api.client.get(f"/edits/{edit_id}", headers={"Prefer": "wait=20"}),
+            lambda: api.edit(headers=key),
+        ):
+            wait()
+            assert counted == [OWNER]
+            counted.clear()
+        api.client.get(f"/edits/{edit_id}")
+        assert counted == []
 
     def test_a_connection_that_ends_is_counted_no_more(self, api: Api, connections: Connections) -> None:
         edit_id: Any = api.edit().json()["id"]

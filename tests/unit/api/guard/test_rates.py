@@ -234,7 +234,7 @@ JSON = {"Content-Type": "application/json"}
         ("/edits", JSON, b"{", 422),
         ("/edits", JSON, b'{"prompt": "' + b"x" * 70_000 + b'"}', 413),
         ("/edits", {"Content-Type": "multipart/form-data"}, b"x", 400),
-        ("/edits", {"Content-Type": "multipart/form-data; boundary=b"}, b"--b\r\nnonsense", 422),
+        ("/edits", {"Content-Type": "multipart/form-data; boundary=b"}, b"--b\r\nnonsense", 400),
         ("/edits", {"Content-Type": "text/plain"}, b"x", 415),
         ("/edits", JSON, MANY, 413),
         ("/uploads", JSON, b"[]", 422),

@@ -56,7 +56,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(api: Api, path: str) -> None:
         assert (marked.status_code, "BOM" in marked.text) == (plain.status_code, False)
 
 
-@pytest.mark.parametrize("number", ["9" * 401, "9" * 5000, "-" + "9" * 60_000])
+@pytest.mark.parametrize("number", ["9" * 4001, "9" * 5000, "-" + "9" * 60_000])
 @pytest.mark.parametrize("path", PATHS)
 def test_a_number_that_python_would_not_read_is_refused(api: Api, path: str, number: str) -> None:
     answer = api.client.post(path, content=f'{{"n": {number}}}', headers={"Content-Type": "application/json"})

@@ -11,6 +11,7 @@ import pytest
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.idempotency import Idempotency
 from s2edit_jobs.jobs.jobs import RECENT_S, Jobs
 from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.jobs.unfinished import Unfinished
@@ -21,6 +22,7 @@ from s2edit_jobs.records.errors import (
     JobNotFound,
     QueueFull,
     QueueUnavailable,
+    RequestInFlight,
     StoreUnavailable,
     TenantQueueFull,
     TooManyEdits,
@@ -368,3 +370,16 @@ def test_a_redis_that_takes_no_writes_hides_no_end(parts: Parts, monkeypatch: py
     parts.database.empty()
     monkeypatch.setattr(parts.store.records, "add", down(StoreUnavailable("full")))
     assert parts.jobs.get(ANN, first.id).state is JobState.SUCCEEDED
+
+
+def test_of_two_requests_with_one_key_at_the_same_moment_one_is_accepted(parts: Parts) -> None:
+    specs = [draft(parts.services, ANN, REQUEST, FILES) for _ in range(2)]
+    first, second = (Idempotency(parts.jobs, ANN, "order", "digest") for _ in specs)
+    assert (first.earlier(), second.earlier()) == (None, None), "neither has seen the other"
+    marker = first.begin(specs[0])
+    with pytest.raises(RequestInFlight):
+        second.begin(specs[1])
+    parts.jobs.accept(specs[0], FILES)
+    found = second.earlier()
+    assert found is not None
+    assert found.id == marker.job_id == specs[0].id

@@ -105,14 +105,14 @@ def test_a_run_writes_each_phase_and_skips_it_the_next_time(tmp_path: Path, monk
     wanted: list[Scenario] = []
 
     @contextmanager
-    def running(_: Path, *, jobs: int, fake: bool) -> Iterator[str]:
+    def served(_: Path, *, jobs: int, fake: bool) -> Iterator[str]:
         yield f"http://127.0.0.1:{jobs + fake}"
 
     def observe(scenario: Scenario, _: Path) -> Observed:
         wanted.append(scenario)
         return FLOODED if scenario.flood else CROWD if scenario.crowd else ALONE
 
-    monkeypatch.setattr(run, "running", running)
+    monkeypatch.setattr(run, "served", served)
     monkeypatch.setattr(run, "observe", observe)
     monkeypatch.setattr(run, "PEOPLE", 1)
     out = tmp_path / "load.json"

@@ -129,7 +129,15 @@ def bench(
 
     def run(names: str, people: int = 2, **options: Any) -> tuple[dict[str, Any], int]:
         rows.clear()
-        common = {"work": tmp_path, "guidance": None, "edits": "hair,hat", "methods": names, "against": "ddim", "group": 1}
+        common = {
+            "work": tmp_path,
+            "guidance": None,
+            "edits": "hair,hat",
+            "methods": names,
+            "against": "ddim",
+            "group": 1,
+            "first": None,
+        }
         run_portraits(pipe, argparse.Namespace(people=people, **common | options), out)
         return json.loads(out.read_text()), sum(rows)
 
@@ -161,6 +169,20 @@ def test_more_people_repeat_no_edit(bench: Any) -> None:
     results, one_more = bench("ddim", people=3)
     assert 0 < one_more < two
     assert len(results["methods"]["ddim"]["people"]) == 3
+
+
+def test_a_method_can_be_run_on_the_first_people_and_later_on_all(bench: Any) -> None:
+    some, evaluations = bench("ddim", people=3, first=1)
+    assert (some["setting"]["people"], len(some["methods"]["ddim"]["people"])) == (3, 1)
+    assert evaluations > 0
+    assert "DDIM, 1 people" in render(some)
+    assert "Rows of fewer people" in render(some)
+    everyone, rest = bench("ddim", people=3)
+    assert (len(everyone["methods"]["ddim"]["people"]), rest > 0) == (3, True)
+    assert " people |" not in render(everyone)
+    assert "Rows of fewer people" not in render(everyone)
+    again, nothing = bench("ddim", people=3, first=1)
+    assert (again, nothing) == (everyone, 0), "more people than wanted stay"
 
 
 def test_an_interrupted_run_resumes_with_the_first_missing_group(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from lab.speed import plot, table
+from lab.speed import plot, table, timing
 from lab.speed.phases.crowds import pass_sizes
 from lab.speed.phases.jobs import Cost, extrapolated, portion
 from lab.speed.summary import summary
@@ -37,10 +38,20 @@ def test_numbers_keep_four_digits() -> None:
     assert (digits(0.000123456), digits(123456.0), digits(1 / 3, 2)) == (0.0001235, 123500.0, 0.33)
 
 
+@pytest.mark.parametrize(("threads", "counted"), [(1, "the processor's"), (4, "the clock's")])
+def test_one_thread_counts_the_processors_seconds_and_more_the_clocks(
+    monkeypatch: pytest.MonkeyPatch, threads: int, counted: str
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    clocks = SimpleNamespace(process_time=lambda: "the processor's", perf_counter=lambda: "the clock's")
+    monkeypatch.setattr(timing, "time", clocks)
+    assert timing.now(torch.device("cpu")) == counted
+
+
 def test_a_share_of_a_preset_keeps_two_steps_of_each_phase() -> None:
     part = portion(PRESETS["balanced"], 0.1)
     learning = part.learning
-    assert (part.steps, learning.start_steps, learning.token_steps, learning.joint_steps) == (5, 10, 5, 2)
+    assert (part.steps, learning.start_steps, learning.token_steps, learning.joint_steps) == (5, 10, 5, 5)
     least = portion(PRESETS["instant"], 0.001)
     assert (least.steps, least.learning.token_steps, least.learning.joint_steps) == (2, 2, 2)
     assert portion(PRESETS["paper"], 1.0) == PRESETS["paper"]

@@ -317,6 +317,7 @@ class TestOwners:
         assert f"/concepts/{identity}/image.png" in shown.pop("photo")["url"]
         assert shown == {
             "id": identity,
+            "name": None,
             "source_prompt": "a photo of a [I] woman",
             "subject": "woman",
             "created_at": "2026-09-21T14:13:20.500000Z",

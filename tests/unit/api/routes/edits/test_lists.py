@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.library import library
+from s2edit_jobs.library import edit_list, library
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -88,7 +88,7 @@ def test_a_waiting_edit_is_found_by_the_identity_that_it_names(api: Api) -> None
 def test_what_is_rare_is_found_over_several_pages_without_an_index_and_at_once_with_it(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "MAX_SCANNED", 3)
+    monkeypatch.setattr(edit_list, "MAX_SCANNED", 3)
     done = api.edit().json()["id"]
     api.work()
     for _ in range(7):
@@ -156,7 +156,7 @@ def test_slow_lists_do_not_hold_up_other_requests(api: Api, monkeypatch: pytest.
     def slow(*_: Any, **__: Any) -> Any:
         begun.release()
         assert proceed.wait(60)
-        return library.Page((), None)
+        return edit_list.Page((), None)
 
     monkeypatch.setattr(library.Library, "edits", slow)
     with ThreadPoolExecutor(61) as pool:

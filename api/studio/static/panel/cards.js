@@ -1,8 +1,8 @@
 /** What the lists of people, attributes and edits share: dates, pages and buttons. */
 
-import { make, say } from './studio.js';
-import { ask } from './service.js';
-import { wordsOf } from './words.js';
+import { make, say } from '../studio.js';
+import { ask } from '../service.js';
+import { wordsOf } from '../words.js';
 
 const DAY_MS = 86_400_000;
 const date = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });

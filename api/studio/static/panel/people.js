@@ -1,11 +1,11 @@
 /** People and things worn: keep, take, apply, export, erase. `mount` gets its empty section of the panel, once. */
 
-import { $, make, say, studio } from './studio.js';
-import { ask, link, picture, submit } from './service.js';
-import { follow, isOver } from './follow.js';
-import { source, subject } from './form.js';
-import { openTab } from './tabs.js';
-import { take } from './job/flow.js';
+import { $, make, say, studio } from '../studio.js';
+import { ask, link, picture, submit } from '../service.js';
+import { follow, isOver } from '../follow.js';
+import { source, subject } from '../form.js';
+import { openTab } from '../tabs.js';
+import { take } from '../job/flow.js';
 import { button, expiry, pages, tellProblem, when } from './cards.js';
 import { eraser } from './erasing.js';
 

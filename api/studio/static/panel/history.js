@@ -1,10 +1,10 @@
 /** Earlier edits and their tree. `mount` gets its empty section of the panel, once. */
 
-import { $, make, studio } from './studio.js';
-import { ask, link } from './service.js';
-import { openTab } from './tabs.js';
-import { wordsOf } from './words.js';
-import * as shelf from './job/shelf.js';
+import { $, make, studio } from '../studio.js';
+import { ask, link } from '../service.js';
+import { openTab } from '../tabs.js';
+import { wordsOf } from '../words.js';
+import * as shelf from '../job/shelf.js';
 import { button, expiry, pages, tellProblem, when } from './cards.js';
 import { eraser, everythingEraser, receiptList } from './erasing.js';
 

@@ -1,10 +1,10 @@
 /** Erasing for good: one thing after a second press, or everything. This tab keeps the signed receipts until it is closed. */
 
-import { make, studio } from './studio.js';
-import { ask, sleep } from './service.js';
-import { keep, kept } from './kept.js';
-import { forgetRequest } from './recent.js';
-import * as shelf from './job/shelf.js';
+import { make, studio } from '../studio.js';
+import { ask, sleep } from '../service.js';
+import { keep, kept } from '../kept.js';
+import { forgetRequest } from '../recent.js';
+import * as shelf from '../job/shelf.js';
 import { button, tellProblem, when } from './cards.js';
 
 const RECEIPTS = 's2edit-receipts';

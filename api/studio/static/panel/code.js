@@ -1,8 +1,8 @@
 /** The last request as curl, Python and fetch. `mount` gets its empty section of the panel, once. */
 
-import { make, say, studio } from './studio.js';
-import { hasKey } from './service.js';
-import { lastRequest } from './recent.js';
+import { make, say, studio } from '../studio.js';
+import { hasKey } from '../service.js';
+import { lastRequest } from '../recent.js';
 import { button } from './cards.js';
 
 const JOBS = ['edits', 'masks', 'identities', 'attributes'];
