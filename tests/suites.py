@@ -31,7 +31,7 @@ Suite = tuple[str, ...]
 
 LANES: tuple[tuple[Suite, ...], ...] = (
     (("tests/unit", "-n", "auto", "--dist", "loadfile"),),
-    (("tests/integration",),),
+    (("tests/integration", "-n", "2", "--dist", "loadfile"),),
     (("tests/contract",), ("tests/studio", "-n", "2", "--dist", "loadfile")),
     (("tests/acceptance", "tests/clients", "tests/sdks"),),
 )

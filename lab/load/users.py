@@ -58,7 +58,7 @@ class _User(HttpUser):
             self.observed.stopped += 1
             if self.observed.stopped == self.scenario.crowd + self.scenario.single:
                 assert self.environment.runner is not None
-                self.environment.runner.quit()
+                gevent.spawn(self.environment.runner.quit)  # it kills all users: called from a user, it would not come to its end
             raise StopUser
         self.left = None if self.left is None else self.left - 1
 

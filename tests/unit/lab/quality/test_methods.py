@@ -99,13 +99,9 @@ def test_recipes_depend_on_options_alone() -> None:
     assert "semantic_power" not in recipe(SHORT), "results from before the option stay valid"
 
 
-FORMER = {"balanced"}
-"""Rows of the committed table that are of a former recipe, until they are measured again; `lab/results/README.md` names them."""
-
-
 def test_stored_results_are_of_the_methods_as_they_are() -> None:
     stored = json.loads((RESULTS / "quality.json").read_text())["methods"]
-    assert {name for name, found in stored.items() if without_later(found["recipe"]) != recipe(METHODS[name])} <= FORMER
+    assert {name for name, found in stored.items() if without_later(found["recipe"]) != recipe(METHODS[name])} == set()
 
 
 def test_the_table_has_the_order_of_the_registry() -> None:
