@@ -71,7 +71,7 @@ SMALL = {
     "side_effects": "others changed per edit ↓",
 }
 """The columns of the small table: figures of `MAIN` with their titles there."""
-SMALL_ROWS = ("ddim", "null-text+p2p", "null-text+identity", "residual+difference", "balanced")
+SMALL_ROWS = ("ddim", "null-text+p2p", "paper", "residual+difference", "balanced")
 PIE = (
     Figure("psnr_background", "background PSNR, dB", _decimals(2)),
     Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
