@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.quality.published.method import Prompts, Published, noise_like
+from lab.quality.published.method import Prompts, Skipping, noise_like
 from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.method.inversion import Inversion, empty_prompt_states
 from s2edit_core.unet.backbone import Backbone
@@ -40,16 +40,11 @@ def noisy_path(schedule: Schedule, latent: Tensor, steps: int, draw: torch.Gener
 
 
 @dataclass(frozen=True)
-class EditFriendly(Published):
+class EditFriendly(Skipping):
     """Edit-friendly DDPM inversion. `skip` is the share of skipped steps, `source_share` the source's part of the guidance."""
 
     skip: float = 0.36
     source_share: float = 3.5 / 15
-
-    @property
-    def first(self) -> int:
-        """The number of the first step that is sampled."""
-        return round(self.skip * self.steps)
 
     def inverting(
         self, backbone: Backbone, latent: Tensor, prompts: Prompts, guidance: float, draw: torch.Generator
@@ -57,7 +52,7 @@ class EditFriendly(Published):
         """Return the path, and σ·z of each step that is sampled. The rows do not depend on each other."""
         schedule, steps = backbone.schedule, self.steps
         path = noisy_path(schedule, latent, steps, draw)
-        sampled = list(enumerate(schedule.timesteps(steps)))[self.first :]
+        sampled = self.sampled(schedule)
         answers = yield tuple(
             row for i, t in sampled for row in (Row(path[steps - i], t, prompts.source), Row(path[steps - i], t, prompts.empty))
         )
@@ -75,7 +70,7 @@ class EditFriendly(Published):
         schedule, steps = backbone.schedule, self.steps
         scale = inversion.guidance_scale * (self.source_share if prompts.target_text == prompts.source_text else 1.0)
         z = inversion.path[steps - self.first]
-        for i, t in list(enumerate(schedule.timesteps(steps)))[self.first :]:
+        for i, t in self.sampled(schedule):
             conditional, unconditional = yield (Row(z, t, prompts.target), Row(z, t, prompts.empty))
             a, b, _ = ddpm_coefficients(schedule, t, steps)
             z = a * z + b * (unconditional.eps + scale * (conditional.eps - unconditional.eps)) + inversion.residuals[i]

@@ -9,7 +9,7 @@ With equal prompts it stays x_0 exactly. Two things differ from the published sy
 here the bench's own model takes as many steps as in the other methods. And its third branch, which renders the source's texture by
 mutual self-attention, is left out: outside the words of the edit, the blend keeps the source itself.
 
-Published: cross-attention and self-attention in 0.7 of the steps, guidance 1 for the source.
+Skipping: cross-attention and self-attention in 0.7 of the steps, guidance 1 for the source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from lab.quality.method import Injected
-from lab.quality.published.method import Prompts, Published, Reader, noise_like
+from lab.quality.published.method import Prompts, Reader, Skipping, noise_like
 from s2edit_core.method.inversion import Inversion, empty_prompt_states
 from s2edit_core.request.options import InjectionOptions
 from s2edit_core.unet.backbone import Backbone
@@ -32,7 +32,7 @@ CONTROL = Injected(InjectionOptions(cross_share=0.7, self_share=0.7, blend="word
 
 
 @dataclass(frozen=True)
-class InfEdit(Published):
+class InfEdit(Skipping):
     """Virtual inversion with attention control. `skip` is the share of the noisiest steps that are left out."""
 
     skip: float = 0.0
@@ -55,8 +55,7 @@ class InfEdit(Published):
         if prompts.target_text == prompts.source_text:
             w = 1.0  # as the source: the prediction for a prompt at two scales differs from itself
         edited = photo
-        first = round(self.skip * self.steps)
-        for i, t in list(enumerate(backbone.schedule.timesteps(self.steps)))[first:]:
+        for i, t in self.sampled(backbone.schedule):
             alpha = backbone.schedule.alpha(t)
             noise = math.sqrt(1 - alpha) * noise_like(photo, draw)
             source, target = (math.sqrt(alpha) * each + noise for each in (photo, edited))

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from lab.quality.method import FUNCTION_WORDS
 from lab.quality.published.edit_friendly import noisy_path
-from lab.quality.published.method import Prompts, Published
+from lab.quality.published.method import Prompts, Skipping
 from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.concepts.prompt_alignment import prompt_tokens
@@ -84,7 +84,7 @@ class Solver:
 
 
 @dataclass(frozen=True)
-class Ledits(Published):
+class Ledits(Skipping):
     """LEDITS++. `quantile` is λ, `skip` the share of skipped steps. Guidance s is the bench's, times `guidance_gain`.
 
     With `in_context`, the concepts are both whole prompts, each attended to by the words that the other lacks. The shipped model
@@ -95,18 +95,13 @@ class Ledits(Published):
     quantile: float = 0.9
     in_context: bool = False
 
-    @property
-    def first(self) -> int:
-        """The number of the first step that is sampled."""
-        return round(self.skip * self.steps)
-
     def inverting(
         self, backbone: Backbone, latent: Tensor, prompts: Prompts, guidance: float, draw: torch.Generator
     ) -> Algorithm[Inversion]:
         """Return the path, and the noise of each step that is sampled. The rows do not depend on each other."""
         schedule, steps = backbone.schedule, self.steps
         path = noisy_path(schedule, latent, steps, draw)
-        sampled = list(enumerate(schedule.timesteps(steps)))[self.first :]
+        sampled = self.sampled(schedule)
         answers = yield tuple(Row(path[steps - i], t, prompts.empty) for i, t in sampled)
         solver, maps = Solver(schedule, steps), torch.zeros_like(path[1:])
         for answer, (i, t) in zip(answers, sampled, strict=True):
@@ -120,7 +115,7 @@ class Ledits(Published):
         layers, solver = word_layers(backbone.layers), Solver(backbone.schedule, self.steps)
         z = inversion.path[self.steps - self.first]
         size = layer_size((z.shape[-2], z.shape[-1]), backbone.layers[layers[0]].level)
-        for i, t in list(enumerate(backbone.schedule.timesteps(self.steps)))[self.first :]:
+        for i, t in self.sampled(backbone.schedule):
             unconditional, *answers = yield (
                 Row(z, t, prompts.empty),
                 *(Row(z, t, concept.prompt, capture=layers) for concept in concepts),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lab.quality.method import Case, Injected, Learned, Meter, Method
+from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
 from s2edit_core.method.injection import SourceBranch, source_guide
@@ -75,6 +76,22 @@ class Published(Method):
     ) -> Algorithm[Tensor]:
         del name, learned
         return self.sampling(pipe.backbone, inversion, Prompts.of(pipe.backbone, case.prompt, target), draw_of(case))
+
+
+@dataclass(frozen=True)
+class Skipping(Published):
+    """A published method that leaves out the share `skip` of the noisiest steps."""
+
+    skip: float = 0.0
+
+    @property
+    def first(self) -> int:
+        """The number of the first step that is sampled."""
+        return round(self.skip * self.steps)
+
+    def sampled(self, schedule: Schedule) -> list[tuple[int, int]]:
+        """Return number and timestep of each step that is sampled."""
+        return list(enumerate(schedule.timesteps(self.steps)))[self.first :]
 
 
 def draw_of(case: Case) -> torch.Generator:
