@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.request import presets
 from s2edit_core.request.options import check_number
 from s2edit_core.request.picture_limits import MAX_PIXELS, MIN_MAX_PIXELS
-from s2edit_core.request.presets import PRESETS, Preset, PresetName
+from s2edit_core.request.presets import Preset, PresetName
 from s2edit_core.request.texts import MAX_NAME_CHARS, MAX_PROMPT_CHARS, check_text
 from s2edit_core.request.words import tidy
 
@@ -149,7 +150,7 @@ class EditRequest:
 
     def resolve(self) -> Preset:
         """Return the preset with this request's own `steps` and `guidance_scale`."""
-        preset = PRESETS[self.preset]
+        preset = presets.PRESETS[self.preset]
         return replace(
             preset,
             steps=self.steps if self.steps is not None else preset.steps,
@@ -201,7 +202,7 @@ class LearningRequest:
 
     def resolve(self) -> Preset:
         """Return the preset."""
-        return PRESETS[self.preset]
+        return presets.PRESETS[self.preset]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -320,8 +321,8 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
             field="subject",
             reason="subject_invalid",
         )
-    if preset not in PRESETS:
-        raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
+    if preset not in presets.PRESETS:
+        raise OptionInvalid(f"preset must be one of {', '.join(presets.PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
         raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
     _check_mask_mode("mask_mode", mask_mode)
