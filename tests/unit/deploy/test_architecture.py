@@ -98,3 +98,18 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []
+
+
+def test_the_list_in_the_docstring_of_a_room_names_each_of_its_modules() -> None:
+    """Rooms whose modules' names say enough have no list."""
+    with_list = 0
+    for folder in folders_of_code():
+        text = (ROOT / folder / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
+        listed = {name for names in re.findall(r"^    (\w+(?:, \w+)*) {2,}\S", text, re.MULTILINE) for name in names.split(", ")}
+        modules = {path.stem for path in (ROOT / folder).glob("*.py")} | {
+            path.parent.name for path in (ROOT / folder).glob("*/__init__.py")
+        }
+        if listed:
+            with_list += 1
+            assert listed == modules - {"__init__", "__main__"}, folder
+    assert with_list > 20
