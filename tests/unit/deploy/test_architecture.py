@@ -74,6 +74,19 @@ def test_names_are_where_the_page_says() -> None:
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
 
 
+def test_each_question_is_answered_where_the_page_says() -> None:
+    """A file of each row defines the row's name."""
+    table = PAGE.partition("\n## Where to look\n")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" |") for line in table.splitlines()[3:] if line]
+    assert len(rows) > 10
+    for question, places, *names in rows:
+        files = [ROOT / path for path in re.findall(r"`([\w/-]+\.py)`", places)]
+        for name in re.findall(r"`(\w+)`", " ".join(names)):
+            assert any(re.search(rf"^((def|class) )?{name}\b", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files), (
+                question
+            )
+
+
 def test_the_page_names_the_times_of_the_code() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     measured = json.loads((ROOT / "lab" / "results" / "storm.json").read_text(encoding="utf-8"))
