@@ -13,4 +13,6 @@
     env_example    writes `deploy/env.example`
     openapi        writes `clients/openapi.json`
     markdown       the generated parts of a page
+
+The console script `s2edit` and `python -m cli` both call `main`.
 """

@@ -84,8 +84,8 @@ GAIN_NOTE = (
 
 
 FEWER_NOTE = (
-    " Rows of fewer people are of the first of them: compare them with others in the table of differences, which pairs edits, "
-    "rather than here."
+    " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "
+    "pairs edits."
 )
 
 

@@ -14,8 +14,9 @@
     worker_health     when a worker exits, so that a new one starts
     tallies           faults of the device, counted
 
-An attempt may die at any point. Intermediate artifacts are stored at once, so the next attempt begins after the last finished
-phase, or within learning at the last checkpoint. The keys of result and report contain the lease's fence. `outcome.json` is
+A worker may die at any point. Then its lease ends (`lease_s`, 6 s by default), and the job goes to the front of the queue.
+Intermediate artifacts are stored at once, so the next attempt begins after the last finished phase, or within learning at the last
+checkpoint (every 20 steps). The keys of result and report contain the lease's fence. `outcome.json` is
 written only if absent, so exactly one attempt ends the job.
 
 A concept is learned once. The first attempt that needs it reserves it for its job; other jobs wait for it outside the queue. If
