@@ -14,5 +14,5 @@
     openapi        writes `clients/openapi.json`
     markdown       the generated parts of a page
 
-The console script `s2edit` and `python -m cli` both call `main`.
+The console script `s2edit` and `python -m cli` both run `main`.
 """
