@@ -6,7 +6,7 @@
     unet             rows, attention and the model that evaluates rows (a room)
     base_model       the base model's files, loading and DDIM (a room)
     vision           segmenters, captioners, safety models (a room)
-    delivery         the edited frame back into the photo, and its file (a room)
+    delivery         the edited frame back into the photo: file, report, preview, watermark (a room)
     pictures         files to pictures and masks (a room)
     request          requests, presets and prompts (a room)
     commands         the commands of `python -m s2edit_core` (a room)

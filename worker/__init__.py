@@ -3,7 +3,7 @@
     app                Celery's entry point
     process            the worker process: engine, threads, graceful stop
     attempts           one attempt at one job (a room)
-    engines            the engine port and the engines (a room)
+    engines            what a worker needs of the model, and S²Edit as such an engine (a room)
     announcer          reports the loaded model to the API
     housekeeper        the housekeeper process
     housekeeping       its periodic tasks (a room)

@@ -2,7 +2,7 @@
 
     engine                     the port: what a worker needs of the model
     s2edit_engine              S²Edit
-    edit_run, previews         one edit of it in progress, and its previews
+    edit_run, previews         one edit of it in progress, the checkpoints of its learning, and its previews
     loaded_model               the model in memory: device, limits, facts for the API
     shared_passes              how sessions share the UNet and the CPU's threads
     cores                      how many cores there are
