@@ -127,7 +127,7 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     page.get_by_role("button", name="Apply Evening").click()
     expect(page.locator("#using")).to_contain_text("Evening")
     page.get_by_role("radio", name="woman", exact=True).check()
-    expect(page.locator("#sentence")).to_contain_text("[B] makeup")
+    expect(page.locator("#sentence")).to_have_text("“a photo of a woman with makeup”")
     look_at(page, "worn-applied", at=".panel")
     acting.edit(page)
     acting.result(page)
@@ -137,6 +137,14 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
         report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
     assert (evening["placeholder"], evening["subject"]) == ("[B]", "makeup")
     assert "[B] makeup" in report["prompt"]
+
+    page.get_by_role("button", name="Go on from here").click()  # the picture shows the makeup already
+    expect(page.locator("#using")).to_be_empty()
+    page.fill("#words", "smiling")
+    expect(page.locator("#sentence")).to_have_text("“a photo of a smiling woman with makeup”")
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect(page.locator("body")).to_have_attribute("data-state", "result")
+    expect(page.locator("#using")).to_contain_text("Evening")
     acting.open_tab(page, "People")
     page.get_by_role("button", name="Erase Evening").click()
     page.get_by_role("button", name="Erase for good").click()

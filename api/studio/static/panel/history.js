@@ -3,6 +3,7 @@
 import { $, make, studio } from '../studio.js';
 import { ask } from '../service.js';
 import { openTab } from '../tabs.js';
+import { plain } from '../sentences.js';
 import { wordsOf } from '../words.js';
 import * as shelf from '../job/shelf.js';
 import { button, expiry, pages, tellProblem, thumb, when } from './cards.js';
@@ -88,8 +89,8 @@ async function completeAll() {
   for (const edit of [...known.values()]) {
     const mine = await shelf.find(edit.id);
     if (!names.has(edit.id)) {
-      const sentence = mine?.said || (edit.state === 'succeeded' && (await ask(`edits/${edit.id}`)).body.report?.values.prompt?.replaceAll('[I] ', ''));
-      if (sentence) names.set(edit.id, sentence);
+      const sentence = mine?.said || (edit.state === 'succeeded' && (await ask(`edits/${edit.id}`)).body.report?.values.prompt);
+      if (sentence) names.set(edit.id, plain(sentence));
     }
     const card = document.querySelector(`[data-edit="${edit.id}"]`);
     if (card) complete(card, edit, mine);
