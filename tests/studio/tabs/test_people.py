@@ -16,6 +16,7 @@ from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
 
+LONG_NAME = "W" * 60
 EDIT = re.compile(r"/edits/e_\w+$")
 
 
@@ -115,8 +116,9 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     page, _ = open_studio(key=key)
     acting.sample(page)
     acting.open_tab(page, "People")
+    page.get_by_label("Name", exact=True).fill(LONG_NAME)
     page.get_by_role("button", name="Take it").click()  # of the whole person, as the sample is painted
-    expect(page.get_by_role("button", name="Apply makeup")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Apply {LONG_NAME}")).to_be_visible()
     paint_lips(page)
     page.get_by_label("Name", exact=True).fill("Evening")
     page.get_by_role("button", name="Take it").click()
