@@ -54,7 +54,7 @@ function personForm() {
 }
 
 function wornForm() {
-  const hint = make('p', { className: 'quiet' }, 'Paint over a makeup, a hat or glasses on the photo, and take it. Then anybody can wear it.');
+  const hint = make('p', { className: 'quiet' }, 'Paint over the makeup, hat or glasses in the photo and take it. Then anybody can wear it.');
   const row = make('div', { className: 'with-button' }, field('worn-what', 'What', choice(WORN.map((word) => [word, word]))), field('worn-name', 'Name', text('Evening')), submitter('Take it'));
   return make('form', { onsubmit: takeWorn }, hint, row);
 }
@@ -72,7 +72,8 @@ async function keepPerson(event) {
 /** Give a person another name. Return whether that worked. */
 async function rename(id, name) {
   try {
-    await ask(`identities/${id}`, { method: 'PATCH', json: { name: name || null } });
+    const { body } = await ask(`identities/${id}`, { method: 'PATCH', json: { name: name || null } });
+    if (studio.using.identity?.id === id) studio.use({ identity: body });
     return true;
   } catch (error) {
     tellProblem(error);
@@ -179,15 +180,15 @@ function personCard(person) {
 }
 
 /** Put the photo of a person on the stage, unless it was imported without one, and have the next edit use the person. */
-async function usePerson(person) {
-  if (studio.using.identity?.id === person.id) return studio.use({ identity: null });
+async function usePerson({ id }) {
+  if (studio.using.identity?.id === id) return studio.use({ identity: null });
   try {
+    const { body: person } = await ask(`identities/${id}`); // with a fresh link, and the name that it has by now
     if (person.photo) {
-      const { body } = await ask(`identities/${person.id}`); // with a fresh link
       const before = studio.photo;
-      await take(await picture(body.photo.url), person.name || 'The photo');
+      await take(await picture(person.photo.url), person.name || 'The photo');
       if (studio.photo === before) return; // `take` has said why
-      studio.photo.identity = person.id;
+      studio.photo.identity = id;
       say(studio.photo.note);
     }
     use({ identity: person });
