@@ -24,6 +24,11 @@ TOO_WIDE = """() => [document.documentElement, document.querySelector('.tab-body
   const wide = [...each.querySelectorAll('*')].filter(one => one.getBoundingClientRect().right > right);
   return each.scrollWidth > each.clientWidth ? wide.slice(0, 3).map(one => `too wide: ${one.outerHTML.slice(0, 90)}`) : [];
 })"""
+TARGETS = "button, a[href], input:not([type=radio]), select, summary, label.choice, [role=slider]"
+TOO_SMALL = """targets => [...document.querySelectorAll(targets)].filter(one => {
+  const {width, height} = one.getBoundingClientRect();
+  return one.checkVisibility() && width && Math.min(width, height) < 44;
+}).map(one => `too small for a finger: ${one.outerHTML.slice(0, 90)}`)"""
 
 
 @cache
@@ -62,6 +67,8 @@ def look_at(page: Page, name: str, *, at: str = "") -> None:
             page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png")
             broken += [f"{size}, {scheme}: {one}" for one in violations(page)]
         broken += [f"{size}: {one}" for one in page.evaluate(TOO_WIDE)]
+        if size == "phone":
+            broken += page.evaluate(TOO_SMALL, TARGETS)
     page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     broken += [f"{NARROW[0]} pixels: {one}" for one in page.evaluate(TOO_WIDE)]
     if before is not None:
