@@ -19,7 +19,7 @@ from api.following.connections import Connections
 from api.following.events import _Stream
 from api.following.feeds import Feeds
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 from tests.unit.api.conftest import OWNER, Api
