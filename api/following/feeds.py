@@ -14,7 +14,7 @@ from fastapi.sse import format_sse_event
 from api.changes import Changes, is_set_within
 from api.following.edit_state import present
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE

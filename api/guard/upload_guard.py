@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.guard.auth import Authenticator, Principal, Sender
-from api.guard.limits import DRAIN_TIMES, drain
+from api.guard.body_size import DRAIN_TIMES, drain
 from api.guard.rates import COUNTED, Rates
 from api.guard.rates import STATE as STANDINGS
 from api.guard.slow_bodies import SENDER

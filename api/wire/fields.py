@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.numbers import number, whole_number
+from s2edit_core.request.picture_limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.texts import is_visible, unfit_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"

@@ -1,4 +1,4 @@
 """Concepts: what was learned about a user, and how prompts with concepts become keys, values and gates for the UNet.
 
-This room imports `unet`, `checkpoints`, `request` and `errors`.
+This room imports `unet`, `base_model`, `request` and `errors`.
 """

@@ -1,5 +1,5 @@
 """The paper (S²Edit, arXiv 2507.04584) as algorithms over rows: learning [I], inversion, editing, injection and composition.
 
-This room imports `concepts`, `unet`, `checkpoints`, `delivery`, `pictures`, `request` and `errors`.
+This room imports `concepts`, `unet`, `base_model`, `delivery`, `pictures`, `request` and `errors`.
 Its algorithms know neither devices nor batches.
 """

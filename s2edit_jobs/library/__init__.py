@@ -2,6 +2,6 @@
 
 Lists are read from the folders of the object store, so there is no index that could be lost. A concept's id is a digest of
 everything that it depends on (`s2edit_core.request.plan`), so a second edit of the same photo finds what the first one learned.
-Each inversion has a marker in its identity's folder and is erased with the identity. This room imports `bootstrap`, `jobs`,
+Each inversion has a marker in its identity's folder and is erased with the identity. This room imports `bootstrap`, `lifecycle`,
 `stores` and `records`.
 """

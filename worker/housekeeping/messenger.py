@@ -20,7 +20,7 @@ import structlog
 from standardwebhooks import Webhook
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, RecordDamaged, RecordNewer, ServiceUnavailable
 from s2edit_jobs.records.record import JobSpec, Outcome
 from s2edit_jobs.records.set_aside import count_aside

@@ -18,8 +18,8 @@ from api.app import create_app
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Lease, Outcome, Owner

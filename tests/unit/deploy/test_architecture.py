@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from s2edit_jobs.jobs import unfinished
 from s2edit_jobs.library import erasure
+from s2edit_jobs.lifecycle import unfinished
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
 from tests.unit.deploy.files import ROOT

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelFailed
 from s2edit_jobs.records.record import JobState, Owner, tenant_of_test_mode
 from s2edit_jobs.stores.model_facts import of_test_mode, report_failure, report_loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.stores.markers import OUTBOX
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.wire.test_bad_input import assert_problem

@@ -24,7 +24,7 @@ from api.guard.auth import Authenticator, Principal
 from api.slow_calls import SharedCalls
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import USUAL_SCOPES
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 from tests.unit.api.conftest import OWNER, Api

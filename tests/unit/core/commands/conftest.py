@@ -10,7 +10,7 @@ import pytest
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request import spec
 from s2edit_core.request.options import LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from tests.unit.core.commands.runs import picture, region
 

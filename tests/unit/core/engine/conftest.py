@@ -11,7 +11,7 @@ import torch
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request import spec
 from s2edit_core.request.options import LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import tiny_backbone
 from tests.unit.core.engine.runs import Run

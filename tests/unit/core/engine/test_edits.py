@@ -18,7 +18,8 @@ from s2edit_core.pictures.files import Original, decode_original, decode_photo, 
 from s2edit_core.request import spec
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.plan import digest
-from s2edit_core.request.spec import PRESETS, EditRequest, LearningRequest, PresetName, Progress
+from s2edit_core.request.presets import PRESETS, PresetName
+from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import changed_card
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo

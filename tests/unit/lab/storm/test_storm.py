@@ -22,7 +22,7 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine

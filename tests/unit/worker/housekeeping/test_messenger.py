@@ -17,8 +17,8 @@ from standardwebhooks import Webhook
 from api.description.webhooks import WebhookMessage
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.survey import rebuild
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.survey import rebuild
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import Owner, tenant_of_test_mode
 from s2edit_jobs.records.webhooks import DELAYS_S, JITTER, delay_s
