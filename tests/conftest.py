@@ -77,7 +77,7 @@ def _fast_io() -> Iterator[None]:
 
 
 def once_per_field(look: Any) -> Any:
-    """Return `look`, a method of a source of settings that depends only on the class of the settings and the field, with a memory."""
+    """Return `look` with a memory. It is a method of a source of settings, and depends only on their class and on the field."""
     seen: dict[tuple[type, int], Any] = {}
 
     def found(source: EnvSettingsSource, field: FieldInfo, *name: str) -> Any:
