@@ -130,7 +130,7 @@ class TestConsent:
         report_loaded(api.artifacts, api.services.settings.model, FACTS)
         api.limit(require_consent=True)
         before = api.kept()
-        for said in (None, "  "):
+        for said in (None, "  ", "\u200b"):
             refused = api.post("/identities/import", file=concept_file(), consent=said)
             assert_problem(refused, 422, "consent_missing", "consent")
         assert api.kept() == before
