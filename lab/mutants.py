@@ -1,7 +1,7 @@
 """Plant bugs in a copy of the service, one at a time, and see who notices: `python -m lab.mutants --out lab/results/mutants.json`.
 
 Each bug breaks one guarantee of ARCHITECTURE.md: the fence, publishing once, rebuilding, learning once, order, ownership,
-idempotency or delivery. A short storm and the tests of those parts run on the copy. The first row has no bug and must be clean.
+idempotency or webhooks. A short storm and the tests of those parts run on the copy. The first row has no bug and must be clean.
 Finished rows are kept, so the command can be interrupted and repeated; `--budget` ends it early, with the exit status 75. Each row
 names the commit at which it was measured.
 """
@@ -193,8 +193,8 @@ MUTANTS = (
         "a webhook counts as delivered whatever the answer",
         "delivery",
         "worker/housekeeping/messenger.py",
-        "delivered = isinstance(answer, int) and 200 <= answer < 300",
-        "delivered = isinstance(answer, int)",
+        "arrived = isinstance(answer, int) and 200 <= answer < 300",
+        "arrived = isinstance(answer, int)",
     ),
     Mutant(
         "the end of a job enters no webhook",

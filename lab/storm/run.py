@@ -82,7 +82,7 @@ class Result:
 
     @property
     def webhook_tries(self) -> dict[str, int]:
-        """The tries to deliver webhooks, and those that were refused or not answered."""
+        """The tries to send webhooks, and those that were refused or not answered."""
         tries = self.history.webhook_tries or ()
         return {"tries": len(tries), "refused": sum(not one.accepted for one in tries)}
 

@@ -237,7 +237,7 @@ class RowScheduler:
         with self._changed:
             self._last_pass_s = self.now() - began
             self._pass_s[taken[0].rows()[0].target is not None] = self._last_pass_s
-            self._deliver(taken, results)
+            self._hand_back(taken, results)
             return self._fault is None
 
     def _linger(self) -> None:
@@ -282,7 +282,7 @@ class RowScheduler:
         half = len(taken) // 2
         return [*self._evaluate_apart(taken[:half]), *self._evaluate_apart(taken[half:])]
 
-    def _deliver(self, taken: Sequence[Taken], results: Sequence[Answers | Exception]) -> None:
+    def _hand_back(self, taken: Sequence[Taken], results: Sequence[Answers | Exception]) -> None:
         self.passes += 1
         self._device_s += self._last_pass_s
         rows = sum(len(each.indices) for each in taken)

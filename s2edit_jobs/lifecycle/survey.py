@@ -134,7 +134,7 @@ class Survey:
 
 
 def rebuild(services: Services, *, busy: Callable[[], None] = lambda: None) -> int:
-    """Enter every unfinished job and undelivered webhook into a job store that has lost them. Return the number of jobs."""
+    """Enter every unfinished job and unsent webhook into a job store that has lost them. Return the number of jobs."""
     if not services.layout.is_current(services.artifacts):
         Survey(services, busy=busy).mark_unfinished()
     return Unfinished(services, busy=busy).rebuild()

@@ -40,16 +40,16 @@ class Unfinished:
         self._busy = busy
 
     def rebuild(self) -> int:
-        """Enter every unfinished job and undelivered webhook into a job store that has lost them. Return the number of jobs."""
+        """Enter every unfinished job and unsent webhook into a job store that has lost them. Return the number of jobs."""
         entered = self.reconcile()
         self.announce_webhooks()
         return entered
 
     def announce_webhooks(self) -> None:
-        """Enter every undelivered webhook of a job that is over. One that the job store knows stays as it is."""
+        """Enter every unsent webhook of a job that is over. One that the job store knows stays as it is."""
         for page in self._pages(markers(self._artifacts, OUTBOX)):
             for marker in page:
-                with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
+                with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # sent meanwhile
                     place = read_marker(self._artifacts, marker)
                     if self._artifacts.exists(edit_key(place.owner, place.id, "outcome.json")):
                         self._store.outbox.announce(marker.removeprefix(OUTBOX))

@@ -1,7 +1,7 @@
 """Webhooks: the message that reports the end of a job, the check of its URL, and the retry schedule.
 
 Messages follow the Standard Webhooks specification (standardwebhooks.com). The outbox is in the object store: one marker per job
-with a webhook, written before the job is accepted and removed after delivery. The job store schedules the deliveries.
+with a webhook, written before the job is accepted and removed once the message has arrived. The job store schedules the tries.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def delay_s(tries: int, rng: random.Random) -> float | None:
 
 
 def message_id(job_id: str) -> str:
-    """Return the message id. It is the same for every delivery of a message, so receivers can recognise repetitions."""
+    """Return the message id. It is the same for every try, so receivers can recognise repetitions."""
     return f"msg_{job_id}"
 
 

@@ -181,7 +181,7 @@ class Outbox(Protocol):
         """Make it due again in `wait_s` seconds. A try that is not `counted` gets the same number again."""
 
     def end(self, job_id: str) -> None:
-        """Remove it: the message was delivered or is given up."""
+        """Remove it: the message has arrived or is given up."""
 
 
 class Usage(Protocol):

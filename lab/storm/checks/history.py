@@ -65,7 +65,7 @@ class StoredEdit:
 
 @dataclass(frozen=True, slots=True)
 class WebhookTry:
-    """One try to deliver a webhook with a valid signature."""
+    """One try to send a webhook with a valid signature."""
 
     job: str
     message: str  # its webhook-id

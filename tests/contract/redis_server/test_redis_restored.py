@@ -258,11 +258,11 @@ def test_a_webhook_that_was_delivered_is_not_sent_again(service: Restorable) -> 
     service.work()
     service.redis.save()
     messenger = Messenger(service.services, post=post)
-    while messenger.deliver_next():
+    while messenger.send_next():
         pass
     service.redis.restore()
     service.reap()
-    while messenger.deliver_next():
+    while messenger.send_next():
         pass
     assert len(sent) == 1
 

@@ -163,7 +163,7 @@ def test_webhooks_of_before_are_sent(upgraded: Upgraded) -> None:
         return 200
 
     messenger = Messenger(upgraded.services, post=post)
-    while messenger.deliver_next():
+    while messenger.send_next():
         pass
     names = ("edit, done", "edit, failed", "edit, with all options", "edit, late")
     assert sorted(sent) == sorted(JOBS[name] for name in names)

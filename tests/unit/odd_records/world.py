@@ -83,7 +83,7 @@ class World:
 
         messenger = Messenger(self.services, post=post)
         for _ in range(20):
-            if not messenger.deliver_next():
+            if not messenger.send_next():
                 return self.sent
         raise AssertionError("the outbox does not become empty")
 

@@ -125,7 +125,7 @@ def test_an_edit_passes_every_crash_point(tmp_path: Path, monkeypatch: pytest.Mo
     plain.store.erasure.erase(ANN, lost.id)
     queue.messages.clear()
     reap(housekeeper)
-    assert Messenger(housekeeper, post=lambda *_: 204).deliver_next()
+    assert Messenger(housekeeper, post=lambda *_: 204).send_next()
     assert set(POINTS) - reached == set()
     assert "worker.engine.editing" in reached
     logged = Counter(line["what"] for line in read_event_logs(tmp_path / "event_logs"))
