@@ -82,7 +82,7 @@ def run_http(upstream: Upstream, listening: Listening) -> None:
         http_app(upstream, listening),
         host=listening.host,
         port=listening.port,
-        http="api.connection:Connection",  # type: ignore[arg-type]  # uvicorn imports it; its annotation names its own only
+        http="api.connection:Connection",
         log_level="warning",
     )
 

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from s2edit_core.errors import OptionInvalid
-from s2edit_jobs.access.host_names import is_loopback, is_unowned
 from s2edit_jobs.records.record import JobKind, Outcome
 
 DELAYS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -63,13 +62,20 @@ def check_url(url: str, *, allow_private: bool) -> str:
         raise _refused("webhook_url must be an https:// URL with a host name") from None
     if parts.scheme not in (("https", "http") if allow_private else ("https",)) or not host or port == 0:
         raise _refused("webhook_url must be an https:// URL with a host name")
-    if not allow_private and is_unowned(host) and (is_loopback(host) or not ip_address(host).is_global):
+    if not allow_private and _is_private(host):
         raise _refused("webhook_url must not lead to this machine or to a private address")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise _refused("webhook_url must not contain a user name, a password or a fragment")
     if not url.isascii() or any(character.isspace() for character in url):
         raise _refused("webhook_url must be ASCII without spaces: percent-encode other characters")
     return url
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:  # a name
+        return f".{host}".endswith(".localhost")
 
 
 def _refused(words: str) -> OptionInvalid:
