@@ -11,6 +11,7 @@ which the fused kernel returns beside its output (see `gated_attention`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -148,6 +149,10 @@ class _Processor:
     def attend(self, attn: Any, hidden_states: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return the attention `(rows, heads, h·w, d)` before the output projection."""
         raise NotImplementedError
+
+
+# diffusers asks for the signature in every call, and inspecting it anew took 4 % of a pass of one row.
+setattr(_Processor.__call__, "__signature__", inspect.signature(_Processor.__call__))  # noqa: B010 (mypy knows no such attribute)
 
 
 class _CrossProcessor(_Processor):
