@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2edit_core.unet.attention import cross_layers, self_layers
+from s2edit_core.unet.attention import MIN_SELF_LEVEL, CrossLayer, SelfLayer, cross_layers, self_layers
 
 MIN_FUSED_CELLS = 1024
 """On the CPU, gates of smaller feature maps are applied to explicit maps. Measured with one thread: a layer of 256 cells takes 0.71
@@ -124,8 +124,8 @@ class _Holder:
 class _Processor:
     """A diffusers attention processor that replaces the `stock` one during passes."""
 
-    def __init__(self, holder: _Holder, stock: Any, index: int) -> None:
-        self.holder, self.stock, self.index = holder, stock, index
+    def __init__(self, holder: _Holder, stock: Any, index: int, level: int) -> None:
+        self.holder, self.stock, self.index, self.level = holder, stock, index, level
 
     def __call__(
         self,
@@ -200,10 +200,13 @@ class _SelfProcessor(_Processor):
     """Self-attention in which readers take queries and keys, and so the attention map, from their source row."""
 
     def acts(self, inputs: AttentionInputs, hidden_states: Tensor) -> bool:
-        return inputs.self_attention is not None or _is_slow_fused(hidden_states)
+        return self._reading(inputs) is not None or _is_slow_fused(hidden_states)
+
+    def _reading(self, inputs: AttentionInputs) -> Reading | None:
+        return inputs.self_attention if self.level >= MIN_SELF_LEVEL else None
 
     def attend(self, attn: Any, hidden_states: Tensor, inputs: AttentionInputs) -> Tensor:
-        reading = inputs.self_attention
+        reading = self._reading(inputs)
         query, key, value = (_split_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
         out = _fused(query, key, value, attn.scale)
         if reading is None:
@@ -270,11 +273,13 @@ class RowAttention:
 
     def _install(self) -> None:
         """Put a processor on each layer that has none, because it is new or because somebody set another one."""
-        wanted: list[tuple[type[_Processor], int, Any]] = [(_CrossProcessor, i, x.attention) for i, x in enumerate(self.layers)]
-        wanted += [(_SelfProcessor, i, x.attention) for i, x in enumerate(self.self_layers)]
-        for kind, i, attention in wanted:
-            if not isinstance(attention.processor, kind):
-                attention.set_processor(kind(self._holder, attention.processor, i))
+        kinds: list[tuple[type[_Processor], Sequence[CrossLayer | SelfLayer]]]
+        kinds = [(_CrossProcessor, self.layers), (_SelfProcessor, self.self_layers)]
+        for kind, layers in kinds:
+            for i, layer in enumerate(layers):
+                attention = layer.attention
+                if not isinstance(attention.processor, kind):
+                    attention.set_processor(kind(self._holder, attention.processor, i, layer.level))
 
     @contextmanager
     def using(self, inputs: AttentionInputs) -> Iterator[dict[int, Tensor]]:
