@@ -17,7 +17,7 @@ from lab.quality.published.infedit import InfEdit
 from lab.quality.published.ledits import Ledits
 from lab.training.train import GAINS
 from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
@@ -32,7 +32,6 @@ P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"),
 """Prompt-to-Prompt with refinement, local blend and strengths as in the published PIE-Bench runs."""
 BALANCED = PRESETS["balanced"]
 FEWER = {"patience": 5, "joint_steps": 25, "joint_token_rate": 4e-3, "kv_rate": 1e-3}
-WIDER = {"token_steps": 15, "joint_steps": 10, "batch": 8, "token_rate": 2e-2, "joint_token_rate": 4e-3, "kv_rate": 1e-3}
 
 
 def _composed(title: str, **how: Any) -> Composed:
@@ -64,7 +63,6 @@ METHODS: dict[str, Method | Reference] = {
     # Savings, to be compared by `lab.quality.savings`.
     "balanced-early-stop": _s2edit("S²Edit balanced, early stop", "balanced", patience=5),
     "balanced-fewer-steps": _s2edit("S²Edit balanced, early stop, half the joint steps at twice the rates", "balanced", **FEWER),
-    "instant-wider": _s2edit("S²Edit instant, half the steps of twice the noise levels, at twice the rates", "instant", **WIDER),
     "null-text+identity": Method("null-text + [I] of this project", learning=LearningOptions(), inversion=NULL_TEXT),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),
