@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.history import ANY, ENDS, Filter, History, place_of
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
+from s2edit_jobs.lifecycle.history import ANY, ENDS, Filter, History, place_of
 from s2edit_jobs.records.record import KINDS, Failure, JobRecord, JobState, Owner, new_job_id
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the_builder
 
 OURS = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"}

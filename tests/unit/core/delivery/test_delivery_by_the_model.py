@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw
 
 from lab.world.people import caption, sample_person
 from lab.world.photographs import photograph
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_jobs.settings import ROOT
 
 PERSON = sample_person(10_006_005)

@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.unet import processors
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.frozen_layers import use_onednn
