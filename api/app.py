@@ -19,10 +19,10 @@ from api.following.connections import Connections
 from api.following.feeds import Feeds
 from api.following.polls import Polls
 from api.guard.auth import Authenticator, Principal
+from api.guard.body_size import BodyLimit
 from api.guard.browsers import add_cors
 from api.guard.caller_headers import CallerHeaders
 from api.guard.head import HeadAsGet
-from api.guard.limits import BodyLimit
 from api.guard.public_address import PublicAddress
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog

@@ -25,6 +25,18 @@ FOLLOWING_THREADS = 2
 """Threads that read for open connections. More of them would take the interpreter's lock from the event loop more often."""
 
 
+async def is_set_within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for `event`, at most so many seconds. Return whether it was set.
+
+    `asyncio.wait_for` of Python 3.11 ignores a cancellation that comes just when the event is set: its task would go on for ever.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
 class Changes:
     """Wakes waiters when a job changes, and caches records until then. Use it on the thread of the event loop.
 
@@ -75,8 +87,7 @@ class Changes:
                 left = ends - asyncio.get_running_loop().time()
                 if enough(record) or left <= 0:
                     return record
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), min(left, RECHECK_S))
+                await is_set_within(min(left, RECHECK_S), changed)
                 changed.set()  # after `RECHECK_S` or at the end of the wait, too
 
     async def load(self, job_id: str, load: Callable[[], JobRecord]) -> JobRecord:

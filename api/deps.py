@@ -16,8 +16,8 @@ from api.slow_calls import SlowCalls
 from api.wire.fields import ID_PATTERN
 from api.wire.query import check_query
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import Owner
 
 BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token from `POST /tokens`.")

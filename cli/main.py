@@ -28,7 +28,7 @@ from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.pictures.files import decode_photo
 from s2edit_jobs.access.keys import KeyRing, open_to
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
+from s2edit_jobs.lifecycle.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models

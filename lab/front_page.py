@@ -36,7 +36,7 @@ def promises(results: Results) -> str:
         ("The same request gives the same picture.", _same_picture(results["storm-model"])),
         ("A repeated request returns the same edit.", _one_key(results["promises"])),
         ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
-        ("The OpenAPI description is complete: no answer has a status or body that it lacks.", _fuzz(results["fuzz"])),
+        ("The OpenAPI description covers every answer, with its status and body.", _fuzz(results["fuzz"])),
         ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
     ]
     return (

@@ -1,7 +1,7 @@
 """Plant bugs in a copy of the service, one at a time, and see who notices: `python -m lab.mutants --out lab/results/mutants.json`.
 
 Each bug breaks one guarantee of ARCHITECTURE.md: the fence, publishing once, rebuilding, learning once, order, ownership,
-idempotency or delivery. A short storm and the tests of those parts run on the copy. The first row has no bug and must be clean.
+idempotency or webhooks. A short storm and the tests of those parts run on the copy. The first row has no bug and must be clean.
 Finished rows are kept, so the command can be interrupted and repeated; `--budget` ends it early, with the exit status 75. Each row
 names the commit at which it was measured.
 """
@@ -40,7 +40,7 @@ UNFINISHED = 75
 Kind = Literal["fence", "publish once", "rebuild", "learn once", "order", "owner", "idempotency", "delivery"]
 
 TESTS = (
-    "tests/unit/jobs/jobs",
+    "tests/unit/jobs/lifecycle",
     "tests/unit/jobs/records",
     "tests/unit/worker/attempts",
     "tests/unit/worker/housekeeping",
@@ -94,21 +94,21 @@ MUTANTS = (
     Mutant(
         "an outcome can be overwritten",
         "publish once",
-        "s2edit_jobs/jobs/jobs.py",
+        "s2edit_jobs/lifecycle/jobs.py",
         "outcome.to_json(), media_type=JSON, only_if_absent=True)",
         "outcome.to_json(), media_type=JSON)",
     ),
     Mutant(
         "jobs that Redis has lost are not entered again",
         "rebuild",
-        "s2edit_jobs/jobs/unfinished.py",
+        "s2edit_jobs/lifecycle/unfinished.py",
         "record = self._jobs.load(place.owner, place.id, marked=True)",
         "return False",
     ),
     Mutant(
         "accepted jobs get no marker",
         "rebuild",
-        "s2edit_jobs/jobs/jobs.py",
+        "s2edit_jobs/lifecycle/jobs.py",
         'self.artifacts.put(marker, edit_key(spec.owner, spec.id, "spec.json").encode(), media_type="text/plain")',
         "pass",
     ),
@@ -122,7 +122,7 @@ MUTANTS = (
     Mutant(
         "rebuild announces no webhooks",
         "delivery",
-        "s2edit_jobs/jobs/unfinished.py",
+        "s2edit_jobs/lifecycle/unfinished.py",
         "self._store.outbox.announce(marker.removeprefix(OUTBOX))",
         "pass",
     ),
@@ -178,14 +178,14 @@ MUTANTS = (
     Mutant(
         "simultaneous requests overwrite the marker of their key",
         "idempotency",
-        "s2edit_jobs/jobs/idempotency.py",
+        "s2edit_jobs/lifecycle/idempotency.py",
         "json.dumps(asdict(marker)).encode(), media_type=JSON, only_if_absent=True)",
         "json.dumps(asdict(marker)).encode(), media_type=JSON)",
     ),
     Mutant(
         "a repeated request forgets the first one's job",
         "idempotency",
-        "s2edit_jobs/jobs/idempotency.py",
+        "s2edit_jobs/lifecycle/idempotency.py",
         "return self._marker() or marker",
         "return marker",
     ),
@@ -193,8 +193,8 @@ MUTANTS = (
         "a webhook counts as delivered whatever the answer",
         "delivery",
         "worker/housekeeping/messenger.py",
-        "delivered = isinstance(answer, int) and 200 <= answer < 300",
-        "delivered = isinstance(answer, int)",
+        "arrived = isinstance(answer, int) and 200 <= answer < 300",
+        "arrived = isinstance(answer, int)",
     ),
     Mutant(
         "the end of a job enters no webhook",

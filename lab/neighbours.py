@@ -37,7 +37,7 @@ from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobsError
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Outcome, Owner

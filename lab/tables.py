@@ -1,4 +1,4 @@
-"""Results as Markdown tables: a table, and the command of the modules that write them."""
+"""Results as Markdown tables: a table, the formats of its figures, and the command of the modules that write them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from typing import Any
 from cli.markdown import put_between
 
 
+def decimals(count: int) -> Callable[[float], str]:
+    """Return a format with `count` decimals."""
+    return lambda value: f"{value:.{count}f}"
+
+
+def percent(value: float) -> str:
+    """Format a share as whole percent, without the sign."""
+    return f"{100 * value:.0f}"
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table whose first column has words, and the others figures."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write_tables(render: Callable[[Any], str], *, results: str, mark: str, about: str | None) -> None:

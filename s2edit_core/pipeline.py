@@ -9,7 +9,7 @@
     out.images[0].save("edited.png")
 
 `learn`, `invert` and the call run stages that are also available as generators of `Progress`, for services that report progress and
-cancel (`StepwisePipeline`).
+cancel (`StagedPipeline`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ from s2edit_core.method.callbacks import OnStepEnd, adapt_callback
 from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.stepwise import StepwisePipeline
+from s2edit_core.method.stages import StagedPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
-from s2edit_core.request.spec import PLACEHOLDER, PRESETS, Delivery, Progress
+from s2edit_core.request.presets import PRESETS
+from s2edit_core.request.spec import PLACEHOLDER, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.row_queue import EvaluateStage
 from s2edit_core.unet.rows import finish
@@ -63,7 +64,7 @@ class S2EditOutput:
     latents: Tensor
 
 
-class S2EditPipeline(StepwisePipeline):
+class S2EditPipeline(StagedPipeline):
     """The method over one base model. Holds no user's data: concepts and inversions are values."""
 
     _callback_tensor_inputs = STEP_TENSORS  # diffusers looks here for the tensors that a callback may request

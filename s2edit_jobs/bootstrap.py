@@ -122,7 +122,7 @@ def _data_folder(settings: Settings, signing_key: str) -> FilesystemArtifactStor
 def _memory(settings: Settings) -> StoreMemory:
     if not settings.redis_url:
         return NoMemory()
-    from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+    from s2edit_jobs.stores.redis_store.object_store_id import RedisStoreMemory
 
     return RedisStoreMemory(_redis_url(settings))
 
@@ -135,7 +135,7 @@ def _embedded_memory(settings: Settings) -> StoreMemory:
     if not settings.redis_dir.exists():
         return NoMemory()
     from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-    from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+    from s2edit_jobs.stores.redis_store.object_store_id import RedisStoreMemory
 
     return RedisStoreMemory(EmbeddedRedis(settings.redis_dir).url)
 

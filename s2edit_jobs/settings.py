@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.limit_settings import LimitSettings
 from s2edit_jobs.store_settings import StoreSettings

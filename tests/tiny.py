@@ -15,7 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.denoiser import build_scheduler
 from lab.training.tokenizer import build_tokenizer
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.request.domains import Domain
 from s2edit_core.unet.backbone import Backbone, ModelCard
 

@@ -52,7 +52,7 @@ ITERATIONS = Counter(
     registry=REGISTRY,
 )
 WEBHOOKS = Counter(
-    "s2edit_webhook_tries", "Tries to deliver a webhook, by result (delivered, repeated, given_up)", ("result",), registry=REGISTRY
+    "s2edit_webhook_tries", "Tries to send a webhook, by result (delivered, repeated, given_up)", ("result",), registry=REGISTRY
 )
 
 

@@ -6,6 +6,7 @@ Test jobs have their own queue (`Leases.claim` with `test`). Their attempts are 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,8 +21,10 @@ from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
 
-MAX_CONCURRENT = 8
+MAX_CONCURRENT = 16
 """Test jobs that one housekeeper runs at a time. Slow ones only sleep."""
+MAX_OF_TENANT = 6
+"""Most of them that are of one tenant, whose slow jobs could otherwise hold up everybody's for a minute."""
 POLL_S = 1.0
 """Seconds between two looks at the test queue if Redis reports no change of any job."""
 STALLED_S = 120.0
@@ -46,6 +49,8 @@ class ModelessRunner(Loop):
         self._services = replace(services, queue=_NoQueue())
         self._known: ModelFacts | None = None
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT)
+        self._running: Counter[str] = Counter()  # by tenant
+        self._counting = threading.Lock()
         self._workers = ThreadPoolExecutor(MAX_CONCURRENT, "test mode")  # the process does not exit before its threads
         self._listener = threading.Thread(target=self._listen, name="test queue changes", daemon=True)
 
@@ -59,11 +64,13 @@ class ModelessRunner(Loop):
             return False
         lease = None
         try:
-            lease = self._services.store.leases.claim(lease_s=self._services.settings.lease_s, test=True)
+            busy = self._busy_tenants()
+            lease = self._services.store.leases.claim(lease_s=self._services.settings.lease_s, test=True, passing=busy)
         finally:
             if lease is None:
                 self._slots.release()
         if lease is not None:
+            self._count(lease, 1)
             self._workers.submit(self._run_attempt, lease)
         return lease is not None
 
@@ -71,7 +78,18 @@ class ModelessRunner(Loop):
         try:
             run_attempt(lease, self._services, self._engine(), stop=self._stop)
         finally:
+            self._count(lease, -1)
             self._slots.release()
+            self.wake()  # its tenant may have a turn again
+
+    def _busy_tenants(self) -> list[str]:
+        with self._counting:
+            return [tenant for tenant, number in self._running.items() if number >= MAX_OF_TENANT]
+
+    def _count(self, lease: Lease, number: int) -> None:
+        with self._counting:
+            self._running[lease.owner.tenant] += number
+            self._running += Counter()  # drops those at 0
 
     def _engine(self) -> ModelessEngine:
         """Return an engine with the facts that the latest worker has reported, or with the last known ones."""

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.description.answers import HEADERS, add_headers, add_links
+from api.description.shared_responses import share_errors
 from api.description.texts import add_texts
 from api.wire.openai_errors import RETRIED, STATUSES, speaks_openai
 from api.wire.problem_kinds import HTTP_CODES, KINDS
@@ -56,6 +57,7 @@ def describe(app: FastAPI, public_url: str, schemas: Mapping[str, Any]) -> None:
                     _as_openai_errors(operation["responses"]) if speaks_openai(path) else _as_problems(operation["responses"])
                     add_headers(operation)
                     add_links(operation)
+            share_errors(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 

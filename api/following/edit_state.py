@@ -12,8 +12,8 @@ from fastapi import Response
 from api.wire.edit_answers import Edit, Link, Picture, Report
 from api.wire.fields import to_datetime
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.lifetimes import expires_at, results_expire_at, results_expired
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.lifetimes import expires_at, results_expire_at, results_expired
 from s2edit_jobs.records.files import media_type_of
 from s2edit_jobs.records.record import JobRecord, JobState
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -13,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from api.changes import Changes
+from api.changes import Changes, is_set_within
 from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep
 from api.description.examples import RUNNING
 from api.following.connections import Connections
@@ -155,10 +153,8 @@ class _Stream:
                         return
                 if events is None or feed.ended:
                     return
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), KEEPALIVE_S)
-                    continue
-                yield KEEPALIVE_COMMENT
+                if not await is_set_within(KEEPALIVE_S, news):
+                    yield KEEPALIVE_COMMENT
 
     async def _events(self, feed: Feed, after: int) -> list[Event] | None:
         """Return what is new, or None if the edit was erased or the caller has lost access."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from fastapi import Response
 from fastapi.sse import format_sse_event
 
-from api.changes import Changes
+from api.changes import Changes, is_set_within
 from api.following.edit_state import present
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
@@ -102,8 +102,7 @@ class Feed:
 
     async def _read(self) -> None:
         while not self.ended:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), RECHECK_S)
+            await is_set_within(RECHECK_S, self._changed)
             self._changed.clear()
             if self._after is not None:
                 self._append(await self._news(self._after))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from api.deps import Caller, JobsDep
+from api.wire.fields import WHOLE
 from api.wire.problems import responses
 
 MEDIA_TYPE = "image/webp"
@@ -44,6 +45,7 @@ def get_preview(
     v: Annotated[  # noqa: ARG001
         int | None,
         Query(description="Ignored. A page that puts the edit's `preview` here makes its `img` load each new one."),
+        WHOLE,
     ] = None,
 ) -> Response:
     """Load it whenever the edit's `preview` has grown, for example with each event of the stream.

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from api.guard.browsers import OriginGuard
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
-from api.guard.guesses import Guesses
+from api.guard.failed_credentials import FailedCredentials
 from s2edit_jobs.access.host_names import is_address
 from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
@@ -49,7 +49,7 @@ SCOPES_OF: Mapping[str, Scope] = {
 }
 """The scope that a path needs, by its first segment: `READ_SCOPES` for GET and HEAD, else `SCOPES_OF`, else `admin`."""
 SPENT_BY: Mapping[tuple[str, str], Unit] = {("POST", "/uploads"): "uploads"}
-"""Requests that a device token pays for at once. It pays for a job only when the job is accepted (`Allowance`)."""
+"""Requests that a device token pays for at once. It pays for a job only when the job is accepted (`Budgets`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Authenticator:
         self._keys = CachedKeys(self._ring)
         self._clock = clock
         self._require_user = services.settings.require_user
-        self._guesses = Guesses(services.settings.failed_credentials_per_minute)
+        self._guesses = FailedCredentials(services.settings.failed_credentials_per_minute)
         self.origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False

@@ -21,8 +21,8 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet, OctKey
 
-from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
 from s2edit_jobs.access.keys import MAX_CACHED, Scope
+from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
 from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner

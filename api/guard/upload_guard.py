@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.guard.auth import Authenticator, Principal, Sender
-from api.guard.limits import DRAIN_TIMES, drain
+from api.guard.body_size import DRAIN_TIMES, drain
 from api.guard.rates import COUNTED, Rates
 from api.guard.rates import STATE as STANDINGS
 from api.guard.slow_bodies import SENDER
@@ -36,15 +36,12 @@ class UploadGuard:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not has_body(request := Request(scope)) or _is_signed_upload(request):
+        if scope["type"] != "http" or not has_body(request := Request(scope)):
             await self._app(scope, receive, send)
             return
-        sender = Sender.of(request)
         try:
-            principal = self._auth.identify_cached(sender)
-            if principal is None or principal.key_id:  # else nothing here needs I/O
-                principal = await run_in_threadpool(self._count, request, principal, sender)
-            setattr(request.state, SENDER, principal.owner)
+            if not _is_signed_upload(request):
+                setattr(request.state, SENDER, (await self._identify(request)).owner)
             _check_uncompressed(request)
         except (AccessDenied, RateExceeded, HTTPException) as error:
             if request.headers.get("expect", "").lower() != "100-continue":
@@ -56,6 +53,13 @@ class UploadGuard:
         except ServiceUnavailable:  # the route answers with the error
             pass
         await self._app(scope, receive, send)
+
+    async def _identify(self, request: Request) -> Principal:
+        sender = Sender.of(request)
+        principal = self._auth.identify_cached(sender)
+        if principal is None or principal.key_id:  # else nothing here needs I/O
+            principal = await run_in_threadpool(self._count, request, principal, sender)
+        return principal
 
     def _count(self, request: Request, known: Principal | None, sender: Sender) -> Principal:
         """Identify the caller and count the request. Raises `AccessDenied`, `RateExceeded` or `ServiceUnavailable`."""

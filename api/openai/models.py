@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 from api.deps import Caller, ServicesDep
 from api.openai.answers import ModelList, ModelObject
 from api.wire.openai_errors import OpenAIError
-from s2edit_core.checkpoints.model_files import HUB_ID, local_path
+from s2edit_core.base_model.model_files import HUB_ID, local_path
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.settings import ROOT, Settings
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.wire.fields import ID_PATTERN, WHOLE
 from api.wire.known_names import LONGEST, unknown
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.request.spec import MAX_VARIANTS, MaskMode, OutputFormat, PresetName
+from s2edit_core.request.presets import PresetName
+from s2edit_core.request.spec import MAX_VARIANTS, MaskMode, OutputFormat
 
 MAX_PARTIAL_IMAGES = 3
 Quality = Literal["auto", "low", "medium", "high"]

@@ -16,12 +16,12 @@ from api.following.connections import Connections
 from api.guard.auth import Authenticator, Principal, Sender
 from api.openai.answers import ImagesView
 from api.openai.body import Body, read_body
-from api.openai.delivery import Waiting, answer
 from api.openai.models import check_model
 from api.openai.schemas import STREAM, UNBUFFERED
 from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
 from api.openai.translation import Asked, translate, user_of
+from api.openai.waiting import Waiting, answer
 from api.routes.submissions import IdempotencyKey
 from api.wire.bodies.strict_forms import FormRoute
 from api.wire.fields import ID_PATTERN

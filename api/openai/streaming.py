@@ -15,7 +15,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api.following.events import KEEPALIVE_S
 from api.openai.answers import size_of
-from api.openai.delivery import HeldResponse, Pictures, Waiting, failure_of
+from api.openai.waiting import HeldResponse, Pictures, Waiting, failure_of
 from api.wire import openai_errors, problems
 from s2edit_core.errors import S2EditError
 from s2edit_jobs.records.errors import JobsError

@@ -15,7 +15,7 @@ from api.wire.forms import check_has_photo
 from s2edit_core.errors import InvalidInput, OptionInvalid
 from s2edit_core.pictures.containers import read_header
 from s2edit_core.pictures.files import media_type
-from s2edit_core.request.limits import scaled_size
+from s2edit_core.request.picture_limits import scaled_size
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobSpec

@@ -18,7 +18,7 @@ from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.continuing import continued
 from s2edit_jobs.intake.drafts import with_files
 from s2edit_jobs.intake.forecast import Forecaster
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobSpec

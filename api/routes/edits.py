@@ -23,8 +23,8 @@ from api.wire.forms import parts_of, read_files
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.history import Filter
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.history import Filter
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobKind, JobRecord, JobState, Owner
 

@@ -22,7 +22,7 @@ from api.wire.problems import responses
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import check_text
-from s2edit_jobs.library import library as stored
+from s2edit_jobs.library import concepts as stored
 
 router = APIRouter(route_class=FormRoute, tags=["identities"], responses=responses(422, 503))
 changes = APIRouter(tags=["identities"], responses=responses(422, 503), route_class=StrictRoute)

@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from api.deps import PrincipalDep, ServicesDep
 from api.wire.problems import responses
 from api.wire.query import check_query
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL, local_path
+from s2edit_core.base_model.model_files import SHIPPED_MODEL, local_path
 from s2edit_core.pictures.files import PHOTO_TYPES, reads
 from s2edit_core.request.domains import Domain
-from s2edit_core.request.limits import MAX_PIXELS, MIN_SIDE
+from s2edit_core.request.picture_limits import MAX_PIXELS, MIN_SIDE
 from s2edit_core.request.spec import Phase
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable

@@ -14,8 +14,8 @@ from api.changes import Changes
 from api.following.connections import Connections
 from api.following.edit_state import HEADERS, present
 from api.following.long_polls import APPLIED_HEADER, applied, wait_s_of
-from api.guard.allowance import Allowance
 from api.guard.auth import Principal
+from api.guard.budgets import Budgets
 from api.wire.concept_schemas import AttributeForm, IdentityForm, JobForm, MaskForm
 from api.wire.edit_answers import Edit
 from api.wire.edit_requests import EditOptions
@@ -28,8 +28,8 @@ from s2edit_core.request.prompts import check_sentences
 from s2edit_core.request.spec import ConceptKind, EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once, request_digest
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable, StreamsFull, TooManyStreams
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobRecord, JobSpec
@@ -79,7 +79,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
         self.connections: Connections = state.connections
         self._key = idempotency_key
         self._vocabulary: Vocabulary | None = state.vocabulary
-        self._allowance = Allowance(state.auth, principal, self.services)
+        self._allowance = Budgets(state.auth, principal, self.services)
 
     def accept(self) -> JobRecord:
         """Check the request and accept its job. A retry returns the job of the first request with the same key."""

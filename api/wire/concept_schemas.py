@@ -21,8 +21,9 @@ from api.wire.fields import (
     drop_null_types,
     to_datetime,
 )
-from s2edit_core.request.spec import MaskMode, PresetName
-from s2edit_jobs.library import library
+from s2edit_core.request.presets import PresetName
+from s2edit_core.request.spec import MaskMode
+from s2edit_jobs.library import concepts
 
 
 class JobForm(BaseModel):
@@ -208,7 +209,7 @@ class Identity(BaseModel):
     ] = None
 
     @classmethod
-    def of(cls, identity: library.Identity, *, photo: Link | None = None) -> Identity:
+    def of(cls, identity: concepts.Identity, *, photo: Link | None = None) -> Identity:
         """Build the response for a stored identity."""
         consent = identity.consent
         return cls(
@@ -235,7 +236,7 @@ class Attribute(BaseModel):
     created_at: Annotated[datetime, Field(description="When the attribute was learned.")]
 
     @classmethod
-    def of(cls, attribute: library.Attribute) -> Attribute:
+    def of(cls, attribute: concepts.Attribute) -> Attribute:
         """Build the response for a stored attribute."""
         return cls(
             id=attribute.id,

@@ -8,7 +8,8 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.wire.fields import NUMBER, PHOTO_FORMATS, WHOLE, Id, IdentityTtl, Ids, MaxPixels, Pixel, Statement, drop_null_types
-from s2edit_core.request.spec import MaskMode, OutputFormat, PresetName
+from s2edit_core.request.presets import PresetName
+from s2edit_core.request.spec import MaskMode, OutputFormat
 
 
 class EditOptions(BaseModel):

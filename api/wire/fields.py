@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.numbers import number, whole_number
-from s2edit_core.request.texts import unfit_character
+from s2edit_core.request.picture_limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.texts import is_visible, unfit_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
@@ -56,12 +56,12 @@ def _plain(text: str, read: Callable[[str], float]) -> str:
 
 
 def _fit(text: object) -> object:
-    """Return a text without spaces at its ends. Raise for characters that no text may hold."""
+    """Return a text without spaces at its ends, or an empty one if it shows nothing. Raise for characters that no text may hold."""
     if not isinstance(text, str):
         return text
     if (found := unfit_character(text)) is not None:
         raise PydanticCustomError("text_invalid", "it contains {found}: remove it", {"found": found})
-    return text.strip()
+    return text.strip() if is_visible(text) else ""
 
 
 def _without_blanks(ids: object) -> object:

@@ -20,7 +20,7 @@ from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionIn
 from s2edit_core.pictures.containers import Header, read_header
 from s2edit_core.pictures.files import media_type, same_frame
 from s2edit_core.request import spec
-from s2edit_core.request.limits import MIN_SIDE, check_photo_size, scaled_size
+from s2edit_core.request.picture_limits import MIN_SIDE, check_photo_size, scaled_size
 from s2edit_core.request.spec import EditRequest, MaskMode
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.files import Upload

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from cli.checks.findings import Finding
 from cli.checks.store_checks import check_rights
-from s2edit_core.checkpoints.model_files import HubModel, ModelFile, ModelFolder
+from s2edit_core.base_model.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
-from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S
 from s2edit_jobs.access.keys import OPEN_TO, KeyRing, open_to
+from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S
 from s2edit_jobs.bootstrap import SHARED_KEYS, Services, build_artifacts, build_services
 from s2edit_jobs.data_folder import ignores_case
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cli.client import EditClient, ServiceError, new_http
 from cli.mcp_server import answers, words
 from cli.mcp_server.photos import MAX_BYTES, PhotoReader
+from cli.mcp_server.requests import bounded
 from cli.mcp_server.tools import Tools
 
 PATH = "/mcp"
@@ -77,18 +78,25 @@ def run_stdio(upstream: Upstream) -> None:
 
 def run_http(upstream: Upstream, listening: Listening) -> None:
     """Serve streamable HTTP until Ctrl-C."""
-    uvicorn.run(http_app(upstream, listening), host=listening.host, port=listening.port, log_level="warning")
+    uvicorn.run(
+        http_app(upstream, listening),
+        host=listening.host,
+        port=listening.port,
+        http="api.connection:Connection",
+        log_level="warning",
+    )
 
 
 def http_app(upstream: Upstream, listening: Listening) -> ASGIApp:
     """Return the app of the HTTP transport. It is stateless, so a restart ends no client's session."""
-    app = new_server(upstream).streamable_http_app(
+    app: ASGIApp = new_server(upstream).streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=MAX_BODY,
         transport_security=listening.security,
         host=listening.host,
     )
+    app = bounded(app, MAX_BODY)
     return app if listening.is_loopback else BearerRequired(app)
 
 

@@ -26,6 +26,9 @@ TEXTS = (
     "+10",
     "\uff11\uff10",
     "\u0661",
+    "\u200b",
+    "https://[::1",
+    "https://a]b.example.com/",
 )
 ONLY_IN_JSON: tuple[Any, ...] = (
     "a woman \ud800",

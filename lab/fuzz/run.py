@@ -35,6 +35,7 @@ from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 from schemathesis.openapi.checks import EnsureResourceAvailability
 
+from api.description.shared_responses import responses_of
 from api.openai.parameters import OWN
 from api.openai.schemas import BODIES
 from lab.fuzz.extremes import Extremes
@@ -86,6 +87,7 @@ def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERA
         described = json.loads(json.dumps(service.app.openapi()))
         for operations in described["paths"].values():
             for operation in operations.values():
+                operation["responses"] = responses_of(operation, described)
                 del operation["responses"]["default"]  # it would match every answer
         for body in BODIES:
             for name in set(OWN) - {"prompt"}:  # fuzzed as parts of `POST /edits`, which reads them

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
 from lab.storm.system.engines import FACTS
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import Owner

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from s2edit_core.request.spec import PresetName
+from s2edit_core.request.presets import PresetName
 
 PRESET: PresetName = "instant"
 """Of all edits, so that a run has enough of them."""

@@ -28,7 +28,7 @@ def render(results: Result) -> str:
         f"Preset `{about['preset']}`, {machine['cores']} cores, torch's threads: {about['threads']}. Load average before each "
         f"column: {loads}."
     )
-    return "\n".join([f"{notes}\n", edits_table(done), api_table(done)])
+    return "\n\n".join([notes, edits_table(done), api_table(done)]) + "\n"
 
 
 def edits_table(done: Mapping[str, Result]) -> str:

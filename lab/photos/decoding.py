@@ -2,7 +2,7 @@
 
 Each is decoded in a fresh process, which tells its seconds and the most memory it has held beyond what it began with: once as the
 process that judges strangers' files does, in one thread, once as the engine does, and once more scaled down to a quarter. Beside
-that stands what `s2edit_core/request/limits.py` allows.
+that stands what `s2edit_core/request/picture_limits.py` allows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PIL import Image, features
 from lab.measures.memory import peak_bytes
 from lab.world.phone_files import heic, saved, scene, ultra_hdr
 from s2edit_core.pictures.files import check_photo, declared_picture, decode_photo, reads, use_one_thread
-from s2edit_core.request.limits import cpu_s, memory_bytes
+from s2edit_core.request.picture_limits import cpu_s, memory_bytes
 
 SIZES = {12: (4032, 3024), 24: (5712, 4284), 48: (8064, 6048)}
 """Of an iPhone's photos, by megapixels."""

@@ -16,7 +16,7 @@ from lab.world.people import caption
 from lab.world.photographs import photograph
 from s2edit_core.method.inputs import with_identity
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, PresetName
+from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.unet.rows import finish
 
 EDITS = ("hair", "smile", "glasses", "hat")

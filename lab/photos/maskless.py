@@ -26,8 +26,8 @@ from lab.world.edits import Subject, unseen
 from lab.world.portraits import person_mask
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.presets import PRESETS, Preset
 from s2edit_core.request.prompts import changed_words
-from s2edit_core.request.spec import PRESETS, Preset
 
 TRUE, FOUND = "true mask", "found mask"
 

@@ -1,5 +1,16 @@
 """The quality bench: `python -m lab.quality`.
 
+    bench                  the run over people
+    methods                the methods that it compares; add one here
+    method                 how they learn, invert and edit
+    published              methods of others (a room)
+    worlds                 the bench over people, cats and churches (a room)
+    composition            makeup from another portrait
+    pie_bench, ffhq_edit   the same methods on benchmarks of photographs
+    savings                what a method with less work costs
+    runs, parts, recipes   results files, cached outputs, and what they depend on
+    table                  results as Markdown
+
 It edits unseen portraits with S²Edit and with other methods, and compares each result with its ground truth. `pie_bench` runs the
 same methods on PIE-Bench.
 """

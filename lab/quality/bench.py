@@ -42,6 +42,7 @@ from lab.world.portraits import person_mask
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.precision import DTYPES
 
 RESULTS = Path("lab/results")
 FIGURES = (
@@ -221,10 +222,13 @@ def run_portraits(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -
         "measures": VERSION,
         "jury": judges.digest(),
     }
+    exact = wanted.precision == "fp32"  # whose results, and the folder of whose pictures, name no precision
+    setting |= {} if exact else {"precision": wanted.precision}
+    folder = wanted.work / ("quality" if exact else f"quality-{wanted.precision}")
 
     def run(name: str) -> dict[str, Any]:
         sheet = out.with_name(f"{out.stem}-{name}.png")
-        return run_method(pipe, name, subjects, guidance, judges, wanted.work / "quality", wanted.group, sheet)
+        return run_method(pipe, name, subjects, guidance, judges, folder, wanted.group, sheet)
 
     names = select_methods(wanted.methods, lambda method: MAKEUP in edits or not isinstance(method, Composed))
     update_results(out, setting, names, run, judges.about(), wanted.against, FIGURES, len(subjects))
@@ -234,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(MODEL))
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the UNet")
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--first", type=int, default=None, help="run the methods on so many of the people; the table says so")
     parser.add_argument(
@@ -247,7 +252,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help=f"default: {RESULTS / 'quality.json'}")
     pie_bench.add_arguments(parser)
     wanted = parser.parse_args()
-    pipe = S2EditPipeline(Backbone.from_pretrained(wanted.model, device=wanted.device))
+    pipe = S2EditPipeline(Backbone.from_pretrained(wanted.model, device=wanted.device, dtype=DTYPES[wanted.precision]))
     if wanted.pie_bench is None and wanted.ffhq_edit is None:
         run_portraits(pipe, wanted, wanted.out or RESULTS / "quality.json")
     else:

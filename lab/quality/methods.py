@@ -17,7 +17,7 @@ from lab.quality.published.infedit import InfEdit
 from lab.quality.published.ledits import Ledits
 from lab.training.train import GAINS
 from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:

@@ -46,7 +46,9 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     keys = [{(record["person"], record["edit"]) for record in method["records"]} for method in (old, new)]
     both = keys[0] & keys[1]
     people = {person for person, _ in both}
-    found = differences(of_pairs(new["records"], both), of_pairs(old["records"], both), FIGURES)
+    after, before = (of_pairs(method["records"], both) for method in (new, old))
+    known = tuple(name for name in FIGURES if all(name in record for record in (*after, *before)))  # older files have fewer
+    found = differences(after, before, known)
     ours, theirs = ([record for record in method["people"] if record["person"] in people] for method in (new, old))
     found |= differences(ours, theirs, PERSON_FIGURES)
     first = [sum(rows(method["cost"][phase]) for phase in ("learn", "invert", "edit")) for method in (old, new)]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.tables import write_tables
+from lab.tables import decimals, markdown, percent, write_tables
 from lab.world.edits import KNOWN
 
 ORDER = (
@@ -31,14 +31,6 @@ MARK = "quality"
 Result = Mapping[str, Any]
 
 
-def _decimals(count: int) -> Callable[[float], str]:
-    return lambda value: f"{value:.{count}f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}"
-
-
 @dataclass(frozen=True)
 class Figure:
     """A column of a table. `text` formats one of its numbers."""
@@ -50,18 +42,18 @@ class Figure:
 
 
 MAIN = (
-    Figure("psnr", "PSNR, dB", _decimals(1)),
-    Figure("psnr_changed", "PSNR changed, dB", _decimals(1)),
-    Figure("psnr_unchanged", "PSNR unchanged, dB", _decimals(1)),
-    Figure("ssim_changed", "SSIM changed", _decimals(3)),
-    Figure("ssim_unchanged", "SSIM unchanged", _decimals(3)),
-    Figure("gain", "gain, %", _percent),
-    Figure("success", "attribute there, %", _percent),
-    Figure("side_effects", "others changed", _decimals(2), higher_is_better=False),
-    Figure("identity_error", "identity error", _decimals(3), higher_is_better=False),
-    Figure("reconstruction_db", "reconstruction, dB", _decimals(1)),
-    Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
-    Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),
+    Figure("psnr", "PSNR, dB", decimals(1)),
+    Figure("psnr_changed", "PSNR changed, dB", decimals(1)),
+    Figure("psnr_unchanged", "PSNR unchanged, dB", decimals(1)),
+    Figure("ssim_changed", "SSIM changed", decimals(3)),
+    Figure("ssim_unchanged", "SSIM unchanged", decimals(3)),
+    Figure("gain", "gain, %", percent),
+    Figure("success", "attribute there, %", percent),
+    Figure("side_effects", "others changed", decimals(2), higher_is_better=False),
+    Figure("identity_error", "identity error", decimals(3), higher_is_better=False),
+    Figure("reconstruction_db", "reconstruction, dB", decimals(1)),
+    Figure("leakage", "leakage of [I]", decimals(3), higher_is_better=False),
+    Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", decimals(3), higher_is_better=False),
 )
 DIFFERENCES = tuple(figure for figure in MAIN[:9] if not figure.name.startswith("ssim"))
 SMALL = {
@@ -73,14 +65,14 @@ SMALL = {
 """The columns of the small table: figures of `MAIN` with their titles there."""
 SMALL_ROWS = ("ddim", "null-text+p2p", "paper", "residual+difference", "balanced")
 PIE = (
-    Figure("psnr_background", "background PSNR, dB", _decimals(2)),
-    Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
+    Figure("psnr_background", "background PSNR, dB", decimals(2)),
+    Figure("psnr_background_pixels", "its pixels alone, dB", decimals(2)),
     Figure("mse_background", "background MSE ×10⁴", lambda value: f"{1e4 * value:.2f}", higher_is_better=False),
     Figure("ssim_background", "background SSIM ×100", lambda value: f"{100 * value:.2f}"),
-    Figure("identity", "identity", _decimals(3)),
-    Figure("clip_pictures", "CLIP to the photo", _decimals(2)),
-    Figure("clip_whole", "CLIP whole", _decimals(2)),
-    Figure("clip_edited", "CLIP edited", _decimals(2)),
+    Figure("identity", "identity", decimals(3)),
+    Figure("clip_pictures", "CLIP to the photo", decimals(2)),
+    Figure("clip_whole", "CLIP whole", decimals(2)),
+    Figure("clip_edited", "CLIP edited", decimals(2)),
     Figure("structure_distance", "structure ×10³", lambda value: f"{1e3 * value:.2f}", higher_is_better=False),
 )
 
@@ -92,8 +84,8 @@ GAIN_NOTE = (
 
 
 FEWER_NOTE = (
-    " Rows of fewer people are of the first of them: compare them with others in the table of differences, which pairs edits, "
-    "rather than here."
+    " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "
+    "pairs edits."
 )
 
 
@@ -103,11 +95,6 @@ def _has(results: Result, figure: str) -> bool:
 
 def in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _with_interval(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
@@ -164,7 +151,7 @@ def main_table(results: Result, figures: Sequence[Figure]) -> str:
         found = methods[name]["intervals"]["all"]
         cells = [_with_interval(figure, found) for figure in shown]
         rows.append([_named(results, name), *cells, *_cost(methods[name])])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def difference_table(results: Result, figures: Sequence[Figure]) -> str:
@@ -174,7 +161,7 @@ def difference_table(results: Result, figures: Sequence[Figure]) -> str:
     shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
     head = [f"{_named(results, compared['of'])} minus", *(_hint(figure) for figure in shown)]
     rows = [[_named(results, name), *(_compared(figure, known[name]) for figure in shown)] for name in in_order(list(known))]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _hint(figure: Figure) -> str:
@@ -191,9 +178,9 @@ def edit_table(results: Result) -> str:
     rows = []
     for name in in_order(list(methods)):
         found = methods[name]["intervals"]
-        cells = [f"{_percent(found[e]['success'][0])} · {found[e]['psnr_changed'][0]:.1f}" if e in found else NONE for e in edits]
+        cells = [f"{percent(found[e]['success'][0])} · {found[e]['psnr_changed'][0]:.1f}" if e in found else NONE for e in edits]
         rows.append([_named(results, name), *cells])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def small_table(results: Result) -> str:
@@ -203,7 +190,7 @@ def small_table(results: Result) -> str:
     for name in SMALL_ROWS:
         found = results["methods"][name]["intervals"]["all"]
         rows.append([_named(results, name), *(figure.text(found[figure.name][0]) for figure in figures)])
-    return _markdown(["method", *SMALL.values()], rows)
+    return markdown(["method", *SMALL.values()], rows)
 
 
 def render(results: Result) -> str:

@@ -5,7 +5,7 @@
 
 Many users send edits at the same time (`crowd`). Each photo carries a mark outside the mask (`marks`), which the answer must carry
 too: so answers that are lost, doubled or swapped show, and pixels that changed outside the mask. Then each parameter is probed
-(`probes`): it must be honoured, or refused with a 4xx in OpenAI's shape, never ignored. `asking` sends requests, `ours` starts our
-own service and `gateways` a gateway in front of it, and `table` writes the results into `docs/evidence.md`. Requests go to this
-machine only, bounded in number and time.
+(`probes`): it must be honoured, or refused with a 4xx in OpenAI's shape, never ignored. `client` sends requests,
+`own_service` starts our own and `gateways` a gateway in front of it. `table` writes the results into `docs/evidence.md`. Requests
+go to this machine only, bounded in number and time.
 """

@@ -13,10 +13,10 @@ from typing import Any
 
 from lab.measures.results import dumped, machine
 from lab.rivals import crowd, probes
-from lab.rivals.asking import Server
+from lab.rivals.client import Server
 from lab.rivals.gateways import GATEWAYS, Way
 from lab.rivals.marks import portrait
-from lab.rivals.ours import service
+from lab.rivals.own_service import service
 from lab.rivals.table import faults_of
 
 

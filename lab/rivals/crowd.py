@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.rivals.asking import Answer, Server
+from lab.rivals.client import Answer, Server
 from lab.rivals.marks import Portrait, openai_mask, png, read
 
 MAX_USERS, MAX_EDITS = 64, 32

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from lab.rivals.asking import Answer, Fields, Files, Server
+from lab.rivals.client import Answer, Fields, Files, Server
 from lab.rivals.marks import Portrait, openai_mask, png
 
 HONOURED, REFUSED, IGNORED, FAILED, ACCEPTED = "honoured", "refused", "ignored", "failed", "accepted"

@@ -62,7 +62,7 @@ def _seconds(crowd: Mapping[str, Any]) -> str:
 
 def render(results: Mapping[str, Any]) -> str:
     """Return all tables of a results file."""
-    return f"{crowd_table(results['servers'])}\n{probe_table(results['servers'])}"
+    return f"{crowd_table(results['servers'])}\n\n{probe_table(results['servers'])}\n"
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from lab.measures.results import dumped, machine
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Row
@@ -51,7 +51,7 @@ import torch; lap("torch")
 import transformers.models.clip.modeling_clip; lap("transformers")
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel; lap("diffusers")
 from worker.engines.s2edit_engine import S2EditEngine; lap("engine")
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 engine = S2EditEngine(str(SHIPPED_MODEL), "cpu"); lap("model")
 engine.facts; lap("fingerprint")
 print(json.dumps(spent))

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from s2edit_core.checkpoints.single_file_layout import CONFIGS
+from s2edit_core.base_model.single_file_layout import CONFIGS
 from s2edit_core.request.options import LearningOptions
 
 MODELS = {"Stable Diffusion 1.x, 512 pixels": ("sd1", 64), "Stable Diffusion 2.1, 768 pixels": ("sd2", 96)}

@@ -35,8 +35,8 @@ from lab.measures.results import dumped
 from lab.storm.measured import measured_with
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.jobs.history import entry_keys
-from s2edit_jobs.jobs.survey import rebuild
+from s2edit_jobs.lifecycle.history import entry_keys
+from s2edit_jobs.lifecycle.survey import rebuild
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.record import (
     Failure,

@@ -29,7 +29,7 @@ from s2edit_core.concepts.concept import Concept
 from s2edit_core.method.inversion import Inversion, rounded
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionTier
-from s2edit_core.request.spec import PRESETS, Preset
+from s2edit_core.request.presets import PRESETS, Preset
 
 SHAPES = {"Stable Diffusion 1.x, 512 pixels": (64, 768), "Stable Diffusion 2.1, 768 pixels": (96, 1024)}
 """Side of the latent and width of the text states by title."""

@@ -25,11 +25,11 @@ from PIL import Image
 from lab.measures.results import dumped, machine
 from lab.world.people import sample_person
 from lab.world.portraits import person_mask, render
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Lease, Owner
 from s2edit_jobs.settings import Settings

@@ -15,7 +15,7 @@ from lab.speed.phases.passes import KINDS, Ceiling
 from lab.speed.phases.reference_cost import Part
 from lab.speed.record import Record, Result
 from lab.speed.subjects import EAGER, Subject
-from s2edit_core.request.spec import PresetName
+from s2edit_core.request.presets import PresetName
 
 
 @dataclass(frozen=True)

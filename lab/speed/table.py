@@ -62,7 +62,7 @@ def render(results: Mapping[str, Any]) -> str:
     notes = f"`{Path(about['model']).name}` on {about['device']}, {threads}, torch {about['machine']['torch']}."
     if "seconds_of" in about:  # results of earlier versions are all of the clock
         notes += f" Seconds are those of {about['seconds_of']}."
-    return "\n".join([f"{notes}\n", jobs_table(done), passes_table(done)])
+    return "\n\n".join([notes, jobs_table(done), passes_table(done)]) + "\n"
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from lab.storm.checks.history import Delivery
+from lab.storm.checks.history import WebhookTry
 
 ANSWERS = ((), (500,), (), (503, 500), (), (404,), (), (302, None), (), (None,))
 """How the first tries of a message are answered, in turns over the messages; None: not at all. All further tries are accepted."""
@@ -26,7 +26,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        self.deliveries: list[Delivery] = []
+        self.webhook_tries: list[WebhookTry] = []
         self.forged = 0
         self._tries: dict[str, list[int | None]] = {}  # answers that are still to come, by webhook-id
         self._lock = threading.Lock()
@@ -55,7 +55,7 @@ class Receiver:
     @property
     def reported(self) -> set[str]:
         """The jobs whose end was reported by a message that was accepted."""
-        return {one.job for one in self.deliveries if one.accepted}
+        return {one.job for one in self.webhook_tries if one.accepted}
 
     def answer(self, body: bytes, headers: dict[str, str]) -> int | None:
         """Return the status to answer with, or None for no answer."""
@@ -68,7 +68,7 @@ class Receiver:
         with self._lock:
             left = self._tries.setdefault(message, list(ANSWERS[len(self._tries) % len(ANSWERS)]))
             answer = left.pop(0) if left else ACCEPTED
-            self.deliveries.append(Delivery(data["id"], message, data["state"], accepted=answer == ACCEPTED))
+            self.webhook_tries.append(WebhookTry(data["id"], message, data["state"], accepted=answer == ACCEPTED))
         return answer
 
     def __enter__(self) -> Receiver:

@@ -81,9 +81,9 @@ class Result:
         return [str(line["point"]) for line in self.event_log if line["what"] == "crash"]
 
     @property
-    def deliveries(self) -> dict[str, int]:
-        """The tries to deliver webhooks, and those that were refused or not answered."""
-        tries = self.history.deliveries or ()
+    def webhook_tries(self) -> dict[str, int]:
+        """The tries to send webhooks, and those that were refused or not answered."""
+        tries = self.history.webhook_tries or ()
         return {"tries": len(tries), "refused": sum(not one.accepted for one in tries)}
 
     @property
@@ -111,7 +111,7 @@ class Result:
             f"{self.kills} kills ({len(self.points)} of {len(POINTS)} crash points), Redis emptied {self.emptied} times: "
             f"{counts['lost']} lost, {counts['duplicated']} duplicated, "
             f"{counts['wrong_owner']} with a wrong owner, {counts['out_of_order']} out of order; "
-            f"{self.deliveries['tries']} tries of webhooks, {self.deliveries['refused']} refused; "
+            f"{self.webhook_tries['tries']} tries of webhooks, {self.webhook_tries['refused']} refused; "
             f"{len(learned)} identities learned {sum(learned.values())} times; "
             f"orphans restarted within {p99} (p99 of {len(waits)}); {self.took_s:.0f} s"
         )
@@ -135,7 +135,7 @@ class Result:
             "restart_in_all_s": _quantiles(restart_seconds(self.event_log, self.killed)),
             "rounding_levels": self.rounding_levels,  # largest mean difference of a picture from its reference, of 255
             "answered_s": _quantiles(self.answers_s),  # from the first try of a post to its 202
-            "webhooks": self.deliveries,
+            "webhooks": self.webhook_tries,
             "took_s": round(self.took_s, 1),
         }
 
@@ -225,7 +225,7 @@ class Storm:
         since = Patience(self._plan.patience_s, ends=self._began + self._plan.limit_s)
         self._faults.disarm()
         self._faults.cause("cut redis")
-        while not self._over and since.lasts(self._app.over, self._census.over, len(self._receiver.deliveries)):
+        while not self._over and since.lasts(self._app.over, self._census.over, len(self._receiver.webhook_tries)):
             if self._faults.idle:
                 self._app.post_late(self._plan.jobs)
             self._faults.tick(last=True)
@@ -262,7 +262,7 @@ class Storm:
         recognise = self._reference.recognise if self._plan.leases > 1 else sha256
         stored = list(stored_edits(self._artifacts, event_log, recognise, apart=self._faults.newer))
         history = History(
-            self._app.accepted, self._app.polls, stored, self._app.events, self._receiver.deliveries, older_times(event_log)
+            self._app.accepted, self._app.polls, stored, self._app.events, self._receiver.webhook_tries, older_times(event_log)
         )
         findings = check(history) + check_attempts(event_log, stored)
         findings.lost += self._app.unexpected

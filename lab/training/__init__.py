@@ -1,5 +1,15 @@
 """Training of the shipped model and its segmenter from scratch.
 
-Every stage resumes from its last checkpoint. `random_sd14` writes a model with Stable Diffusion's shapes and random weights
-instead.
+    train                    the driver: every stage within its time
+    trial                    the whole training in a minute, to try a machine
+    render, dataset          the training set: rendered, and on disk
+    store                    the training set on the device
+    tokenizer                its words
+    autoencoder, denoiser    stages: pictures to latents; the UNet and the text encoder
+    segmenter, scenes        stage: the network that finds a person, and its training data
+    trainer                  what all stages share
+    export                   the model's folder, and archives
+    random_sd14              a model of Stable Diffusion's shape with random weights
+
+Every stage resumes from its last checkpoint.
 """

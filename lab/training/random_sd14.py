@@ -23,9 +23,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, StableDiffusi
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.tokenizer import build_tokenizer
-from s2edit_core.checkpoints.fingerprint import Fingerprints
-from s2edit_core.checkpoints.model_card import ModelCard
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
+from s2edit_core.base_model.fingerprint import Fingerprints
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.unet.backbone import Backbone, placed
 from s2edit_core.unet.precision import use_tensor_cores
 

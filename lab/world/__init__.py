@@ -1,5 +1,17 @@
 """The synthetic world that the lab trains on and measures with.
 
+    portraits, people, features, drawing    the portraits that the shipped model draws: rendering, identity, parts, shapes
+    person, cat, church                     the domains of the next model (rooms)
+    domain                                  what every domain offers
+    painting                                how domains paint (a room)
+    edits                                   the edits of the quality bench
+    scenes                                  several people before a backdrop, to train the segmenter
+    photographs                             portraits as photographs of many megapixels
+    phone_files                             files as phones write them
+    names                                   pseudo-names in captions
+    dataset                                 rendered portraits on disk
+    sheet, sample                           contact sheets; the demo's photo
+
 A person is drawn from a seed as a portrait, a photograph or part of a scene. Because the drawing is parametric, the ground truth of
 every edit and mask is known.
 """

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.options import LearningMode
-from s2edit_core.request.spec import MaskMode, PresetName
+from s2edit_core.request.presets import PresetName
+from s2edit_core.request.spec import MaskMode
 
 MODEL = Path(__file__).resolve().parents[2] / SHIPPED_MODEL
 

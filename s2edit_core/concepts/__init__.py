@@ -1,4 +1,8 @@
 """Concepts: what was learned about a user, and how prompts with concepts become keys, values and gates for the UNet.
 
-This room imports `unet`, `checkpoints`, `request` and `errors`.
+    concept             a learned person or attribute as a value, and its file
+    conditioning        prompt and concepts to K, V and gates per cross-attention layer
+    prompt_alignment    which tokens of two prompts correspond
+
+This room imports `unet`, `base_model`, `request` and `errors`.
 """

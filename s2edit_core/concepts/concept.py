@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
-from s2edit_core.checkpoints.fingerprint import Fingerprints
+from s2edit_core.base_model.fingerprint import Fingerprints
 from s2edit_core.errors import ArtifactMismatch, PromptInvalid
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder

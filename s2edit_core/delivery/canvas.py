@@ -1,7 +1,7 @@
 """Between the photo as uploaded and the frame that the model sees, and back.
 
 The region around the masks is cropped with margin and brought to the model's size. What the edit changed is brought back to the
-photo's own pixels (`delivery`), with a soft seam that lies *inside* the edit mask. Outside the edit mask the pixels of the answer
+photo's own pixels (`difference`), with a soft seam that lies *inside* the edit mask. Outside the edit mask the pixels of the answer
 are those of the photo, exactly.
 """
 
@@ -22,7 +22,7 @@ from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import Seam
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.files import GROWTH, check_mask, grown, inside_of
-from s2edit_core.pictures.regions import without_specks
+from s2edit_core.pictures.mask_regions import without_specks
 
 SEAM = 0.02
 """Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2edit_core.delivery.resampling import Axis, blurred, boxed, peaks
-from s2edit_core.pictures.regions import connected
+from s2edit_core.pictures.mask_regions import connected
 
 STRIP_PIXELS = 1 << 18
 """Pixels of the photo that are worked on at a time."""

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from s2edit_core.request.limits import MAX_PREVIEW_BYTES
+from s2edit_core.request.picture_limits import MAX_PREVIEW_BYTES
 
 SIDE = 256
 """Long side of a preview, in pixels."""

@@ -29,8 +29,9 @@ from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.options import InjectionOptions
+from s2edit_core.request.presets import PresetName
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, Delivery, PresetName, check_strength
+from s2edit_core.request.spec import PLACEHOLDER, Delivery, check_strength
 from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm

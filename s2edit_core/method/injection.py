@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from s2edit_core.concepts.conditioning import keys_values
 from s2edit_core.concepts.prompt_alignment import PromptTokens, align, prompt_tokens
 from s2edit_core.errors import PromptInvalid
+from s2edit_core.method.base_model_masks import prediction_difference
 from s2edit_core.method.inversion import Inversion, Source
-from s2edit_core.method.masks import prediction_difference
 from s2edit_core.method.negation import NegativePrompt
 from s2edit_core.request.options import InjectionOptions
 from s2edit_core.request.prompts import changed_words

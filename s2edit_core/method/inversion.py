@@ -29,7 +29,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from s2edit_core.checkpoints.fingerprint import Fingerprints
+from s2edit_core.base_model.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import Concept, raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.concepts.conditioning import keys_values, text_states, tokenize
 from s2edit_core.request.options import InversionOptions, InversionTier

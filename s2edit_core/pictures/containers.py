@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from s2edit_core.pictures.files import SIDEWAYS, TURNS, media_type, reads
 from s2edit_core.pictures.iso_header import shown_size
 from s2edit_core.pictures.metadata import EXIF, ORIENTATION
-from s2edit_core.request.limits import CEILING_PIXELS
+from s2edit_core.request.picture_limits import CEILING_PIXELS
 
 MAX_CHUNKS = 1_000
 MAX_SCANS = 30

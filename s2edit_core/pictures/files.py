@@ -17,7 +17,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageFilter, Uniden
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 from s2edit_core.pictures.colour_codes import ColourCodes
 from s2edit_core.pictures.colours import convert_to_srgb, in_8_bits, split_alpha, takes_srgb
-from s2edit_core.request.limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
+from s2edit_core.request.picture_limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
 MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 """Media types by the first bytes of a file."""

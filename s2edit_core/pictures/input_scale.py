@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s2edit_core.pictures.files import declared_picture
-from s2edit_core.request.limits import scaled_size
+from s2edit_core.request.picture_limits import scaled_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from s2edit_core.pictures.iso_media import IN_BOX, IN_FILE, Box, Reader, boxes, extents
+from s2edit_core.pictures.iso_metadata import IN_BOX, IN_FILE, Box, Reader, boxes, extents
 
 CODED: Mapping[bytes, bytes] = {b"hvc1": b"hvcC", b"av01": b"av1C"}
 """Item types that are coded pictures, and the property that their decoder needs."""

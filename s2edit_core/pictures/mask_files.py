@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageFilter
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pictures.colours import in_8_bits
 from s2edit_core.pictures.files import INSIDE, SIDEWAYS, open_picture, orientation_of, same_frame
-from s2edit_core.pictures.regions import main_side
+from s2edit_core.pictures.mask_regions import main_side
 from s2edit_core.request.spec import MaskMode
 
 Counts = NDArray[np.int64]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.files import TURNS, media_type
-from s2edit_core.pictures.iso_media import without_metadata_items
+from s2edit_core.pictures.iso_metadata import without_metadata_items
 
 ORIENTATION = 0x0112
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

@@ -1,4 +1,17 @@
 """Requests: options, prompts, presets and the plan of an edit, checked by the same rules in the API and the worker. Loads no torch.
 
+    spec               the requests themselves
+    presets            `paper`, `balanced`, `instant`: steps, guidance and options
+    options            options of learning, inversion and injection
+    plan               the ids of the concept and the inversion that an edit needs
+    picture_limits     sizes of pictures, and what decoding one may use
+    texts, numbers     bounds of texts; numbers written as text
+    prompts            where [I] goes in a prompt
+    prompt_syntax      notations of other programs, which are refused
+    instructions       prompts that are instructions, not descriptions
+    suggestions        such a prompt rephrased as a description
+    keeping            clauses that ask to keep the rest
+    words, domains     nouns and their forms; the words of people, cats and churches
+
 This room imports only `errors`.
 """

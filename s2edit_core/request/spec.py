@@ -1,7 +1,6 @@
-"""Requests and presets as frozen values, which are checked when they are created. Loads no torch.
+"""The requests for an edit, a learning and a mask, as frozen values that are checked when they are created. Loads no torch.
 
-An `EditRequest` is what a person asks for. A `Preset` is how it is done: `LearningOptions`, `InversionOptions` and
-`InjectionOptions`. Every choice that the paper's abstract and figures leave open is a named option.
+An `EditRequest` is what a person asks for. How it is done is the preset's affair (`presets`).
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.request.limits import MAX_PIXELS, MIN_MAX_PIXELS
-from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions, check_number
+from s2edit_core.request import presets
+from s2edit_core.request.options import check_number
+from s2edit_core.request.picture_limits import MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.presets import Preset, PresetName
 from s2edit_core.request.texts import MAX_NAME_CHARS, MAX_PROMPT_CHARS, check_text
 from s2edit_core.request.words import tidy
 
 OutputFormat = Literal["png", "jpeg", "webp"]
-PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 """The phases in their order."""
@@ -56,66 +56,6 @@ class Progress:
     step: int
     total: int
     loss: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
-    """How an edit is done. `steps` and `guidance_scale` apply to both inversion and editing."""
-
-    name: PresetName
-    steps: int
-    guidance_scale: float | None = None  # None: the model card's recommendation for this preset
-    learning: LearningOptions
-    inversion: InversionOptions
-    injection: InjectionOptions = NO_INJECTION
-
-    def __post_init__(self) -> None:
-        self.injection.check_tier(self.inversion.tier)
-        check_number("steps", self.steps, 2, 999)  # 1000 "leading" steps with offset 1 would begin after the last timestep
-        if self.guidance_scale is not None:
-            check_number("guidance_scale", self.guidance_scale, 1.0, 30.0)
-
-    def guidance(self, recommended: float) -> float:
-        """Return the guidance scale; `recommended` is the model card's for this preset."""
-        return self.guidance_scale if self.guidance_scale is not None else recommended
-
-
-_AS_PUBLISHED = LearningOptions(
-    mode="kv", start_steps=0, token_steps=0, joint_steps=100, joint_token_rate=1e-2, kv_rate=2e-4, semantic_power=2
-)
-"""Learning as abstract and figure 2 of S²Edit have it: one phase that learns the token and fine-tunes keys and values, under
-L_ldm and the mean of squares of L_semantic. They give no rates and no numbers of steps."""
-_WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0)
-
-PRESETS: Mapping[PresetName, Preset] = {
-    "paper": Preset(
-        name="paper",
-        steps=50,
-        learning=_AS_PUBLISHED,
-        inversion=InversionOptions(tier="null_text", warm_start=False),
-    ),
-    "balanced": Preset(
-        name="balanced",
-        steps=50,
-        learning=LearningOptions(),
-        inversion=InversionOptions(tier="residual"),
-        injection=_WHERE_PROMPTS_DIFFER,
-    ),
-    "instant": Preset(
-        name="instant",
-        steps=20,
-        learning=LearningOptions(token_steps=30, joint_steps=20),
-        inversion=InversionOptions(tier="residual"),
-        injection=_WHERE_PROMPTS_DIFFER,
-    ),
-}
-"""`paper`: learning and null-text inversion as published, and nothing of this project. `balanced`: the exact residual, and the
-photo's own latents where the prompts agree. `instant`: the same in fewer steps.
-
-`balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
-sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,
-the published scale of Stable Diffusion; nothing here was tuned on Stable Diffusion.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +150,7 @@ class EditRequest:
 
     def resolve(self) -> Preset:
         """Return the preset with this request's own `steps` and `guidance_scale`."""
-        preset = PRESETS[self.preset]
+        preset = presets.PRESETS[self.preset]
         return replace(
             preset,
             steps=self.steps if self.steps is not None else preset.steps,
@@ -262,7 +202,7 @@ class LearningRequest:
 
     def resolve(self) -> Preset:
         """Return the preset."""
-        return PRESETS[self.preset]
+        return presets.PRESETS[self.preset]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -381,8 +321,8 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
             field="subject",
             reason="subject_invalid",
         )
-    if preset not in PRESETS:
-        raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
+    if preset not in presets.PRESETS:
+        raise OptionInvalid(f"preset must be one of {', '.join(presets.PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
         raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
     _check_mask_mode("mask_mode", mask_mode)

@@ -34,6 +34,11 @@ def check_text(name: str, text: object, longest: int) -> None:
         raise kind(f"the {name} contains {found}: remove it", field=name, reason="text_invalid")
 
 
+def is_visible(text: str) -> bool:
+    """Return whether a character of the text shows. Spaces and format characters, such as the zero-width space, do not."""
+    return any(unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp") for character in text)
+
+
 def unfit_character(text: str) -> str | None:
     """Return the description of the first character that no text of a request may hold, or None."""
     for character in text:

@@ -1,6 +1,18 @@
 """The UNet side: the base model, attention with keys and values per row, and rows, the only interface that algorithms use.
 
-`scheduler` fills the passes of one model with the rows of several jobs; `row_queue` decides which rows are next.
+    rows                 what algorithms ask for: latents with K, V and gates
+    backbone             the base model, which evaluates rows
+    row_scheduler        fills the passes of one model with the rows of several jobs
+    row_queue            which rows are next
+    unet_pass            one pass: inputs to ε, losses and gradients
+    pass_buffers         the tensors that a pass reads
+    pass_limit           how many rows fit into memory
+    recorded             passes as CUDA graphs
+    attention            attention layers, and the gates of a mask
+    processors           the attention processors that read K, V and gates
+    text_projections     text states to K and V, for all layers at once
+    precision            bf16, fp16 or fp32
+    frozen_linear        faster linear layers on the CPU
 
-This room imports `checkpoints`, `request` and `errors`.
+This room imports `base_model`, `request` and `errors`.
 """

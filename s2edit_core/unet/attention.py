@@ -105,8 +105,8 @@ def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
 
 
 def self_layers(unet: nn.Module) -> tuple[SelfLayer, ...]:
-    """Return the self-attention layers that rows may read from each other: those of level `MIN_SELF_LEVEL` or more."""
-    return tuple(layer for found in _find_layers(unet, ".attn1") if (layer := SelfLayer(*found)).level >= MIN_SELF_LEVEL)
+    """Return the self-attention layers. Rows may read those of level `MIN_SELF_LEVEL` or more from each other."""
+    return tuple(SelfLayer(*found) for found in _find_layers(unet, ".attn1"))
 
 
 def _find_layers(unet: nn.Module, ending: str) -> list[tuple[str, int, nn.Module]]:

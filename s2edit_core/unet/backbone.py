@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from s2edit_core.checkpoints.fingerprint import Fingerprints
-from s2edit_core.checkpoints.loading import load_parts
-from s2edit_core.checkpoints.model_card import ModelCard
-from s2edit_core.checkpoints.schedule import Schedule
+from s2edit_core.base_model.ddim import Schedule
+from s2edit_core.base_model.fingerprint import Fingerprints
+from s2edit_core.base_model.loading import load_parts
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.device_faults import free_memory, raising_device_faults, with_freed_memory
 from s2edit_core.errors import DeviceOutOfMemory, NumbersNotFinite
 from s2edit_core.unet.attention import CrossLayer
-from s2edit_core.unet.frozen_linear import use_onednn
+from s2edit_core.unet.frozen_layers import use_onednn
 from s2edit_core.unet.pass_buffers import PassInputs, stack_rows
 from s2edit_core.unet.pass_limit import PassLimit
 from s2edit_core.unet.precision import use_tensor_cores

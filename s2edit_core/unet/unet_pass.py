@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from s2edit_core.checkpoints.schedule import Schedule
+from s2edit_core.base_model.ddim import Schedule
 from s2edit_core.unet.pass_buffers import PassInputs
 from s2edit_core.unet.processors import RowAttention
 from s2edit_core.unet.rows import Answer, Row

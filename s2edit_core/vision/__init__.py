@@ -1,5 +1,15 @@
 """Other models that look at the photo: segmenters find a person, captioners describe the photo, safety models judge it.
 
-Segmenters are opened in `segmenters.py`, captioners are in `captions.py`, safety models in `safety.py`.
-This room imports `checkpoints`, `pictures`, `request` and `errors`. Each adapter imports its library on first use.
+    segmenters               the protocol, and the choice among the adapters
+    segmenter_names          their names, and what each needs; no torch
+    person_network           the segmenter of the shipped model
+    litert                   MediaPipe's and other TensorFlow Lite files
+    transformers_segmenter   any segmentation model of transformers
+    clipseg_and_sam          its two models that take words or a point
+    people                   one person's mask from a probability map
+    captions                 captioners
+    safety                   safety models
+    pretrained               loads a model with all weights or not at all
+
+This room imports `base_model`, `pictures`, `request` and `errors`. Each adapter imports its library on first use.
 """

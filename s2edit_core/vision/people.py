@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from s2edit_core.errors import MaskInvalid, OptionInvalid
 from s2edit_core.pictures.files import INSIDE
-from s2edit_core.pictures.regions import Regions
+from s2edit_core.pictures.mask_regions import Regions
 
 ProbabilityMap = NDArray[np.float32]
 """The probability of a person, `(h, w)` in 0..1: of any resolution, covering a whole picture."""

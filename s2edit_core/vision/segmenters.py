@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import ImageInvalid, ModelUnusable
 from s2edit_core.vision.people import Predictor, choose_person, find_person
 from s2edit_core.vision.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown_segmenter
@@ -135,7 +135,7 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
         path = mediapipe_file() if chosen == "mediapipe" else Path(chosen)
         return LiteRTSegmenter(path, "mediapipe" if chosen == "mediapipe" else path.name)
     if model := chosen.partition("transformers:")[2]:
-        from s2edit_core.vision.auto_segmenter import open_transformers
+        from s2edit_core.vision.transformers_segmenter import open_transformers
 
         return open_transformers(model, str(pipeline.backbone.device))
     raise unknown_segmenter(chosen)

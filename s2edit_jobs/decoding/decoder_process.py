@@ -3,8 +3,8 @@
 Its environment holds no secrets, and the kernel kills it when it exceeds its limits. `decoders.py` starts it and talks to it over a
 pipe: a `DecodeRequest` as JSON, then the picture's bytes. The answer is JSON, so the parent executes nothing that comes back.
 
-The limits for a picture depend on the pixels that its header declares (`s2edit_core/request/limits.py`). A file that understates
-its size therefore ends like a damaged one. Before decoding a large picture, the process asks the parent for permission.
+The limits for a picture depend on the pixels that its header declares (`s2edit_core/request/picture_limits.py`). A file that
+understates its size therefore ends like a damaged one. Before decoding a large picture, the process asks the parent for permission.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from s2edit_core.errors import ImageInvalid, InvalidInput
 from s2edit_core.pictures.files import check_photo, declared_picture, use_one_thread
 from s2edit_core.pictures.mask_files import check_mask_file
-from s2edit_core.request.limits import CPU_S, MAX_MEMORY_BYTES, MEMORY_BYTES, cpu_s, memory_bytes, memory_bytes_to_read
+from s2edit_core.request.picture_limits import CPU_S, MAX_MEMORY_BYTES, MEMORY_BYTES, cpu_s, memory_bytes, memory_bytes_to_read
 from s2edit_core.request.spec import MaskMode
 
 LARGE_BYTES = 2 * MEMORY_BYTES

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.request.limits import CEILING_PIXELS, MAX_FILE_BYTES
+from s2edit_core.request.picture_limits import CEILING_PIXELS, MAX_FILE_BYTES
 from s2edit_core.request.spec import MaskMode
 from s2edit_jobs.decoding.decoder_process import too_costly
 

@@ -10,9 +10,9 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.prompts import PLACEHOLDERS
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.lifetimes import results_expired
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.lifetimes import results_expired
 from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordDamaged
 from s2edit_jobs.records.files import Upload, media_type_of
 from s2edit_jobs.records.record import JobRecord, JobSpec, JobState, Owner

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from s2edit_core.pictures.containers import read_header
-from s2edit_core.request.limits import scaled_size
+from s2edit_core.request.picture_limits import scaled_size
 from s2edit_core.request.plan import plan_learning
 from s2edit_core.request.prompts import ResolvedReference, resolve_prompts
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.decoding.decoders import decoders
-from s2edit_jobs.library.library import CONCEPT
+from s2edit_jobs.library.concepts import CONCEPT
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
 from s2edit_jobs.records.estimates import estimate_s
 from s2edit_jobs.records.files import Upload

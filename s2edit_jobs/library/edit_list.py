@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.history import MAX_READS, Entry, Filter, Reader
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.history import MAX_READS, Entry, Filter, Reader
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.record import JOB_ID, JobRecord, Owner
 from s2edit_jobs.records.set_aside import set_aside

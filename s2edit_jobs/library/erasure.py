@@ -7,7 +7,7 @@ A worker may die between its write and its check. Therefore a user is swept twic
 sweep have expired. Between the sweeps, a marker in `erasing/` makes the API reject the user's requests. If the erasing process
 dies, the reaper finds the marker and completes the erasure.
 
-A Redis that is restored from an old snapshot brings nothing back: `s2edit_jobs/jobs/unfinished.py` removes jobs without a spec.
+A Redis that is restored from an old snapshot brings nothing back: `lifecycle.unfinished` removes jobs without a spec.
 
 On a full disk, an erasure deletes before it writes its marker. If the store permits no deletion, or not of object versions, the
 request is answered 500 `deletion_refused`, without a receipt. The marker stays, so the user's requests are answered 409
@@ -24,11 +24,11 @@ from dataclasses import asdict, dataclass, replace
 
 import structlog
 
-from s2edit_jobs.access.ended_tokens import end_tokens
+from s2edit_jobs.access.revoked_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.library.concepts import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, METADATA, Library
 from s2edit_jobs.library.last_use import INVERSIONS, Uses
-from s2edit_jobs.library.library import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, METADATA, Library
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
     ArtifactsUnavailable,

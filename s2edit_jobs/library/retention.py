@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 import structlog
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_marker
-from s2edit_jobs.jobs.jobs import CHECKPOINTS, Jobs
+from s2edit_jobs.library.concepts import CONCEPT, METADATA
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import USED, Uses, drop_inversions, used_name
-from s2edit_jobs.library.library import CONCEPT, METADATA
 from s2edit_jobs.library.uploads import sweep_upload
+from s2edit_jobs.lifecycle.idempotency import sweep_idempotency_marker
+from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
 from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside

@@ -16,7 +16,7 @@ they are removed, and the module in the last column of the others:
 |-----------------------|-------------------------------------------|--------------------------------------|
 | spec                  | `t/…/edits/<id>/spec.json`                | `JobSpec.from_json`                  |
 | outcome               | `t/…/edits/<id>/outcome.json`             | `Outcome.from_json`                  |
-| found mask            | `t/…/edits/<id>/mask-found.json`          | `worker.attempts.used_mask`          |
+| found mask            | `t/…/edits/<id>/mask-found.json`          | `worker.attempts.job_mask`          |
 | report                | `t/…/edits/<id>/report-<fence>.json`      | `Jobs.report`                        |
 | (for people)          | `t/…/edits/<id>/webhook.json`             | `worker.housekeeping.messenger` writes it |
 | identity, attribute   | `t/…/concepts/<id>/identity.json` …       | `Library`                            |

@@ -19,9 +19,9 @@ from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.processors import RobertaProcessing
 
-from s2edit_core.checkpoints.clip_words import BEGIN, END, MAX_TOKENS, clip_words
-from s2edit_core.checkpoints.model_card import ModelCard
-from s2edit_core.checkpoints.model_files import local_path
+from s2edit_core.base_model.clip_words import BEGIN, END, MAX_TOKENS, clip_words
+from s2edit_core.base_model.model_card import ModelCard
+from s2edit_core.base_model.model_files import local_path
 from s2edit_core.errors import ModelUnusable, PromptInvalid
 from s2edit_core.request.domains import Domain, subjects_of
 from s2edit_core.request.prompts import (

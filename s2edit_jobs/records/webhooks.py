@@ -1,7 +1,7 @@
 """Webhooks: the message that reports the end of a job, the check of its URL, and the retry schedule.
 
 Messages follow the Standard Webhooks specification (standardwebhooks.com). The outbox is in the object store: one marker per job
-with a webhook, written before the job is accepted and removed after delivery. The job store schedules the deliveries.
+with a webhook, written before the job is accepted and removed once the message has arrived. The job store schedules the tries.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ def delay_s(tries: int, rng: random.Random) -> float | None:
 
 
 def message_id(job_id: str) -> str:
-    """Return the message id. It is the same for every delivery of a message, so receivers can recognise repetitions."""
+    """Return the message id. It is the same for every try, so receivers can recognise repetitions."""
     return f"msg_{job_id}"
 
 
@@ -49,20 +50,32 @@ def message(job_id: str, outcome: Outcome, kind: JobKind = "edit", *, test: bool
 def check_url(url: str, *, allow_private: bool) -> str:
     """Return `url`, or raise `OptionInvalid` if webhooks cannot be sent there.
 
-    The IP address that the host name resolves to is checked on every connection (`worker.housekeeping.outgoing`).
+    A private IP address is refused at once. The one that a host name resolves to is checked on every connection
+    (`worker.housekeeping.outgoing`).
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
+        host = (parts.hostname or "").removesuffix(".")
+        host.encode("idna")
     except ValueError:
-        port = 0
-    if parts.scheme not in (("https", "http") if allow_private else ("https",)) or not parts.hostname or port == 0:
+        raise _refused("webhook_url must be an https:// URL with a host name") from None
+    if parts.scheme not in (("https", "http") if allow_private else ("https",)) or not host or port == 0:
         raise _refused("webhook_url must be an https:// URL with a host name")
+    if not allow_private and _is_private(host):
+        raise _refused("webhook_url must not lead to this machine or to a private address")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise _refused("webhook_url must not contain a user name, a password or a fragment")
     if not url.isascii() or any(character.isspace() for character in url):
         raise _refused("webhook_url must be ASCII without spaces: percent-encode other characters")
     return url
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:  # a name
+        return f".{host}".endswith(".localhost")
 
 
 def _refused(words: str) -> OptionInvalid:

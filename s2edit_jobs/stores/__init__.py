@@ -1,7 +1,19 @@
 """The ports to what outlives a process (object store, job store, queue) and their adapters: Redis, a folder, S3 and Celery.
 
-`job_store` holds the job store's ports, one per role; `redis_store` implements them; `embedded_redis` starts a private server.
-`artifacts` is the port of the object store; `object_store` implements it for a folder and for S3.
+    job_store           the job store's ports, one per role
+    redis_store         the job store on Redis (a room)
+    embedded_redis      a private Redis server
+    redis_errors        which errors of Redis are outages
+    artifacts           the object store's port, and the keys of its objects
+    object_store        the object store in a folder and on S3 (a room)
+    markers             objects that stand for pending tasks
+    user_folders        a walk through the folders of all users
+    stored_bytes        what tenants store, in bytes
+    model_facts         what workers report about the model
+    auxiliary_models    checks of segmenter, captioner and safety model
+    queue               the notification queue's port
+    celery_queue        that queue on Celery
+    celery_task         what a worker changes in Celery
 
 What ARCHITECTURE.md leaves out of its table of failures:
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from s2edit_core.checkpoints.model_card import ModelCard
-from s2edit_core.checkpoints.model_files import HUB_ID, local_path
+from s2edit_core.base_model.model_card import ModelCard
+from s2edit_core.base_model.model_files import HUB_ID, local_path
 from s2edit_core.errors import ModelUnusable, S2EditError
 from s2edit_core.vision.segmenter_names import (
     CARD_CHOICES,

@@ -16,7 +16,7 @@ from s2edit_jobs.records.errors import QueueUnavailable
 QUEUE = "s2edit"
 TASK = "s2edit.run_job"
 VISIBILITY_TIMEOUT_S = 24 * 3600
-"""Seconds until an unacknowledged message is delivered again: longer than any job. Expired leases reveal dead workers sooner."""
+"""Seconds until an unacknowledged message is sent again: longer than any job. Expired leases reveal dead workers sooner."""
 
 
 def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:

@@ -8,7 +8,7 @@ all jobs can be entered again from it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,12 +63,14 @@ class Records(Protocol):
 class Leases(Protocol):
     """Which worker may work on which job, and whose job is next."""
 
-    def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
+    def claim(
+        self, job_id: str | None = None, *, lease_s: float, test: bool = False, passing: Collection[str] = ()
+    ) -> Lease | None:
         """Lease the next job, or the job named, for `lease_s` seconds.
 
         Tenants are served round-robin, and so are the users of a tenant; of one user's jobs the oldest comes first. With `test`,
-        the next job comes from the queue of test mode, otherwise never. A job can be leased while it is queued, or after its last
-        lease ran out.
+        the next job comes from the queue of test mode, otherwise never. The tenants `passing` have no turn. A job can be leased
+        while it is queued, or after its last lease ran out.
 
         Return None if no job is queued, or if the named job is over, leased, unknown or waiting for a concept.
         """
@@ -179,7 +181,7 @@ class Outbox(Protocol):
         """Make it due again in `wait_s` seconds. A try that is not `counted` gets the same number again."""
 
     def end(self, job_id: str) -> None:
-        """Remove it: the message was delivered or is given up."""
+        """Remove it: the message has arrived or is given up."""
 
 
 class Usage(Protocol):

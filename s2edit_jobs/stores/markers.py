@@ -17,7 +17,7 @@ from s2edit_jobs.records.stored import damaged
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 OUTBOX = "outbox/"
-"""Jobs whose webhook is not delivered yet. Each marker holds the key of the job's spec."""
+"""Jobs whose webhook is still to be sent. Each marker holds the key of the job's spec."""
 UNFINISHED = "unfinished/"
 """Accepted jobs that are not over. Each marker holds the key of the job's spec. Writing it is what accepts a job."""
 PENDING = "pending/"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
-from s2edit_core.checkpoints.model_files import Model, find_model, local_path
+from s2edit_core.base_model.model_files import Model, find_model, local_path
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, attribute_words_of, subjects_of, word_bank
 from s2edit_core.request.plan import digest

@@ -1,7 +1,7 @@
 """The port of the notification queue.
 
 A message only says that work exists. The job store decides which job a worker runs: the script `CLAIM` in `redis_store/leases.py`.
-Messages may be lost or delivered twice.
+Messages may be lost or arrive twice.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ from lab.world.sample import PERSON, portrait
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pictures.files import INSIDE, decode_photo, grown
 from s2edit_core.pictures.mask_files import decode_mask
-from s2edit_core.request.spec import PRESETS, EditRequest
+from s2edit_core.request.presets import PRESETS
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.waiting import until

@@ -24,6 +24,22 @@ def test_neither_line_gives_a_job_to_the_other(case: StoreCase) -> None:
     assert live.job_id == "e_2"
 
 
+def test_a_tenant_that_is_passed_has_no_turn(case: StoreCase) -> None:
+    tenants = [tenant_of_test_mode(name) for name in ("one", "two", "three")]
+    for tenant in tenants:
+        case.store.records.add(record(f"e_{tenant}", Owner(tenant, "ann")))
+
+    def claimed(*passing: str) -> str | None:
+        lease = case.store.leases.claim(lease_s=60, test=True, passing=passing)
+        return lease.owner.tenant if lease is not None else None
+
+    assert claimed(*tenants) is None
+    assert claimed(*tenants[:2]) == tenants[2]
+    assert claimed(tenants[0]) == tenants[1]
+    assert claimed(tenants[0]) is None
+    assert claimed("test.on") == tenants[0], "a name that begins with another is another"
+
+
 def test_nobody_rings_for_it_and_a_lost_lease_brings_it_back(case: StoreCase) -> None:
     case.store.records.add(record("e_1", TEST))
     assert case.store.leases.orphans() == []

@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key

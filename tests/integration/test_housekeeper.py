@@ -24,8 +24,8 @@ from cli.supervision.service import free_port
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.lifecycle.jobs import DEADLINE, Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Owner, tenant_of_test_mode
 from s2edit_jobs.settings import ROOT, Settings

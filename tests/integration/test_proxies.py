@@ -29,6 +29,7 @@ PROXIES = {"bare": {}, "forwarding": {"X-Forwarded-For": "192.0.2.7"}, "prefix":
 class Proxy(http.server.BaseHTTPRequestHandler):
     """A reverse proxy, which names the service by its address as a bare `proxy_pass` does."""
 
+    client: httpx.Client
     upstream = ""
     kind = ""
 
@@ -37,7 +38,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped} | PROXIES[self.kind]
         path = self.path.removeprefix(PREFIX) if self.kind == "prefix" else self.path
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = httpx.request(self.command, self.upstream + path, headers=headers, content=body, timeout=30.0)
+        answer = self.client.request(self.command, self.upstream + path, headers=headers, content=body)
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
             if name not in {"connection", "transfer-encoding", "date"}:
@@ -52,7 +53,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 
 
 def serve_proxy(port: int, upstream: str, kind: str) -> None:
-    Proxy.upstream, Proxy.kind = upstream, kind
+    Proxy.client, Proxy.upstream, Proxy.kind = httpx.Client(timeout=30.0), upstream, kind
     http.server.ThreadingHTTPServer(("127.0.0.1", port), Proxy).serve_forever()
 
 

@@ -17,6 +17,6 @@ def test_a_short_storm_violates_no_guarantee() -> None:
     assert result.emptied >= MIN_EMPTYINGS
     assert result.kills >= 8, result.disturbances
     assert result.disturbances["cut redis"] >= 1
-    assert result.deliveries["refused"] >= plan.jobs // 2
+    assert result.webhook_tries["refused"] >= plan.jobs // 2
     assert len(result.history.polls) > plan.jobs
     assert len(result.history.events) > 10

@@ -18,7 +18,7 @@ import redis
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings

@@ -1,4 +1,4 @@
-"""Look at a state of the page at both sizes, light and dark: accessibility by axe-core, and a screenshot of each."""
+"""Look at a state of the page at both sizes, light and dark: accessibility by axe-core, its width, and a screenshot of each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations.map(
   ({id, help, nodes}) => `${id}: ${help}: ${nodes.map(node => `${node.target} (${node.any.concat(node.all, node.none)
     .map(check => check.message).join('; ')})`).join(', ')}`)"""
+NARROW = (320, 568)
+"""The narrowest phone, and a window of 1280 pixels at 400 %, where WCAG 1.4.10 still permits no scrolling sideways."""
+TOO_WIDE = """() => [document.documentElement, document.querySelector('.tab-body')].flatMap(each => {
+  const right = each.getBoundingClientRect().left + each.clientWidth + 1;
+  const wide = [...each.querySelectorAll('*')].filter(one => one.getBoundingClientRect().right > right);
+  return each.scrollWidth > each.clientWidth ? wide.slice(0, 3).map(one => `too wide: ${one.outerHTML.slice(0, 90)}`) : [];
+})"""
+TARGETS = "button, a[href], input:not([type=radio]), select, summary, label.choice, [role=slider]"
+TOO_SMALL = """targets => [...document.querySelectorAll(targets)].filter(one => {
+  const {width, height} = one.getBoundingClientRect();
+  return one.checkVisibility() && width && Math.min(width, height) < 44;
+}).map(one => `too small for a finger: ${one.outerHTML.slice(0, 90)}`)"""
 
 
 @cache
@@ -36,9 +48,10 @@ def violations(page: Page) -> list[str]:
 
 
 def look_at(page: Page, name: str, *, at: str = "") -> None:
-    """Check the page as it is now at both sizes, light and dark, and keep a screenshot of each as `NAME-SIZE-SCHEME.png`.
+    """Check the page as it is now at both sizes, light and dark, and whether it fits a narrow phone.
 
-    Each is scrolled so that the element `at`, a selector, is at the top if it would not be in view.
+    Keep a screenshot of each as `NAME-SIZE-SCHEME.png`, scrolled so that the element `at`, a selector, is at the top if it would
+    not be in view.
     """
     before, was_dark = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     SCREENSHOTS.mkdir(exist_ok=True)
@@ -53,7 +66,12 @@ def look_at(page: Page, name: str, *, at: str = "") -> None:
                 )
             page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png")
             broken += [f"{size}, {scheme}: {one}" for one in violations(page)]
+        broken += [f"{size}: {one}" for one in page.evaluate(TOO_WIDE)]
+        if size == "phone":
+            broken += page.evaluate(TOO_SMALL, TARGETS)
+    page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    broken += [f"{NARROW[0]} pixels: {one}" for one in page.evaluate(TOO_WIDE)]
     if before is not None:
         page.set_viewport_size(before)
     page.emulate_media(color_scheme="dark" if was_dark else "light")
-    assert not broken, "\n".join([f"{name} breaks rules of accessibility:", *broken])
+    assert not broken, "\n".join([f"{name} breaks rules:", *broken])

@@ -41,10 +41,13 @@ def test_what_a_page_does_wrong_is_seen(open_studio: OpenStudio) -> None:
     watch.foreign.clear()
 
 
-def test_broken_rules_of_accessibility_are_seen(open_studio: OpenStudio) -> None:
+def test_what_is_hard_to_use_is_seen(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
     page.evaluate("document.body.append(document.createElement('input'))")
-    with pytest.raises(AssertionError, match="phone, dark: label: "):
+    page.evaluate("document.body.lastChild.style.width = '360px'")
+    with pytest.raises(
+        AssertionError, match=r"(?s)phone, dark: label: .*too small for a finger: <input.*320 pixels: too wide: <input"
+    ):
         look_at(page, "broken")
 
 

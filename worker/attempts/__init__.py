@@ -1,7 +1,22 @@
 """Run one attempt at a job: claim it, renew the lease, work, publish the result once.
 
-An attempt may die at any point. Intermediate artifacts are stored at once, so the next attempt begins after the last finished
-phase, or within learning at the last checkpoint. The keys of result and report contain the lease's fence. `outcome.json` is
+    runner            begins and ends an attempt
+    heartbeat         renews its lease; stops if the computation hangs
+    engine_run        finds the mask, learns, edits
+    inputs            reads the files of a job
+    job_mask          the mask of a job, sent or found
+    control           interrupts an attempt
+    publishing        stores the results
+    progress_watch    how long a step may take before it counts as hung
+    phase_clock       how long the phases take
+    slots             several attempts in one process
+    company           which attempts run beside each other
+    worker_health     when a worker exits, so that a new one starts
+    tallies           faults of the device, counted
+
+A worker may die at any point. Then its lease ends (`lease_s`, 6 s by default), and the job goes to the front of the queue.
+Intermediate artifacts are stored at once, so the next attempt begins after the last finished phase, or within learning at the last
+checkpoint (every 20 steps). The keys of result and report contain the lease's fence. `outcome.json` is
 written only if absent, so exactly one attempt ends the job.
 
 A concept is learned once. The first attempt that needs it reserves it for its job; other jobs wait for it outside the queue. If
@@ -25,7 +40,4 @@ session of its own (`slots.py`). They share the device, and so its failures:
 - A device that hangs counts for every attempt that has waited through the hang, and a process that is killed for all its attempts:
   any of them may be the reason. The last attempt of a job runs alone (`company.py`), so a job that kills its workers parks only
   itself.
-
-`runner.py` begins and ends an attempt, `engine_run.py` drives the engine, `control.py` interrupts it, `publishing.py` stores the
-results.
 """

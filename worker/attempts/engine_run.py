@@ -17,9 +17,9 @@ from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import CHECKPOINTS, Jobs
 from s2edit_jobs.library.concept_files import check_stored_concept
-from s2edit_jobs.library.library import CONCEPT, INVERSION, SAFETENSORS, Library
+from s2edit_jobs.library.concepts import CONCEPT, INVERSION, SAFETENSORS, Library
+from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, RecordDamaged, ServiceUnavailable
 from s2edit_jobs.records.record import Failure, JobSpec
 from s2edit_jobs.records.set_aside import count_aside

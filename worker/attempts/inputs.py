@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.concept_files import check_stored_concept
-from s2edit_jobs.library.library import CONCEPT
+from s2edit_jobs.library.concepts import CONCEPT
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound
 from s2edit_jobs.records.files import MASKS
 from s2edit_jobs.records.record import InputFile, JobSpec

@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.files import EXTENSIONS
 from s2edit_jobs.records.record import Failure, JobState, Lease, Outcome
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from worker.attempts.used_mask import UsedMask
+from worker.attempts.job_mask import JobMask
 
 
 class Publisher:
@@ -29,7 +29,7 @@ class Publisher:
 
     def publish(
         self,
-        mask: UsedMask,
+        mask: JobMask,
         concept_id: str | None,
         report: Mapping[str, Any],
         pictures: Sequence[bytes] = (),
@@ -51,7 +51,7 @@ class Publisher:
         self._put(artifacts["report"], json.dumps(full_report, ensure_ascii=False).encode(), media_type=JSON)
         return outcome_of(self._lease, JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
 
-    def _store_mask(self, mask: UsedMask) -> str:
+    def _store_mask(self, mask: JobMask) -> str:
         """Return the key of the mask in the job's folder. Copy an identity's mask there, so that it outlives the identity."""
         if mask.file.key.startswith(self._key("")):
             return mask.file.key

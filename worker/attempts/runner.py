@@ -33,8 +33,8 @@ from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.error_messages import message_of
-from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
-from s2edit_jobs.jobs.refusals import record_refusal
+from s2edit_jobs.lifecycle.jobs import DEADLINE, Jobs
+from s2edit_jobs.lifecycle.refusals import record_refusal
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
     JobNotFound,
@@ -53,9 +53,9 @@ from worker.attempts.company import must_run_alone
 from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, Stopping, WaitsForConcept
 from worker.attempts.engine_run import EngineRun
 from worker.attempts.inputs import engine_inputs, read_files
+from worker.attempts.job_mask import JobMasks
 from worker.attempts.publishing import Publisher, failed_outcome, outcome_of
 from worker.attempts.tallies import count
-from worker.attempts.used_mask import UsedMasks
 from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
 from worker.metrics import DEVICE_S, QUEUE_WAIT_S, attempt_ended, phases_measured
@@ -114,7 +114,7 @@ class _Attempt:
         self._health = health
         self._services = services
         self._jobs = Jobs(services)
-        self._masks = UsedMasks(self._jobs)
+        self._masks = JobMasks(self._jobs)
         self._control = AttemptControl(lease, services, stop, health)
         self._engine = EngineRun(services, self._jobs, engine, self._control)
         self._publisher = Publisher(lease, services, self._jobs, stored=self._control.watch.skip)

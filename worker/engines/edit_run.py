@@ -18,8 +18,9 @@ from s2edit_core.pictures.files import Original
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pipeline import Attribute
 from s2edit_core.request.plan import EditPlan, digest
+from s2edit_core.request.presets import Preset
 from s2edit_core.request.prompts import ResolvedPrompts
-from s2edit_core.request.spec import EditRequest, Preset, Progress
+from s2edit_core.request.spec import EditRequest, Progress
 from worker.engines.engine import Artifact, EditInputs
 from worker.engines.previews import previewed
 

@@ -17,7 +17,7 @@ import c2pa
 import structlog
 
 from s2edit_core.pictures.files import decode_photo, encode_png, media_type
-from s2edit_core.request.limits import MAX_PIXELS
+from s2edit_core.request.picture_limits import MAX_PIXELS
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured, service_key
 from s2edit_jobs.settings import Settings

@@ -29,7 +29,7 @@ from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
 from s2edit_core.unet.precision import choose_dtype
-from s2edit_core.unet.scheduler import RowClient
+from s2edit_core.unet.row_scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from s2edit_core.unet.row_scheduler import RowClient, RowScheduler, SchedulerStats
 from s2edit_core.unet.rows import Answers, Evaluate, Rows
-from s2edit_core.unet.scheduler import RowClient, RowScheduler, SchedulerStats
 from worker.engines.cores import CpuThreads
 
 

@@ -1,7 +1,7 @@
-"""Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days.
+"""Send webhooks from the outbox, each at least once. Failed tries are repeated for more than two days.
 
 Any number of messengers may run at a time. The host of a receiver that repeatedly does not answer rests for a while, and a tenant's
-messages occupy only some of the messengers. When a webhook is delivered or given up, `webhook.json` in the job's folder says how,
+messages occupy only some of the messengers. When a webhook has arrived or is given up, `webhook.json` in the job's folder says how,
 for people who look there.
 """
 
@@ -20,7 +20,7 @@ import structlog
 from standardwebhooks import Webhook
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, RecordDamaged, RecordNewer, ServiceUnavailable
 from s2edit_jobs.records.record import JobSpec, Outcome
 from s2edit_jobs.records.set_aside import count_aside
@@ -55,7 +55,7 @@ Post = Callable[[str, bytes, dict[str, str]], int]
 
 
 class Messenger(Loop):
-    """Delivers messages from the outbox. Messengers of a process share a `breaker`. `post` replaces the HTTP client in tests."""
+    """Sends messages from the outbox. Messengers of a process share a `breaker`. `post` replaces the HTTP client in tests."""
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Messenger(Loop):
         self._rng = rng or random.Random()
 
     def step(self) -> bool:
-        return self.deliver_next()
+        return self.send_next()
 
-    def deliver_next(self) -> bool:
+    def send_next(self) -> bool:
         """Try the message that is due longest. Return False if none is due. Raise `ServiceUnavailable`."""
         taken = self._services.store.outbox.take(lease_s=LEASE_S, at_once=AT_ONCE)
         if taken is None:
@@ -85,7 +85,7 @@ class Messenger(Loop):
         job_id, tries = taken
         try:
             self._try(*self._of(job_id), tries)
-        except (ArtifactMissing, JobNotFound):  # already delivered, or erased
+        except (ArtifactMissing, JobNotFound):  # already sent, or erased
             self._end(job_id)
         except RecordNewer as error:
             log.info("a webhook waits for a newer release", action="webhook_waits", job_id=job_id, error=str(error))
@@ -130,17 +130,17 @@ class Messenger(Loop):
             return
         answer = self._send(spec, outcome)
         self._breaker.record(host, answered=isinstance(answer, int))
-        delivered = isinstance(answer, int) and 200 <= answer < 300
-        wait_s = None if delivered or answer == GONE else delay_s(tries, self._rng)
-        if delivered and tries == 1 and _is_sent_twice(spec):
+        arrived = isinstance(answer, int) and 200 <= answer < 300
+        wait_s = None if arrived or answer == GONE else delay_s(tries, self._rng)
+        if arrived and tries == 1 and _is_sent_twice(spec):
             wait_s = REPEAT_S
-        log.info("tried to deliver a webhook", action="webhook_tried", job_id=spec.id, tries=tries, said=answer, again_in_s=wait_s)
-        WEBHOOKS.labels("delivered" if delivered else "given_up" if wait_s is None else "repeated").inc()
+        log.info("tried to send a webhook", action="webhook_tried", job_id=spec.id, tries=tries, said=answer, again_in_s=wait_s)
+        WEBHOOKS.labels("delivered" if arrived else "given_up" if wait_s is None else "repeated").inc()
         if wait_s is not None:
             self._services.store.outbox.put_off(spec.id, wait_s)
             return
-        record = {"delivered_at": time.time() if delivered else None, "tries": tries, "said": answer}
-        with suppress(JobNotFound):  # erased during the delivery
+        record = {"delivered_at": time.time() if arrived else None, "tries": tries, "said": answer}
+        with suppress(JobNotFound):  # erased meanwhile
             key = edit_key(spec.owner, spec.id, "webhook.json")
             self._jobs.put_for(spec.owner, spec.id, key, json.dumps(record).encode(), media_type=JSON)
         self._end(spec.id)

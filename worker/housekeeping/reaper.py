@@ -8,10 +8,10 @@ import time
 import structlog
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.survey import rebuild_if_lost
-from s2edit_jobs.jobs.unfinished import reconcile_if_due
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.survey import rebuild_if_lost
+from s2edit_jobs.lifecycle.unfinished import reconcile_if_due
 from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from worker.housekeeping.loop import Loop
 

@@ -7,11 +7,11 @@ import time
 
 import structlog
 
-from s2edit_jobs.access.ended_tokens import sweep_ended
+from s2edit_jobs.access.revoked_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
-from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.lifecycle.survey import Survey, survey_if_outdated
+from s2edit_jobs.lifecycle.unfinished import Unfinished
 from s2edit_jobs.stores.object_store.write_probe import PROBES
 from s2edit_jobs.stores.stored_bytes import measure
 from worker.housekeeping.loop import Loop

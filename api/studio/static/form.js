@@ -1,7 +1,7 @@
 /** The form of an edit: words, chips, the subject, and the sentence that they make. */
 
 import { $, make, studio } from './studio.js';
-import { chipsOf, insteadOf, pieces, sentenceOf, subjectIn } from './sentences.js';
+import { chipsOf, insteadOf, pieces, plain, sentenceOf, subjectIn } from './sentences.js';
 
 const FIRST = ['red hair', 'blond hair', 'smiling', 'glasses', 'makeup', 'red lipstick', 'a hat', 'a beard', 'curly hair', 'earrings'];
 const SHOWN = 9;
@@ -55,7 +55,7 @@ export function draw() {
     const use = make('button', { type: 'button', className: 'plain', onclick: () => typed(said.instead) }, `“${said.instead}”`);
     place.replaceChildren(`${said.problem} For example: `, use);
   } else if (said.instead === '') place.textContent = `${said.problem} For example: “red hair”.`;
-  else place.textContent = said.prompt ? `“${said.prompt}”` : '';
+  else place.textContent = said.prompt ? `“${plain(said.prompt)}”` : '';
 }
 
 function typed(text) {

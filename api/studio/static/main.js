@@ -41,6 +41,7 @@ function answered(key) {
   asking = null;
   if (key) keepKey(key);
   $('key-change').hidden = false;
+  $('key-change').textContent = hasKey() ? 'Change the key' : 'Enter a key';
   return !!key;
 }
 

@@ -86,6 +86,9 @@ function addHair(shown, hair) {
   else shown.phrases[at] = phrase;
 }
 
+/** Return a prompt without the placeholders that stand for a person or for something applied, as people read it. */
+export const plain = (prompt) => prompt.replace(/\[[A-Z]\d*\] /g, '');
+
 const core = (phrase) => phrase.toLowerCase().replace(/^(?:an?|the|some|red)\s+/, '');
 
 function change(shown, piece) {
@@ -117,7 +120,7 @@ export function sentenceOf(text, subject, source, applied = []) {
   if (has(text, subject)) return [text.trim(), ...applied.filter((phrase) => !text.includes(phrase))].join(' with ');
   const shown = (source && parse(source, subject)) || { adjectives: [], phrases: [] };
   for (const piece of pieces(text)) change(shown, piece);
-  const phrases = [...shown.phrases, ...applied];
+  const phrases = [...shown.phrases.filter((phrase) => !applied.some((one) => core(plain(one)) === core(phrase))), ...applied];
   const who = [...shown.adjectives, subject].join(' ');
   return `a photo of ${article(who)} ${who}${phrases.length ? ` with ${list(phrases)}` : ''}`;
 }

@@ -1,7 +1,7 @@
 """Multipart forms, read strictly: complete, in UTF-8, and with errors that say what to change.
 
 The framework's parser would silently drop the last part of a form that is cut off, so that a dry run could become an edit. It also
-decodes texts by any codec that `Content-Type` names.
+decodes texts by any codec that `Content-Type` names, and takes an encoded part for its content.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ class StrictForm(MultiPartParser):
     def on_headers_finished(self) -> None:
         self._charset = UTF_8
         super().on_headers_finished()
+        coding = dict(self._current_part.item_headers).get(b"content-transfer-encoding", b"").strip().lower()
+        if coding in (b"base64", b"quoted-printable"):
+            raise MultiPartException(
+                f"the part {self._current_part.field_name[:80]!r} is encoded ({coding.decode()}): send its bytes as they are"
+            )
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._current_part

@@ -59,7 +59,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if request.method == "POST" and has_body(request) and not _JSON.fullmatch(content_type):
+            if request.method in ("POST", "PATCH") and has_body(request) and not _JSON.fullmatch(content_type):
                 raise HTTPException(415, "send the request as application/json, and say so in Content-Type")
             return await handle(StrictRequest(request.scope, request.receive))
 

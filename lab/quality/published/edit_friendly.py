@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lab.quality.published.method import Prompts, Skipping, noise_like
-from s2edit_core.checkpoints.schedule import Schedule
+from s2edit_core.base_model.ddim import Schedule
 from s2edit_core.method.inversion import Inversion, empty_prompt_states
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm, Row

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from lab.quality.method import FUNCTION_WORDS
 from lab.quality.published.edit_friendly import noisy_path
 from lab.quality.published.method import Prompts, Skipping
-from s2edit_core.checkpoints.schedule import Schedule
+from s2edit_core.base_model.ddim import Schedule
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.concepts.prompt_alignment import prompt_tokens
 from s2edit_core.method.inversion import Inversion, empty_prompt_states

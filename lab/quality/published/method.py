@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lab.quality.method import Case, Injected, Learned, Meter, Method
-from s2edit_core.checkpoints.schedule import Schedule
+from s2edit_core.base_model.ddim import Schedule
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
 from s2edit_core.method.injection import SourceBranch, source_guide

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Literal, get_args
 
 from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions
-from s2edit_core.request.spec import PRESETS, PresetName
+from s2edit_core.request.presets import PRESETS, PresetName
 
 Origin = Literal["none", "same", "other", "three"]
 """The photos that [I] is learned from: none, the edited one, another one of the subject, or three others."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lab.quality.worlds.settings import Origin, setting_of
-from lab.tables import write_tables
+from lab.tables import decimals, markdown, percent, write_tables
 
 MARK = "worlds"
 NONE = "–"
@@ -32,27 +32,19 @@ TRANSFERS = {
 }
 
 
-def _decimals(count: int) -> Format:
-    return lambda value: f"{value:.{count}f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}"
-
-
 COLUMNS: dict[str, tuple[str, Format]] = {
-    "psnr": ("PSNR, dB", _decimals(1)),
-    "psnr_changed": ("PSNR changed, dB", _decimals(1)),
-    "psnr_unchanged": ("PSNR unchanged, dB", _decimals(1)),
-    "gain": ("gain, %", _percent),
-    "success": ("attribute there, %", _percent),
-    "side_effects": ("others changed", _decimals(2)),
-    "identity_error": ("identity error", _decimals(3)),
-    "identity_error_decoded": ("identity error beyond the auto-encoder's", _decimals(3)),
-    "identity_error_to_truth": ("identity error to the true numbers", _decimals(3)),
-    "colour_error": ("colour error, levels", _decimals(1)),
-    "all_parts": ("all parts found, %", _percent),
-    "seconds": ("seconds, first edit", _decimals(1)),
+    "psnr": ("PSNR, dB", decimals(1)),
+    "psnr_changed": ("PSNR changed, dB", decimals(1)),
+    "psnr_unchanged": ("PSNR unchanged, dB", decimals(1)),
+    "gain": ("gain, %", percent),
+    "success": ("attribute there, %", percent),
+    "side_effects": ("others changed", decimals(2)),
+    "identity_error": ("identity error", decimals(3)),
+    "identity_error_decoded": ("identity error beyond the auto-encoder's", decimals(3)),
+    "identity_error_to_truth": ("identity error to the true numbers", decimals(3)),
+    "colour_error": ("colour error, levels", decimals(1)),
+    "all_parts": ("all parts found, %", percent),
+    "seconds": ("seconds, first edit", decimals(1)),
 }
 REDUCTIONS = ("identity_reduction", "identity_reduction_decoded")
 DIFFERENCES = ("psnr", "psnr_changed", "gain", "success", "identity_error", "identity_error_decoded")
@@ -64,11 +56,6 @@ def named(way: str) -> str:
         return FIXED[way]
     name, mark, rest = way.partition("/") if "/" in way else way.partition(":")
     return f"{setting_of(name).title}, {TRANSFERS[rest] if mark == '/' else ORIGINS[rest]}"  # type: ignore[index]
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(form: Format, found: Sequence[float] | None) -> str:
@@ -96,7 +83,7 @@ def part_table(ways: Mapping[str, Any], part: str) -> str:
         [named(way), str(each["count"]), *(_cell(COLUMNS[name][1], each.get(name)) for name in shown)]
         for way, each in found.items()
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def difference_table(ways: Mapping[str, Any], part: str) -> str | None:
@@ -114,11 +101,11 @@ def difference_table(ways: Mapping[str, Any], part: str) -> str | None:
         [
             named(way),
             *(_difference(COLUMNS[name][1], each["minus_without"].get(name)) for name in DIFFERENCES),
-            *(NONE if each[name] is None else _percent(each[name]) for name in REDUCTIONS),
+            *(NONE if each[name] is None else percent(each[name]) for name in REDUCTIONS),
         ]
         for way, each in found.items()
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def render(results: Mapping[str, Any]) -> str:

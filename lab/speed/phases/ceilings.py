@@ -7,7 +7,7 @@ from torch import nn
 
 from lab.speed.record import Result
 from lab.speed.timing import Timing, Work, digits, time_work
-from s2edit_core.unet.frozen_linear import use_onednn
+from s2edit_core.unet.frozen_layers import use_onednn
 
 CUDA_SIDE = 8192
 CPU_SIDES = (512, 1024, 2048)

@@ -12,7 +12,7 @@ from lab.speed.record import Result
 from lab.speed.subjects import Subject
 from lab.speed.timing import Work, alternate, digits, peak_memory, seconds_of, time_work
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, Preset, PresetName
+from s2edit_core.request.presets import PRESETS, Preset, PresetName
 from s2edit_core.unet import backbone as engine
 from s2edit_core.unet.recorded import padded_parts
 

@@ -22,7 +22,7 @@ from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, Preset, PresetName
+from s2edit_core.request.presets import PRESETS, Preset, PresetName
 from s2edit_core.unet.rows import Algorithm, Answers, Rows, drive_all
 from s2edit_core.unet.rows import Result as Outcome
 

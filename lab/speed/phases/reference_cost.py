@@ -14,7 +14,7 @@ from lab.speed.record import Result
 from lab.speed.subjects import Person
 from lab.speed.timing import digits, peak_memory, seconds_of
 from s2edit_core.delivery.canvas import to_image
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.unet.backbone import Backbone
 
 STEPS = PRESETS["paper"].steps

@@ -19,11 +19,11 @@ from s2edit_core.method.inversion import invert
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, Preset, PresetName
+from s2edit_core.request.presets import PRESETS, Preset, PresetName
 from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS, Backbone
 from s2edit_core.unet.row_queue import Stage
+from s2edit_core.unet.row_scheduler import RowClient, RowScheduler
 from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, drive
-from s2edit_core.unet.scheduler import RowClient, RowScheduler
 
 OVERHEAD_PASSES = 50
 

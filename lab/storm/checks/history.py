@@ -64,8 +64,8 @@ class StoredEdit:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One try to deliver a webhook with a valid signature."""
+class WebhookTry:
+    """One try to send a webhook with a valid signature."""
 
     job: str
     message: str  # its webhook-id
@@ -79,7 +79,7 @@ class History:
     polls: Sequence[Poll]
     stored: Sequence[StoredEdit]
     events: Sequence[StreamEvent] = ()
-    deliveries: Sequence[Delivery] | None = None  # None: no webhooks were asked for
+    webhook_tries: Sequence[WebhookTry] | None = None  # None: no webhooks were asked for
     older: Sequence[tuple[float, float]] = ()  # when Redis had come back older, and no housekeeper had settled it yet
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def check(history: History) -> Findings:
     for event in history.events:
         _check_event(last.get(event.job), event, findings)
         last[event.job] = event
-    if history.deliveries is not None:
-        _check_deliveries(accepted, stored, history.deliveries, findings)
+    if history.webhook_tries is not None:
+        _check_webhook_tries(accepted, stored, history.webhook_tries, findings)
     return findings
 
 
@@ -140,12 +140,12 @@ def _check_event(before: StreamEvent | None, event: StreamEvent, findings: Findi
         )
 
 
-def _check_deliveries(
-    accepted: Mapping[str, AcceptedEdit], stored: Mapping[str, StoredEdit], deliveries: Iterable[Delivery], findings: Findings
+def _check_webhook_tries(
+    accepted: Mapping[str, AcceptedEdit], stored: Mapping[str, StoredEdit], webhook_tries: Iterable[WebhookTry], findings: Findings
 ) -> None:
     messages: dict[str, set[str]] = defaultdict(set)
     reported = set()
-    for one in deliveries:
+    for one in webhook_tries:
         messages[one.job].add(one.message)
         if one.accepted:
             reported.add(one.job)

@@ -22,7 +22,7 @@ from lab.storm.system.processes import StormSetup
 from s2edit_jobs.stores.celery_queue import QUEUE
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.queue import JobQueue
-from s2edit_jobs.stores.redis_store.store_memory import STORE
+from s2edit_jobs.stores.redis_store.object_store_id import STORE
 
 CUT_S = (0.5, 5.0)
 """Redis is cut off until the late edits are accepted, but for at least and at most so long."""

@@ -21,7 +21,7 @@ from PIL import Image
 
 from lab.storm.system.points import FaultPoints
 from s2edit_core.errors import DeviceFault
-from s2edit_core.request import spec
+from s2edit_core.request import presets, spec
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.settings import Settings
@@ -95,9 +95,9 @@ class EngineChoice:
 
         torch.set_num_threads(1)
         s2edit_engine.CHECKPOINT_STEPS = CHECKPOINT_STEPS
-        instant = spec.PRESETS["instant"]
+        instant = presets.PRESETS["instant"]
         learning = replace(instant.learning, token_steps=3, joint_steps=3, batch=2)
-        spec.PRESETS = {**spec.PRESETS, "instant": replace(instant, learning=learning)}
+        presets.PRESETS = {**presets.PRESETS, "instant": replace(instant, learning=learning)}
         return s2edit_engine.S2EditEngine(settings.model, "cpu", jobs=settings.worker_jobs)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from s2edit_core.checkpoints.fingerprint import Fingerprints
+from s2edit_core.base_model.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.learning.lesson import Lesson

@@ -1,7 +1,21 @@
 """The job store on Redis: one module per role, with its Lua beside it.
 
-Every transition is one Lua script, so it happens whole or not at all. `lua` lists the keys, and `server` holds the
-connection. Nothing outside this folder imports more than what is here.
+    leases             which worker holds which job, and whose job is next (`CLAIM`)
+    admission          queue slots: how many unfinished jobs a user and a tenant may have
+    records, hashes    jobs and their states, as Redis hashes
+    events             progress, events and previews, and the notice that a job has changed
+    reservations       which job learns a concept, and which jobs wait for it
+    outbox             webhooks to send
+    estimates          how long jobs take
+    usage              what tenants have used
+    tasks              periodic tasks that one process does for all
+    erasure            what goes with a job or an owner
+    recovery           after Redis was emptied, restarted or restored
+    object_store_id    which object store the service uses
+    lua                the keys, and the functions that scripts share
+    server             the connection, and checks of the server (a room)
+
+Every transition is one Lua script, so it happens whole or not at all. Nothing outside this folder imports more than what is here.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.client import NEVER_DECODE
 
-from s2edit_core.request.limits import MAX_PREVIEW_BYTES
+from s2edit_core.request.picture_limits import MAX_PREVIEW_BYTES
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.record import JobRecord, Lease, Owner, Preview
 from s2edit_jobs.stores.redis_store.hashes import event_records, mapping, owned, still_held

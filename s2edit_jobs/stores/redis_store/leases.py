@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from s2edit_jobs.records.record import TEST_TENANT_PREFIX, JobRecord, Lease
 from s2edit_jobs.stores.redis_store.hashes import failure_of, mapping, record_of, still_held
 from s2edit_jobs.stores.redis_store.lua import script
@@ -10,18 +12,22 @@ from s2edit_jobs.stores.redis_store.server.connection import Connection
 TEND_MS = 2000
 """How often the queue is searched for lost records and places. That takes Redis about 10 ms for a full page."""
 
-# `id` is '' for the next job; `queue` is '' for live jobs, else the prefix of test tenants.
+# `id` is '' for the next job; `queue` is '' for live jobs, else the prefix of test tenants. `passed` names tenants, each between
+# spaces, whose turn it is not.
 CLAIM = script(
     """
 local due, turns = of_queue('due', queue), of_queue('turns', queue)
 requeue_lost(due)
 if id == '' then
   local tenant, who, checked
-  local looks = 0
+  local looks, _, number = 0, string.gsub(passed, '%S+', '')
   repeat
     looks = looks + 1
     if looks > PAGE then return false end  -- after a great loss; the reaper notifies again
-    tenant = redis.call('ZRANGE', turns, 0, 0)[1]
+    tenant = nil
+    for _, one in ipairs(redis.call('ZRANGE', turns, 0, number)) do
+      if not tenant and not string.find(passed, ' ' .. one .. ' ', 1, true) then tenant = one end
+    end
     if not tenant and (checked or #check_queued(due) == 0) then return false end
     checked = checked or not tenant
     who = tenant and redis.call('ZRANGE', P .. 'users:' .. tenant, 0, 0)[1]
@@ -50,7 +56,7 @@ change(id, 'state', 'running', 'phase', '', 'step', 0, 'total', 0)
 redis.call('ZADD', due_of(id), now_ms + lease_ms, id)
 return answer(id)
 """,
-    "id, lease_ms, queue",
+    "id, lease_ms, queue, passed",
 )
 
 RENEW = script(
@@ -106,8 +112,12 @@ class RedisLeases:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
-        values = mapping(self._connection.run(CLAIM, job_id or "", int(lease_s * 1000), TEST_TENANT_PREFIX if test else ""))
+    def claim(
+        self, job_id: str | None = None, *, lease_s: float, test: bool = False, passing: Collection[str] = ()
+    ) -> Lease | None:
+        passed = "".join(f" {tenant} " for tenant in passing)
+        queue = TEST_TENANT_PREFIX if test else ""
+        values = mapping(self._connection.run(CLAIM, job_id or "", int(lease_s * 1000), queue, passed))
         if not values:
             return None
         record = record_of(values)

@@ -32,7 +32,7 @@ Keys (all under `s2edit:`)
     restored          string: the generation that has all jobs
     settled           string: the generation whose jobs were compared with the object store
     alive:housekeeper  string: when a reaper last completed an iteration, for `/metrics` of the API and `s2edit doctor`
-    store             string: the id of the object store, for processes that start while it is away (`store_memory`)
+    store             string: the id of the object store, for processes that start while it is away (`object_store_id`)
     rates…            the counts of requests per user and tenant, written by the API's rate limiter; kept for minutes
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact

@@ -3,7 +3,7 @@
 `settle` prepares what a Redis that has restarted still holds: it may have lost its last second, or come from an old snapshot.
 
 The sequence numbers of unfinished jobs are raised above the time in milliseconds, so that polls and streams notice each change.
-Finished jobs and all previews are dropped. Then `Unfinished` in `s2edit_jobs/jobs/unfinished.py` ends or removes those unfinished
+Finished jobs and all previews are dropped. Then `lifecycle.unfinished` ends or removes those unfinished
 jobs that are over or erased in the object store.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s2edit_core.request.limits import MAX_PREVIEW_BYTES
+from s2edit_core.request.picture_limits import MAX_PREVIEW_BYTES
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import LeaseLost
 from s2edit_jobs.records.record import Lease, Preview

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.presence import ProvenStore
-from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+from s2edit_jobs.stores.redis_store.object_store_id import RedisStoreMemory
 from tests.stores import Database
 
 KEY = "t/app/u/ann/edits/e_1/spec.json"

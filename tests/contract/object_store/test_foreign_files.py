@@ -14,18 +14,18 @@ import pytest
 
 from api.guard.device_tokens import DeviceTokens
 from s2edit_core.request.spec import EditRequest
-from s2edit_jobs.access.ended_tokens import end_tokens, sweep_ended
 from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.access.revoked_tokens import end_tokens, sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import Idempotency
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.survey import rebuild
-from s2edit_jobs.jobs.unfinished import Unfinished
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.library import Library
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.library.uploads import Uploads
+from s2edit_jobs.lifecycle.idempotency import Idempotency
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.survey import rebuild
+from s2edit_jobs.lifecycle.unfinished import Unfinished
 from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused, RecordDamaged
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings

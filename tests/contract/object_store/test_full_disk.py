@@ -17,11 +17,11 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from s2edit_jobs.access.audit import FileAuditLog, StreamAuditLog, first_break
-from s2edit_jobs.access.ended_tokens import ended_at
+from s2edit_jobs.access.revoked_tokens import ended_at
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import TAKEOVER_S, Erasure
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactsUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings

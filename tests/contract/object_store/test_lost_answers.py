@@ -17,8 +17,8 @@ from api.guard.device_tokens import DeviceTokens
 from s2edit_jobs.access.keys import KeyEnded, KeyRing
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.uploads import Uploads
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactExists, TokenSpent
 from s2edit_jobs.records.record import JobState, Outcome
 from s2edit_jobs.settings import Settings

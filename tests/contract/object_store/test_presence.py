@@ -16,7 +16,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.presence import MARKER, NoMemory, ProvenStore
 from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore, make_client
-from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+from s2edit_jobs.stores.redis_store.object_store_id import RedisStoreMemory
 from tests.contract.object_store.disks import KEY, Disk, put
 from tests.stores import Database
 

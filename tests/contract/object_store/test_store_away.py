@@ -11,16 +11,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from s2edit_jobs.access.ended_tokens import ended_at
 from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.access.revoked_tokens import ended_at
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.survey import Survey, rebuild
-from s2edit_jobs.jobs.unfinished import Unfinished
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.library import Library
 from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.survey import Survey, rebuild
+from s2edit_jobs.lifecycle.unfinished import Unfinished
 from s2edit_jobs.records.errors import DeletionRefused, JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings

@@ -18,8 +18,8 @@ from api.app import create_app
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Lease, Outcome, Owner
@@ -258,11 +258,11 @@ def test_a_webhook_that_was_delivered_is_not_sent_again(service: Restorable) -> 
     service.work()
     service.redis.save()
     messenger = Messenger(service.services, post=post)
-    while messenger.deliver_next():
+    while messenger.send_next():
         pass
     service.redis.restore()
     service.reap()
-    while messenger.deliver_next():
+    while messenger.send_next():
         pass
     assert len(sent) == 1
 

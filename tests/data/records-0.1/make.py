@@ -21,10 +21,10 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from s2edit_jobs.access.ended_tokens import end_tokens
 
 from api.app import create_app
 from s2edit_core.errors import NumbersNotFinite
-from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.records.errors import StoreUnavailable

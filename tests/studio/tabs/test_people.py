@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.studio import acting
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
+
+LONG_NAME = "W" * 60
+EDIT = re.compile(r"/edits/e_\w+$")
 
 
 def keep(page: Page, name: str, **options: str) -> None:
@@ -70,8 +74,9 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     assert page.locator("#people .photo").evaluate("image => image.naturalWidth") == 512
     look_at(page, "people", at=".panel")
 
-    page.get_by_role("button", name="Use Ada").click()
+    page.get_by_role("button", name="Use").click()  # it still has the name from before
     expect(page.locator("#using")).to_contain_text("Person: Ada")
+    expect(page.locator("#using")).not_to_contain_text("Ada L.")
     acting.edit(page, "red hair")
     acting.result(page)
     with service.client(key) as api:
@@ -112,8 +117,9 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     page, _ = open_studio(key=key)
     acting.sample(page)
     acting.open_tab(page, "People")
+    page.get_by_label("Name", exact=True).fill(LONG_NAME)
     page.get_by_role("button", name="Take it").click()  # of the whole person, as the sample is painted
-    expect(page.get_by_role("button", name="Apply makeup")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Apply {LONG_NAME}")).to_be_visible()
     paint_lips(page)
     page.get_by_label("Name", exact=True).fill("Evening")
     page.get_by_role("button", name="Take it").click()
@@ -124,7 +130,7 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     page.get_by_role("button", name="Apply Evening").click()
     expect(page.locator("#using")).to_contain_text("Evening")
     page.get_by_role("radio", name="woman", exact=True).check()
-    expect(page.locator("#sentence")).to_contain_text("[B] makeup")
+    expect(page.locator("#sentence")).to_have_text("“a photo of a woman with makeup”")
     look_at(page, "worn-applied", at=".panel")
     acting.edit(page)
     acting.result(page)
@@ -134,12 +140,56 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
         report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
     assert (evening["placeholder"], evening["subject"]) == ("[B]", "makeup")
     assert "[B] makeup" in report["prompt"]
+
+    page.get_by_role("button", name="Go on from here").click()  # the picture shows the makeup already
+    expect(page.locator("#using")).to_be_empty()
+    page.fill("#words", "smiling")
+    expect(page.locator("#sentence")).to_have_text("“a photo of a smiling woman with makeup”")
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect(page.locator("body")).to_have_attribute("data-state", "result")
+    expect(page.locator("#using")).to_contain_text("Evening")
     acting.open_tab(page, "People")
     page.get_by_role("button", name="Erase Evening").click()
     page.get_by_role("button", name="Erase for good").click()
     expect(page.locator("#people")).to_contain_text("Erased Evening")
     acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
+
+
+def test_what_is_learned_meanwhile_disturbs_neither_the_form_nor_the_cards(open_studio: OpenStudio, service: Service) -> None:
+    key = service.new_key("meanwhile")
+    page, _ = open_studio(key=key)
+    acting.sample(page)
+    acting.open_tab(page, "People")
+    progress, name = page.get_by_label("Taking the makeup"), page.get_by_label("Name", exact=True)
+    held: list[Route] = []
+    page.route(EDIT, lambda route: held.append(route), times=1)  # Playwright takes no builtins
+    page.get_by_role("button", name="Take it").click()
+    expect(progress).to_be_visible()
+    name.fill("Evening")
+    acting.open_tab(page, "Edit")
+    with page.expect_response("**/edits?kind=attribute*"):
+        acting.open_tab(page, "People")  # its lists are loaded anew
+    expect(progress).to_have_count(1)
+    held[0].continue_()
+    expect(page.get_by_role("button", name="Apply makeup")).to_be_visible()
+    expect(name).to_have_value("Evening")
+
+    late: list[tuple[Route, APIResponse]] = []
+    page.route("**/attributes?limit=20", lambda route: late.append((route, route.fetch())), times=1)
+    acting.open_tab(page, "Edit")
+    acting.open_tab(page, "People")
+    page.get_by_role("button", name="Take it").click()
+    page.get_by_role("button", name="Apply makeup").focus()
+    expect(page.get_by_role("button", name="Apply Evening")).to_be_visible()
+    expect(page.get_by_role("button", name="Apply makeup")).to_be_focused()
+    ((route, answer),) = late
+    with page.expect_response("**/attributes?limit=20"):
+        route.fulfill(response=answer)  # from before the second was learned
+    acting.settle(page)
+    expect(page.get_by_role("button", name="Apply Evening")).to_be_visible()
+    with service.client(key) as api:
+        assert [one["placeholder"] for one in api.get("/attributes").json()["items"]] == ["[B]", "[A]"]
 
 
 def test_what_can_not_be_kept_or_taken_is_said(open_studio: OpenStudio, service: Service) -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from s2edit_core.request.plan import digest
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.library.library import Identity
+from s2edit_jobs.library.concepts import Identity
 from s2edit_jobs.records.record import InputFile, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import concept_key

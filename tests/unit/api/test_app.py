@@ -12,6 +12,7 @@ from openapi_spec_validator import validate
 
 from api.app import create_app
 from api.description.answers import LINKS
+from api.description.shared_responses import responses_of
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 
@@ -74,7 +75,7 @@ def test_every_error_is_described_as_a_problem_or_in_the_shape_of_openai(schema:
     for path, item in schema["paths"].items():
         kind, name = ("application/json", "OpenAIError") if path.startswith("/v1/") else ("application/problem+json", "Problem")
         for operation in item.values():
-            errors = {status: answer for status, answer in operation["responses"].items() if status >= "4"}
+            errors = {status: answer for status, answer in responses_of(operation, schema).items() if status >= "4"}
             assert "default" in errors
             for answer in errors.values():
                 assert answer["content"] == {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}

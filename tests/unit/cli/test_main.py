@@ -17,7 +17,7 @@ from cli.supervision.service import Service, free_port
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings

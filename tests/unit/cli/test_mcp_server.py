@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from mcp_types import ImageContent, TextContent
 from PIL import Image
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
+from api.guard import slow_bodies
 from cli.client import EditClient, ServiceError
 from cli.main import app
-from cli.mcp_server import answers, waiting
+from cli.mcp_server import answers, requests, waiting
 from cli.mcp_server.server import Listening, Upstream, http_app
 
 URL = "http://service.test"
@@ -148,6 +151,47 @@ def test_beyond_this_machine_every_caller_needs_a_key(key: dict[str, str], statu
         answer = http.post("/mcp", json=ask, headers={"Accept": "application/json, text/event-stream"} | key)
     assert answer.status_code == status, answer.text
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+def test_no_stream_is_held_open_for_a_server_without_sessions() -> None:
+    with TestClient(http_app(upstream(), Listening("127.0.0.1", 80)), base_url="http://127.0.0.1") as http:
+        answer = http.get("/mcp", headers={"Accept": "text/event-stream"})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+async def answered(app: ASGIApp, receive: Receive) -> int:
+    """Return the status that `app` answers to a POST whose body is `receive`d."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": [(b"transfer-encoding", b"chunked")], "query_string": b""}
+    await app(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+def test_a_body_has_a_deadline_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def reads_all(_scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        await PlainTextResponse("read")(_scope, receive, send)
+
+    async def endless() -> Message:
+        return {"type": "http.request", "body": b"x" * 50, "more_body": True}
+
+    async def silent() -> Message:
+        await anyio.sleep_forever()
+        return {}
+
+    pieces = iter([{"type": "http.request", "body": b"x" * 50, "more_body": more} for more in (True, True, False)])
+
+    async def whole() -> Message:
+        return next(pieces)
+
+    monkeypatch.setattr(slow_bodies, "GRACE_S", 0.0)
+    app = requests.bounded(reads_all, 100)
+    assert [anyio.run(answered, app, body) for body in (endless, silent, whole)] == [413, 408, 200]
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,17 @@ from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.delivery.framing import extent
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable, OptionInvalid, PromptInvalid
+from s2edit_core.method.base_model_masks import correlation, find_subject_word, otsu, person_probability, word_maps
 from s2edit_core.method.editing import edit, vary_noise
 from s2edit_core.method.inputs import Variation
 from s2edit_core.method.inversion import Inversion, Source, invert
-from s2edit_core.method.masks import correlation, find_subject_word, otsu, person_probability, word_maps
 from s2edit_core.pictures.files import grown
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions
 from s2edit_core.unet.attention import KeysValues, make_gates
 from s2edit_core.unet.backbone import Backbone, ModelCard
 from s2edit_core.unet.rows import drive
-from s2edit_core.vision.auto import TextSegmenter
+from s2edit_core.vision.clipseg_and_sam import TextSegmenter
 from tests.tiny import TOKENS
 
 LATENT = torch.zeros(4, 8, 8, dtype=torch.float64)

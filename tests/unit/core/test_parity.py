@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.method.editing import edit
 from s2edit_core.method.inversion import Inversion, empty_prompt_states

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from s2edit_jobs.jobs import unfinished
 from s2edit_jobs.library import erasure
+from s2edit_jobs.lifecycle import unfinished
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
 from tests.unit.deploy.files import ROOT
@@ -69,9 +69,22 @@ def test_the_table_names_the_imports_of_every_room() -> None:
 def test_names_are_where_the_page_says() -> None:
     """Each `name` that a line puts into a file is a name in that file."""
     named = re.findall(r"`(\w+)` in `([\w/-]+\.\w+)`", PAGE)
-    assert {"CLAIM", "SCOPES_OF", "open_segmenter"} <= {name for name, _ in named}
+    assert {"SCOPES_OF", "open_segmenter"} <= {name for name, _ in named}
     for name, path in named:
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
+
+
+def test_each_question_is_answered_where_the_page_says() -> None:
+    """A file of each row defines the row's name."""
+    table = PAGE.partition("\n## Where to look\n")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" |") for line in table.splitlines()[3:] if line]
+    assert len(rows) > 10
+    for question, places, *names in rows:
+        files = [ROOT / path for path in re.findall(r"`([\w/-]+\.py)`", places)]
+        for name in re.findall(r"`(\w+)`", " ".join(names)):
+            assert any(re.search(rf"^((def|class) )?{name}\b", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files), (
+                question
+            )
 
 
 def test_the_page_names_the_times_of_the_code() -> None:
@@ -98,3 +111,18 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []
+
+
+def test_the_list_in_the_docstring_of_a_room_names_each_of_its_modules() -> None:
+    """Rooms whose modules' names say enough have no list."""
+    with_list = 0
+    for folder in folders_of_code():
+        text = (ROOT / folder / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
+        listed = {name for names in re.findall(r"^    (\w+(?:, \w+)*) {2,}\S", text, re.MULTILINE) for name in names.split(", ")}
+        modules = {path.stem for path in (ROOT / folder).glob("*.py")} | {
+            path.parent.name for path in (ROOT / folder).glob("*/__init__.py")
+        }
+        if listed:
+            with_list += 1
+            assert listed == modules - {"__init__", "__main__"}, folder
+    assert with_list > 20

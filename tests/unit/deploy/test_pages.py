@@ -26,7 +26,7 @@ from cli.markdown import put_between
 from lab.quality.table import MARK, render
 from lab.rivals import table as rivals
 from s2edit_core.__main__ import _parser
-from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import PolicyRefused
 from s2edit_jobs.access.policy import build_policy
 from s2edit_jobs.records.testmode import FAILURES

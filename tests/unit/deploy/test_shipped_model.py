@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from s2edit_core.checkpoints.model_card import ModelCard
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL, find_model
+from s2edit_core.base_model.model_card import ModelCard
+from s2edit_core.base_model.model_files import SHIPPED_MODEL, find_model
 from s2edit_core.commands.arguments import MODEL
 from s2edit_jobs.settings import Settings
 from tests.pages import PAGES, ROOT

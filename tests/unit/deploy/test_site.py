@@ -52,23 +52,25 @@ def test_linked_files_of_the_repository_come_along(site: Path) -> None:
     assert (site / "repository" / "CONTRIBUTING.html").is_file()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [("[x](nowhere.md)", "nowhere.md"), ("[x](api.md#nowhere)", "#nowhere"), ("[x](../nowhere.json)", "nowhere.json")],
-    ids=["page", "anchor", "file"],
-)
-def test_a_broken_link_fails_the_build(tmp_path: Path, wrong: str, said: str) -> None:
+BROKEN = {"[x](gone.md)": "gone.md", "[x](api.md#nowhere)": "#nowhere", "[x](../missing.json)": "missing.json"}
+"""Links to a page, to an anchor and to a file that don't exist, and what the build says of each."""
+
+
+def test_each_broken_link_fails_the_build(tmp_path: Path) -> None:
+    """Strictly built, one warning is enough."""
     docs = tmp_path / "docs"
     docs.mkdir()
     for path in (ROOT / "docs").iterdir():
         if path.is_file():
             (docs / path.name).write_bytes(path.read_bytes())
     with (docs / "index.md").open("a") as page:
-        page.write(f"\n{wrong}\n")
+        page.write("".join(f"\n{link}\n" for link in BROKEN))
     for path in ROOT.iterdir():  # what pages link to
         if path.name not in ("docs", "mkdocs.yml", "site", ".git", ".venv"):
             (tmp_path / path.name).symlink_to(path)
     (tmp_path / "mkdocs.yml").write_bytes((ROOT / "mkdocs.yml").read_bytes())
     done = build(tmp_path / "site", "--config-file", str(tmp_path / "mkdocs.yml"))
     assert done.returncode != 0
-    assert said in done.stderr
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
+    for said in BROKEN.values():
+        assert any(said in line for line in warnings), (said, done.stderr)

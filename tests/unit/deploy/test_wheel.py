@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.studio_samples import SAMPLES
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from tests.unit.deploy.files import ROOT
 
 PACKAGES = ("api", "cli", "s2edit_core", "s2edit_jobs", "worker")

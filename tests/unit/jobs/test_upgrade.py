@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from api.app import create_app
-from s2edit_jobs.access.ended_tokens import ended_at
 from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.access.revoked_tokens import ended_at
 from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import QUEUE
@@ -163,7 +163,7 @@ def test_webhooks_of_before_are_sent(upgraded: Upgraded) -> None:
         return 200
 
     messenger = Messenger(upgraded.services, post=post)
-    while messenger.deliver_next():
+    while messenger.send_next():
         pass
     names = ("edit, done", "edit, failed", "edit, with all options", "edit, late")
     assert sorted(sent) == sorted(JOBS[name] for name in names)

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from cli.main import app as command
 from s2edit_jobs.access.keys import KeyRing, authenticate
-from s2edit_jobs.jobs.history import ANY, entry_of
-from s2edit_jobs.jobs.survey import Survey
-from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
-from s2edit_jobs.jobs.unfinished import Unfinished
+from s2edit_jobs.lifecycle.history import ANY, entry_of
+from s2edit_jobs.lifecycle.survey import Survey
+from s2edit_jobs.lifecycle.survey import rebuild as rebuild_job_store
+from s2edit_jobs.lifecycle.unfinished import Unfinished
 from s2edit_jobs.records.errors import CredentialsInvalid, ModelUnknown, StoreUnavailable
 from s2edit_jobs.records.record import Failure, JobRecord, JobState, Outcome, new_job_id
 from s2edit_jobs.stores.artifacts import edit_key

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
+from s2edit_jobs.access.revoked_tokens import MARKER_TTL_S, sweep_ended
+from s2edit_jobs.library.concepts import Identity
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import used_name
-from s2edit_jobs.library.library import Identity
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.record import new_job_id
 from s2edit_jobs.stores.artifacts import edit_key

@@ -11,16 +11,16 @@ from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import CONCEPT_FORMAT, EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import CHECKPOINTS, Jobs
-from s2edit_jobs.library.library import CONCEPT
+from s2edit_jobs.library.concepts import CONCEPT
+from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
 from s2edit_jobs.records.record import JobState
 from s2edit_jobs.records.stored import VERSIONS
 from s2edit_jobs.stores.artifacts import concept_key, edit_key
 from tests.doubles import FakeEngine
 from tests.unit.api.pictures import mask, photo
 from tests.unit.odd_records.world import ANN, FILES, HOOK, World
+from worker.attempts.job_mask import JobMasks
 from worker.attempts.runner import NEWER_WAIT_S
-from worker.attempts.used_mask import UsedMasks
 from worker.engines.engine import DetectedMask, EditInputs
 
 
@@ -172,7 +172,7 @@ def test_a_found_mask_that_is_cut_short_is_found_again(world: World) -> None:
     assert lease is not None
     spec = world.jobs.spec(ANN, job_id)
     found = DetectedMask(b"mask found before", "fake", 1, 1.0, (0, 0, 1, 1))
-    UsedMasks(world.jobs).of(spec, {"image": b"photo"}, lambda: found)
+    JobMasks(world.jobs).of(spec, {"image": b"photo"}, lambda: found)
     key = edit_key(ANN, job_id, "mask-found.png")
     world.put(key, b"mas")
     world.services.store.leases.hand_back(lease)

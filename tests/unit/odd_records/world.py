@@ -14,7 +14,7 @@ from api.app import create_app
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
@@ -83,7 +83,7 @@ class World:
 
         messenger = Messenger(self.services, post=post)
         for _ in range(20):
-            if not messenger.deliver_next():
+            if not messenger.send_next():
                 return self.sent
         raise AssertionError("the outbox does not become empty")
 

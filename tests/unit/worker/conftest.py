@@ -12,7 +12,7 @@ import pytest
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
 from s2edit_jobs.settings import Settings

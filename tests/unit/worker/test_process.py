@@ -15,7 +15,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelUnknown
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelFailed
 from s2edit_jobs.records.record import JobState, Owner, tenant_of_test_mode
 from s2edit_jobs.stores.model_facts import of_test_mode, report_failure, report_loaded
@@ -23,7 +23,7 @@ from tests.unit.worker.engines.testmode import (
 )
 from tests.waiting import until
 from worker.attempts.runner import run_job
-from worker.testmode_runner import MAX_CONCURRENT, ModelessRunner
+from worker.testmode_runner import MAX_OF_TENANT, ModelessRunner
 
 
 @pytest.fixture
@@ -44,13 +44,29 @@ def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(service: InProcessSe
 
 
 def test_slow_ones_hold_up_neither_each_other_nor_the_live(service: InProcessService, runner: ModelessRunner) -> None:
-    slow = [accept(service, f"[test:slow 60] {i}") for i in range(MAX_CONCURRENT - 1)]
+    slow = [accept(service, f"[test:slow 60] {i}") for i in range(MAX_OF_TENANT - 1)]
     quick, live = accept(service), accept(service, owner=ANN)
     runner.start()
     until(lambda: service.jobs.get(TEST, quick).state.over)
     run_job(live, service.services, service.engine)
     assert service.jobs.get(ANN, live).state is JobState.SUCCEEDED
     assert {service.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
+
+
+def test_slow_ones_of_a_tenant_hold_up_no_other_tenant(service: InProcessService, runner: ModelessRunner) -> None:
+    slow = [accept(service, f"[test:slow 60] {i}") for i in range(MAX_OF_TENANT + 12)]
+    other = Owner(tenant_of_test_mode("other"), "bob")
+
+    def running() -> int:
+        return sum(service.jobs.get(TEST, job_id).state is JobState.RUNNING for job_id in slow)
+
+    runner.start()
+    until(lambda: running() == MAX_OF_TENANT)
+    quick = accept(service, owner=other)
+    until(lambda: service.jobs.get(other, quick).state.over)
+    first = next(job_id for job_id in slow if service.jobs.get(TEST, job_id).state is JobState.RUNNING)
+    service.jobs.cancel(TEST, first)
+    until(lambda: service.jobs.get(TEST, first).state.over and running() == MAX_OF_TENANT)
 
 
 def test_a_worker_that_ends_gives_its_jobs_back_uncounted(service: InProcessService, runner: ModelessRunner) -> None:

@@ -9,6 +9,7 @@ import { ask, picture, submit } from '../service.js';
 import { follow, isOver } from '../follow.js';
 import { wordsOf } from '../words.js';
 import * as form from '../form.js';
+import { plain } from '../sentences.js';
 import { painted, pickPoint } from '../picture/brush.js';
 import { read } from '../picture/photo.js';
 import * as stage from '../picture/stage.js';
@@ -19,6 +20,7 @@ import * as result from './result.js';
 import * as shelf from './shelf.js';
 
 const VARIANTS = 3;
+let cameFrom = null; // what Back returns to: {entry, words, source}
 const SETTLE_MS = 500; // a second press within this belongs to the first: a double click, or Enter twice
 
 export { take, takeSample } from './page.js';
@@ -136,7 +138,7 @@ async function done(job, edit) {
     const blob = await fresh(edit.id, number, link.url);
     const after = await stage.prepare(await createImageBitmap(blob));
     const compares = !!job.before;
-    added.push(result.add({ ...job, number, edit, blob, after, before: job.before || after, compares, words: job.said || 'the result' }));
+    added.push(result.add({ ...job, number, edit, blob, after, before: job.before || after, compares, words: plain(job.said || 'the result') }));
   }
   studio.tell('done', edit);
   if (!added.length) say('The pictures of this edit have expired.', 'problem');
@@ -217,28 +219,31 @@ function point() {
   } else say('');
 }
 
-/** Take the shown result as the photo of the next edit. */
+/** Take the shown result as the photo of the next edit. It shows what was applied already. */
 async function goOn() {
   const { edit, blob, after, said, number } = result.current();
+  cameFrom = { entry: result.current(), words: $('words').value, source: $('source_prompt').value };
   const photo = { blob, name: 'The last result', width: after.width, height: after.height, picture: after };
   if (number) {
     const subject = edit.report?.values.subject;
-    place(photo, { parent: null, identity: edit.identity ? { id: edit.identity, subject } : null }); // only an edit's first picture can be a parent
-    $('source_prompt').value = said || '';
+    place(photo, { parent: null, identity: edit.identity ? { id: edit.identity, subject } : null, attributes: [] }); // only an edit's first picture can be a parent
+    $('source_prompt').value = plain(said || '');
   } else {
     $('source_prompt').value = '';
-    place(photo, { parent: { ...edit, said } });
+    place(photo, { parent: { ...edit, said: said && plain(said) }, attributes: [] });
   }
   $('words').value = '';
   form.draw();
   $('words').focus();
 }
 
-function backToPhoto() {
-  const first = result.current();
-  studio.use({ parent: null });
-  if (first) showResult(first);
-  draw();
+/** Return to the result that the next edit would have gone on from. */
+function back() {
+  showResult(cameFrom.entry);
+  $('words').value = cameFrom.words;
+  $('source_prompt').value = cameFrom.source;
+  form.draw();
+  $('handle').focus({ preventScroll: true });
 }
 
 /** Show an edit by its JSON or id: after a reload, or from the history. Follows it if it still runs. */
@@ -269,7 +274,7 @@ export async function show(which) {
 async function placeKept(kept) {
   const photo = kept.photo ? await read(kept.photo, kept.name) : null;
   if (photo) place(photo);
-  if (kept.said && !$('words').value) form.fill({ words: kept.said, source_prompt: kept.source });
+  if (kept.said && !$('words').value) form.fill({ words: plain(kept.said), source_prompt: kept.source });
   return photo;
 }
 
@@ -287,7 +292,7 @@ async function again(id) {
 }
 
 /** Return the prompt of an edit that another browser has sent: the report has it, with a placeholder before the subject. */
-const promptOf = (edit) => edit.report?.values.prompt?.replaceAll('[I] ', '');
+const promptOf = (edit) => edit.report && plain(edit.report.values.prompt || '');
 
 /** This browser does not have the photo: its result takes the place of it. */
 async function withoutPhoto(job, edit) {
@@ -309,6 +314,7 @@ function erased({ edit, identity, everything }) {
   if (edit) {
     shelf.drop(edit);
     result.forget(edit);
+    if (studio.using.parent?.id === edit) studio.use({ parent: null });
   }
   if (identity && studio.using.identity?.id === identity) studio.use({ identity: null });
 }
@@ -337,7 +343,7 @@ export function mountFlow() {
   $('go-on').addEventListener('click', goOn);
   $('three-more').addEventListener('click', () => more(VARIANTS));
   $('try-again').addEventListener('click', () => more(1));
-  $('back-to-photo').addEventListener('click', backToPhoto);
+  $('back').addEventListener('click', back);
   draw();
   const id = location.hash.slice(1);
   if (/^e_\w+$/.test(id)) show(id);

@@ -112,7 +112,7 @@ export function toPhoto() {
 /** Put the photo of an earlier result back on the stage, without starting a new chain. */
 export function placeAgain({ photo, before, paint, using }) {
   page.paint = paint || new Paint(before.width, before.height);
-  studio.use({ parent: using?.parent || null, identity: using?.identity || null });
+  studio.use({ parent: using?.parent || null, identity: using?.identity || null, attributes: using?.attributes || [] });
   studio.setPhoto(photo);
   stage.showPhoto(before, page.paint);
 }

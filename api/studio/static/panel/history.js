@@ -1,11 +1,12 @@
 /** Earlier edits and their tree. `mount` gets its empty section of the panel, once. */
 
 import { $, make, studio } from '../studio.js';
-import { ask, link } from '../service.js';
+import { ask } from '../service.js';
 import { openTab } from '../tabs.js';
+import { plain } from '../sentences.js';
 import { wordsOf } from '../words.js';
 import * as shelf from '../job/shelf.js';
-import { button, expiry, pages, tellProblem, when } from './cards.js';
+import { button, expiry, pages, tellProblem, thumb, when } from './cards.js';
 import { eraser, everythingEraser, receiptList } from './erasing.js';
 
 const UNNAMED = { queued: 'A waiting edit', running: 'A running edit', failed: 'A failed edit', canceled: 'A canceled edit' };
@@ -56,7 +57,7 @@ function cardOf(edit) {
   if (edit.result) row.append(button('Go on', () => goOn(edit), { 'aria-label': `Go on from “${title}”` }));
   row.append(eraser('edit', `edits/${edit.id}`, () => `“${titleOf(edit)}”`, () => own));
   const open = make('button', { type: 'button', className: 'plain', onclick: () => show(edit) }, title);
-  const own = make('div', { className: 'card' }, edit.result ? thumb(edit) : '', make('div', {}, open, ...ending(edit), about, row));
+  const own = make('div', { className: 'card' }, edit.result ? thumb(edit.result.url, async () => (await ask(`edits/${edit.id}`)).body.result) : '', make('div', {}, open, ...ending(edit), about, row));
   own.dataset.edit = edit.id;
   return make('li', {}, own);
 }
@@ -65,17 +66,6 @@ function cardOf(edit) {
 function ending(edit) {
   if (edit.state === 'failed') return [make('p', { className: 'problem' }, `Failed. ${wordsOf(edit.error)}`)];
   return edit.state === 'canceled' ? [make('p', {}, 'Canceled, nothing was changed.')] : [];
-}
-
-/** Show the result small. Once its link has expired, a new one is asked for. */
-function thumb(edit) {
-  const picture = make('img', { className: 'photo', src: link(edit.result.url), alt: '', loading: 'lazy' });
-  picture.onerror = async () => {
-    picture.onerror = () => picture.remove();
-    const fresh = await ask(`edits/${edit.id}`).catch(() => null);
-    picture.src = fresh?.body.result ? link(fresh.body.result.url) : '';
-  };
-  return picture;
 }
 
 /** Show an edit on the stage, with its report and fresh links. */
@@ -99,8 +89,8 @@ async function completeAll() {
   for (const edit of [...known.values()]) {
     const mine = await shelf.find(edit.id);
     if (!names.has(edit.id)) {
-      const sentence = mine?.said || (edit.state === 'succeeded' && (await ask(`edits/${edit.id}`)).body.report?.values.prompt?.replaceAll('[I] ', ''));
-      if (sentence) names.set(edit.id, sentence);
+      const sentence = mine?.said || (edit.state === 'succeeded' && (await ask(`edits/${edit.id}`)).body.report?.values.prompt);
+      if (sentence) names.set(edit.id, plain(sentence));
     }
     const card = document.querySelector(`[data-edit="${edit.id}"]`);
     if (card) complete(card, edit, mine);

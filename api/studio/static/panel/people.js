@@ -6,16 +6,21 @@ import { follow, isOver } from '../follow.js';
 import { source, subject } from '../form.js';
 import { openTab } from '../tabs.js';
 import { take } from '../job/flow.js';
-import { button, expiry, pages, tellProblem, when } from './cards.js';
+import { button, expiry, pages, sameCard, tellProblem, thumb, when } from './cards.js';
 import { eraser } from './erasing.js';
 
 const MOST_APPLIED = 4;
 const WORN = ['makeup', 'glasses', 'hat', 'hair', 'beard', 'earrings'];
 const LIFETIMES = [['', 'when I erase it'], ['86400', 'after a day'], ['604800', 'after a week'], ['2592000', 'after 30 days']];
-const people = pages('People', 'identities?limit=20', (items) => items.map(personCard), 'Nobody yet. Edits add the people of their photos.');
+const cardOfPerson = sameCard(personCard);
+const cardOfWorn = sameCard(wornCard);
+const people = pages('People', 'identities?limit=20', (items) => items.map(cardOfPerson), 'Nobody yet. Edits add the people of their photos.');
 const worn = pages('Things worn', 'attributes?limit=20', wornCards, 'Nothing yet.');
 const PLACES = { identity: people, attribute: worn };
-let taken = []; // placeholders
+const jobs = new Map(); // promises of jobs that are followed, by id
+const asked = []; // placeholders of what this page has taken
+let taken = []; // placeholders of what the list shows
+let sending = false;
 
 export function mount(section) {
   section.append(make('h2', {}, 'People'), personForm(), ...people.parts, make('h2', {}, 'Things worn'), wornForm(), ...worn.parts);
@@ -49,7 +54,7 @@ function personForm() {
 }
 
 function wornForm() {
-  const hint = make('p', { className: 'quiet' }, 'Paint over a makeup, a hat or glasses on the photo, and take it. Then anybody can wear it.');
+  const hint = make('p', { className: 'quiet' }, 'Paint over the makeup, hat or glasses in the photo and take it. Then anybody can wear it.');
   const row = make('div', { className: 'with-button' }, field('worn-what', 'What', choice(WORN.map((word) => [word, word]))), field('worn-name', 'Name', text('Evening')), submitter('Take it'));
   return make('form', { onsubmit: takeWorn }, hint, row);
 }
@@ -58,15 +63,17 @@ async function keepPerson(event) {
   event.preventDefault();
   const name = $('person-name').value.trim();
   const learned = studio.edit?.identity;
+  if (learned) return (await rename(learned, name)) && (event.target.reset(), people.load());
   const fields = [['prompt', source() || `a photo of a ${subject()}`], ['name', name], ['identity_ttl_s', $('person-ttl').value], ['consent', $('person-consent').value]];
-  if (learned ? await rename(learned, name) : await learn('identity', `Learning ${name}`, fields, (job) => nameLearned(job.identity, name))) event.target.reset();
-  if (learned) await people.load();
+  const job = await learn('identity', `Learning ${name}`, fields, event.target);
+  if (job) await nameLearned(job.identity, name).catch(tellProblem);
 }
 
 /** Give a person another name. Return whether that worked. */
 async function rename(id, name) {
   try {
-    await ask(`identities/${id}`, { method: 'PATCH', json: { name: name || null } });
+    const { body } = await ask(`identities/${id}`, { method: 'PATCH', json: { name: name || null } });
+    if (studio.using.identity?.id === id) studio.use({ identity: body });
     return true;
   } catch (error) {
     tellProblem(error);
@@ -76,7 +83,7 @@ async function rename(id, name) {
 
 /** The service may have known the person already, by another name or by none. */
 async function nameLearned(id, name) {
-  if ((await ask(`identities/${id}`)).body.name !== name) await rename(id, name);
+  if ((await ask(`identities/${id}`)).body.name !== name && (await rename(id, name))) await people.load();
 }
 
 async function takeWorn(event) {
@@ -84,50 +91,65 @@ async function takeWorn(event) {
   const what = $('worn-what').value;
   if (studio.photo?.unseen) return say('This browser can’t show the photo, so nothing can be painted on it. Save it as JPEG.', 'problem');
   if (studio.photo && !(await studio.mask())) return say(`Paint over the ${what} on the photo first.`, 'problem');
-  if (await learn('attribute', `Taking the ${what}`, [['prompt', `a ${subject()} with ${freePlaceholder()} ${what}`], ['name', $('worn-name').value.trim()]])) event.target.reset();
+  const placeholder = freePlaceholder();
+  asked.push(placeholder);
+  await learn('attribute', `Taking the ${what}`, [['prompt', `a ${subject()} with ${placeholder} ${what}`], ['name', $('worn-name').value.trim()]], event.target);
 }
 
 /** Return a placeholder that no other attribute has, so that one edit can apply several. [I] is the person's. */
 function freePlaceholder() {
+  const used = [...taken, ...asked];
   for (let number = 0; ; number++)
-    for (const letter of 'ABCDEFGHJKLMNOPQRSTUVWXYZ') if (!taken.includes(`[${letter}${number || ''}]`)) return `[${letter}${number || ''}]`;
+    for (const letter of 'ABCDEFGHJKLMNOPQRSTUVWXYZ') if (!used.includes(`[${letter}${number || ''}]`)) return `[${letter}${number || ''}]`;
 }
 
-async function learn(kind, words, texts, done) {
+/** Have the service learn something, and empty the form once it begins. Return the job that has succeeded, or null. */
+async function learn(kind, words, texts, form) {
   if (!studio.photo) return say('Choose a photo first.', 'problem');
   if (!subject()) {
     openTab('edit');
     return say('Say who is in the photo.', 'problem');
   }
-  const mask = await studio.mask();
-  const fields = [['image', studio.photo.blob], ...(mask ? [['mask', mask]] : []), ...texts.filter(([, value]) => value)];
+  if (sending) return null; // a second press belongs to the first
+  sending = true;
   try {
-    return await watch(kind, await submit(kind === 'identity' ? 'identities' : 'attributes', fields), words, done);
+    const mask = await studio.mask();
+    const fields = [['image', studio.photo.blob], ...(mask ? [['mask', mask]] : []), ...texts.filter(([, value]) => value)];
+    const job = await submit(kind === 'identity' ? 'identities' : 'attributes', fields);
+    form.reset(); // not when the job is over: the next name may be typed by then
+    return watch(kind, job, words);
   } catch (error) {
     return tellProblem(error);
+  } finally {
+    sending = false;
   }
 }
 
-/** Show the progress of a job in a card of its own until it is over. Return whether it has succeeded. */
-async function watch(kind, job, words, done = () => {}) {
+/** Follow a job until it is over, by one card however often this is asked. Return it if it has succeeded, else null. */
+function watch(kind, job, words) {
+  if (!jobs.has(job.id)) jobs.set(job.id, see(kind, job, words));
+  return jobs.get(job.id);
+}
+
+async function see(kind, job, words) {
   const { list, load } = PLACES[kind];
-  if (list.querySelector(`[data-job="${job.id}"]`)) return false;
   const bar = make('progress', { max: 1, attributes: { 'aria-label': words } });
-  const card = make('li', { className: 'card' }, make('div', {}, make('p', {}, words), bar, button('Cancel', () => ask(`edits/${job.id}/cancel`, { method: 'POST' }).catch(tellProblem))));
+  const cancel = button('Cancel', () => ask(`edits/${job.id}/cancel`, { method: 'POST' }).catch(tellProblem));
+  const card = make('li', { className: 'card' }, make('div', {}, make('p', {}, words), bar, cancel));
   card.dataset.job = job.id;
   list.prepend(card);
   let over = job;
   try {
     over = await follow(job.id, ({ progress }) => progress && (bar.value = progress.fraction));
-    if (over.state === 'succeeded') await done(over);
     if (over.state === 'failed') tellProblem(over.error);
   } catch (error) {
     tellProblem(error);
   }
-  card.remove();
+  delete card.dataset.job; // what was learned takes its place
   await load();
+  card.remove();
   markUsed();
-  return over.state === 'succeeded';
+  return over.state === 'succeeded' ? over : null;
 }
 
 /** Return a card with a picture, a title, a line, and buttons to use and to erase what it stands for. */
@@ -145,9 +167,9 @@ function personCard(person) {
   const what = name || `the ${person.subject || 'person'}`;
   const title = make('input', { type: 'text', className: 'name', value: name, placeholder: 'No name', maxLength: 60, attributes: { 'aria-label': `Name of ${what}` } });
   title.onchange = async () => (await rename(person.id, title.value.trim())) || people.load();
-  const picture = person.photo ? make('img', { className: 'photo', src: link(person.photo.url), alt: '', loading: 'lazy', onerror: () => picture.remove() }) : '';
+  const photo = person.photo ? thumb(person.photo.url, async () => (await ask(`identities/${person.id}`)).body.photo) : '';
   return card('identity', person, {
-    picture,
+    picture: photo,
     title,
     what,
     words: `${person.subject || 'person'}, ${when(person.created_at)}${expiry(person.expires_at)}`,
@@ -158,15 +180,15 @@ function personCard(person) {
 }
 
 /** Put the photo of a person on the stage, unless it was imported without one, and have the next edit use the person. */
-async function usePerson(person) {
-  if (studio.using.identity?.id === person.id) return studio.use({ identity: null });
+async function usePerson({ id }) {
+  if (studio.using.identity?.id === id) return studio.use({ identity: null });
   try {
+    const { body: person } = await ask(`identities/${id}`); // with a fresh link, and the name that it has by now
     if (person.photo) {
-      const { body } = await ask(`identities/${person.id}`); // with a fresh link
       const before = studio.photo;
-      await take(await picture(body.photo.url), person.name || 'The photo');
+      await take(await picture(person.photo.url), person.name || 'The photo');
       if (studio.photo === before) return; // `take` has said why
-      studio.photo.identity = person.id;
+      studio.photo.identity = id;
       say(studio.photo.note);
     }
     use({ identity: person });
@@ -185,17 +207,21 @@ async function exportPerson(person) {
 
 function wornCards(items, first) {
   taken = [...(first ? [] : taken), ...items.map((item) => item.placeholder)];
-  return items.map((item) => {
-    const what = item.name || item.subject;
-    const drop = () => studio.use({ attributes: studio.using.attributes.filter((one) => one.id !== item.id) });
-    return card('attribute', item, { title: make('strong', {}, what), what, words: `${item.subject}, ${when(item.created_at)}`, use: 'Apply', act: () => applyWorn(item, drop), gone: drop });
-  });
+  return items.map(cardOfWorn);
+}
+
+function wornCard(item) {
+  const what = item.name || item.subject;
+  const drop = () => studio.use({ attributes: studio.using.attributes.filter((one) => one.id !== item.id) });
+  return card('attribute', item, { title: make('strong', {}, what), what, words: `${item.subject}, ${when(item.created_at)}`, use: 'Apply', act: () => applyWorn(item, drop), gone: drop });
 }
 
 function applyWorn(item, drop) {
   const { attributes } = studio.using;
   if (attributes.some((one) => one.id === item.id)) return drop();
   if (attributes.length === MOST_APPLIED) return say(`An edit applies at most ${MOST_APPLIED} things.`, 'problem');
+  const other = attributes.find((one) => one.placeholder === item.placeholder); // taken by another page at the same time
+  if (other) return say(`“${item.name || item.subject}” can’t be applied together with “${other.name || other.subject}”: take one of them again.`, 'problem');
   return use({ attributes: [...attributes, item] });
 }
 

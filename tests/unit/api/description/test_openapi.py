@@ -12,6 +12,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from api.description.examples import EXAMPLES, IDENTITY_ID
+from api.description.shared_responses import responses_of
 from api.guard.device_tokens import DEVICE_SCOPES
 from cli.openapi import text
 from s2edit_jobs.settings import ROOT
@@ -38,7 +39,7 @@ def name_of(schema: dict[str, Any]) -> str | None:
 def documents() -> Iterator[tuple[str, str]]:
     """Yield operation and model of every JSON body that is sent or received."""
     for _, _, operation in OPERATIONS:
-        for said in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for said in (operation.get("requestBody", {}), *responses_of(operation, SCHEMA).values()):
             for media_type, content in said.get("content", {}).items():
                 if media_type.endswith("json") and (model := name_of(content["schema"])):
                     yield named(operation), model

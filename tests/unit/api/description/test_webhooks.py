@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.stores.markers import OUTBOX
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -39,6 +39,18 @@ def test_the_address_is_kept_and_the_outbox_knows_before_the_edit_is_accepted(se
         "https://app.example.com:99999/",
         "https://app.example.com/two words",
         "https://äpp.example.com/",
+        "https://[::1",
+        "https://[app]/",
+        "https://a]b/",
+        "https://\u2100.example.com/",
+        "https://app..example.com/",
+        f"https://{'a' * 64}.example.com/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://localhost/",
+        "https://app.localhost./",
+        "https://192.168.1.7/",
+        "https://169.254.169.254/",
     ],
 )
 def test_other_addresses_are_refused(sending: Api, url: str) -> None:

@@ -12,14 +12,19 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
+from fastapi import FastAPI
+from starlette.requests import Request
 
 from api.changes import Changes
 from api.following import feeds as feeds_module
 from api.following.connections import Connections
-from api.following.events import _Stream
+from api.following.events import EventStream, _Stream, stream_edit
 from api.following.feeds import Feeds
+from api.guard.auth import Authenticator, Principal
+from api.slow_calls import SharedCalls
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.access.keys import USUAL_SCOPES
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 from tests.unit.api.conftest import OWNER, Api
@@ -145,6 +150,67 @@ def test_an_erased_edit_ends_its_streams(api: Api) -> None:
         await asyncio.to_thread(api.delete, f"/edits/{edit_id}")
         await asyncio.wait_for(asyncio.gather(*tasks), 10)
         crowd.changes.stop()
+
+    asyncio.run(scenario())
+
+
+def test_the_streams_of_a_key_share_each_check_of_it(api: Api) -> None:
+    edit_id = api.edit().json()["id"]
+    released = threading.Event()
+    checked: list[str] = []
+
+    class Slow(Authenticator):
+        def is_valid(self, principal: Principal) -> bool:
+            checked.append(principal.key_id)
+            return released.wait(60)
+
+    async def begun(app: FastAPI, key_id: str) -> AsyncIterator[bytes]:
+        """Return a stream that has sent its first bytes, and checks the key next."""
+        answer = await stream_edit(
+            edit_id,
+            Request({"type": "http", "app": app}),
+            OWNER,
+            Jobs(api.services),
+            app.state.changes,
+            Slow(api.services),
+            Principal(OWNER, USUAL_SCOPES, key_id),
+        )
+        assert isinstance(answer, EventStream)
+        events: Any = aiter(answer.body_iterator)
+        await anext(events)
+        return events  # type: ignore[no-any-return]
+
+    async def scenario() -> None:
+        app = FastAPI()
+        app.state.changes = Changes(api.store.events)
+        app.state.feeds = Feeds(api.services, app.state.changes)
+        app.state.connections = Connections(api.services.settings)
+        app.state.credential_checks = SharedCalls[Principal](app.state.changes.threads)
+        streams = [await begun(app, key_id) for key_id in ("ours", "ours", "ours", "theirs")]
+        first = [asyncio.ensure_future(anext(events)) for events in streams]
+        await asyncio.sleep(0)  # one iteration of the loop: now each has asked
+        released.set()
+        assert all(b"event: edit" in event for event in await asyncio.gather(*first))
+        assert sorted(checked) == ["ours", "theirs"]
+        app.state.changes.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("iterations", range(3))
+def test_a_feed_ends_with_its_last_stream_though_a_change_comes_then(api: Api, iterations: int) -> None:
+    edit_id = api.edit().json()["id"]
+
+    async def scenario() -> None:
+        changes = Changes(api.store.events)
+        with Feeds(api.services, changes).following(OWNER, edit_id) as (feed, _):
+            await asyncio.sleep(0)  # it waits now
+            feed._changed.set()
+            for _ in range(iterations):
+                await asyncio.sleep(0)
+        ended, _ = await asyncio.wait([feed._task], timeout=20)
+        assert ended
+        changes.stop()
 
     asyncio.run(scenario())
 

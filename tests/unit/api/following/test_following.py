@@ -17,7 +17,7 @@ from api import changes
 from api.changes import Changes
 from api.following import long_polls
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.record import JobState, Outcome
 from tests.doubles import FakeEngine

@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from api import changes
 from api.app import create_app
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.access.keys import CACHE_S, KeyRing
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.access.revoked_tokens import end_tokens
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from tests.logged import logging_to_memory
 from tests.unit.api.conftest import OWNER, Api

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from api.app import create_app
+from api.description.shared_responses import responses_of
 from api.guard.browsers import EXPOSED_HEADERS, METHODS
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
@@ -154,8 +155,13 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
 
 
 def test_pages_may_read_every_described_header() -> None:
-    described = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))["paths"]
-    answers = [answer for verbs in described.values() for verb in verbs.values() for answer in verb["responses"].values()]
+    described = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
+    answers = [
+        answer
+        for verbs in described["paths"].values()
+        for verb in verbs.values()
+        for answer in responses_of(verb, described).values()
+    ]
     named = {name.lower() for answer in answers for name in answer.get("headers", {})}
     safelisted = {"cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma"}
     for_browsers = {"content-security-policy", "x-accel-buffering", "x-content-type-options"}

@@ -21,7 +21,7 @@ from api.guard.device_tokens import DEVICE_SCOPES
 from api.openai.routes import get_sent
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import SCOPES, KeyRing
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobState, Outcome, Owner, tenant_of_test_mode
 from s2edit_jobs.stores.artifacts import edit_key
 from tests.unit.api.conftest import Api

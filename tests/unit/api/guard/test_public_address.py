@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.description.shared_responses import responses_of
 from s2edit_jobs.stores.model_facts import report_loaded
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.doubles import FakeEngine
@@ -61,12 +62,12 @@ def created(proxied: Proxied, path: str, prompt: str) -> Any:
 
 def with_header(proxied: Proxied, header: str) -> set[tuple[str, str]]:
     """Return method and path of every operation with this header in one of its answers, as the service describes itself."""
-    described = proxied.client.get(f"{PREFIX}/openapi.json").json()["paths"]
+    described = proxied.client.get(f"{PREFIX}/openapi.json").json()
     return {
         (method, path)
-        for path, operations in described.items()
+        for path, operations in described["paths"].items()
         for method, operation in operations.items()
-        if any(header in answer.get("headers", {}) for answer in operation["responses"].values())
+        if any(header in answer.get("headers", {}) for answer in responses_of(operation, described).values())
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from tests.logged import Logged, logging_to_memory
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api

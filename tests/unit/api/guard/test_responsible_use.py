@@ -11,9 +11,9 @@ import pytest
 
 from s2edit_core.errors import PolicyRefused
 from s2edit_jobs.access.audit import MemoryAudit
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.stores.markers import EXPIRING
 from s2edit_jobs.stores.model_facts import report_loaded
@@ -130,7 +130,7 @@ class TestConsent:
         report_loaded(api.artifacts, api.services.settings.model, FACTS)
         api.limit(require_consent=True)
         before = api.kept()
-        for said in (None, "  "):
+        for said in (None, "  ", "\u200b"):
             refused = api.post("/identities/import", file=concept_file(), consent=said)
             assert_problem(refused, 422, "consent_missing", "consent")
         assert api.kept() == before

@@ -10,7 +10,7 @@ import pytest
 
 from s2edit_jobs.access.audit import MemoryAudit
 from s2edit_jobs.access.keys import SCOPES, KeyRing
-from s2edit_jobs.jobs.jobs import DEADLINE
+from s2edit_jobs.lifecycle.jobs import DEADLINE
 from s2edit_jobs.records.record import DailyUsage, Owner, tenant_of_test_mode
 from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from api.openai import delivery, streaming
+from api.openai import streaming, waiting
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import StoreUnavailable
@@ -91,7 +91,7 @@ def test_a_client_that_goes_away_cancels_nothing(images: Images, stream: str, st
 def test_an_edit_that_takes_too_long_is_told_so_and_not_repeated_by_the_sdks(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "MAX_WAIT_S", 0.2)
+    monkeypatch.setattr(waiting, "MAX_WAIT_S", 0.2)
     images.held.clear()
     answer = images.edit(headers=KEY)
     assert "same Idempotency-Key" in assert_refused(answer, None, "edit_unfinished", status=504)
@@ -128,7 +128,7 @@ def test_a_canceled_edit_is_a_conflict(images: Images) -> None:
 
 
 def test_redis_may_be_down_while_an_edit_waits(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "RETRY_S", 0.05)
+    monkeypatch.setattr(waiting, "RETRY_S", 0.05)
     get, failures = images.api.store.records.get, iter(range(3))
 
     def flaky(*arguments: Any) -> Any:

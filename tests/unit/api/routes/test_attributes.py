@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.wire.receipts import TYPE, Receipts
-from s2edit_jobs.access.ended_tokens import ENDED
+from s2edit_jobs.access.revoked_tokens import ENDED
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.record import Owner

@@ -121,6 +121,7 @@ class TestNames:
         [
             ({"name": 101 * "a"}, "option_invalid", "name"),
             ({"name": " "}, "option_invalid", "name"),
+            ({"name": "\u200b \u2060"}, "option_invalid", "name"),
             ({"name": "a\nb\0"}, "option_invalid", "name"),
             ({"name": 5}, "option_invalid", "name"),
             ({}, "name_missing", "name"),

@@ -12,7 +12,7 @@ from s2edit_core.errors import PolicyRefused
 from s2edit_core.pictures.files import encode_png
 from s2edit_core.request.spec import MaskRequest
 from s2edit_jobs.access.policy import Policy
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures

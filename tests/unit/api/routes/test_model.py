@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.domains import Domain
 from s2edit_jobs.access.keys import SCOPES, USUAL_SCOPES, KeyRing
 from s2edit_jobs.settings import ROOT, Settings

@@ -15,8 +15,8 @@ from joserfc.jwk import OctKey
 
 from api.guard.auth import Sender
 from api.guard.device_tokens import DEVICE_SCOPES, IAT_LEEWAY_S, DeviceTokens
-from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, MARKER_TTL_S, end_tokens, sweep_ended
 from s2edit_jobs.access.keys import SCOPES, KeyRing
+from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, MARKER_TTL_S, end_tokens, sweep_ended
 from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings

@@ -16,10 +16,10 @@ from starlette.requests import Request
 
 from api.app import create_app
 from s2edit_jobs.access.keys import KeyRing
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.admin import admin_headers

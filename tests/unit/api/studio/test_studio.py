@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.studio import page as studio
-from s2edit_core.request.spec import PHASES, PRESETS
+from s2edit_core.request.presets import PRESETS
+from s2edit_core.request.spec import PHASES
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore

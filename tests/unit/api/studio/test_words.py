@@ -49,6 +49,7 @@ TYPED = {
     ("a woman who laughs", "woman", "a photo of a woman with long hair"): "a woman who laughs",
     ("red hair [test:slow 2]", "woman", ""): "a photo of a woman with red hair [test:slow 2]",
     ("collar", "cat", "a photo of a cat"): "a photo of a cat with collar",
+    ("", "woman", "a photo of a woman with makeup and a hat", ("[A] makeup",)): "a photo of a woman with a hat and [A] makeup",
 }
 INSTRUCTIONS = {
     "make her hair red": "red hair",

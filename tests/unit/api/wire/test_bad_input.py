@@ -185,7 +185,7 @@ def test_a_body_of_a_stated_length_over_the_limit_is_refused(api: Api) -> None:
 
 def test_a_chunked_body_over_the_limit_is_refused_once_it_is_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """The body was read completely, so the service must not wait for more, or this test times out."""
-    monkeypatch.setattr("api.guard.limits.DRAIN_S", 1000)
+    monkeypatch.setattr("api.guard.body_size.DRAIN_S", 1000)
     boundary = "frontier"
 
     def chunks() -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.files import declared_picture
-from s2edit_core.request.limits import CPU_S, cpu_s, memory_bytes
+from s2edit_core.request.picture_limits import CPU_S, cpu_s, memory_bytes
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.decoding.decoders import DecoderPool
 from s2edit_jobs.settings import Settings

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.jobs import idempotency
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle import idempotency
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import JobState
 from s2edit_jobs.stores.job_store import Load

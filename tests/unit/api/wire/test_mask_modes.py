@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import InputFile, JobSpec
 from s2edit_jobs.stores.model_facts import report_loaded
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore

@@ -98,6 +98,26 @@ def test_a_compressed_body_is_refused(api: Api, path: str, coding: str) -> None:
     assert "compressed" in refused(api, answer, "unsupported_media_type", 415)
 
 
+def test_a_compressed_upload_is_refused(api: Api) -> None:
+    put = api.client.post("/uploads", json={"media_type": "image/png", "size_bytes": 3}).json()["put"]
+    answer = api.client.put(put["url"], content=b"\x1f\x8b\x08", headers={**put["headers"], "Content-Encoding": "gzip"})
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("coding", ["base64", "Quoted-Printable"])
+def test_an_encoded_part_is_refused(api: Api, path: str, coding: str) -> None:
+    """It would be taken as it is, as the words of a prompt."""
+    part = f'name="prompt"\r\nContent-Transfer-Encoding: {coding}'
+    assert f"is encoded ({coding.lower()})" in refused(api, post(api, path, form(PHOTO, (part, PROMPT.encode()))))
+
+
+@pytest.mark.parametrize("coding", ["binary", "8bit"])
+def test_a_part_may_say_that_it_is_not_encoded(api: Api, coding: str) -> None:
+    part = f'name="subject"\r\nContent-Transfer-Encoding: {coding}'
+    assert post(api, "/edits", WHOLE.removesuffix(b"--X--\r\n") + form((part, b"woman"))).status_code == 200
+
+
 def test_a_body_may_say_that_it_is_not_compressed(api: Api) -> None:
     assert post(api, "/edits", WHOLE, **{"Content-Encoding": "identity"}).status_code == 200
 

@@ -70,10 +70,10 @@ def test_what_is_no_json_is_named_by_its_position(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""])
-@pytest.mark.parametrize("path", ["/tokens", "/uploads"])
-def test_a_body_of_another_kind_is_named_so(api: Api, path: str, kind: str) -> None:
+@pytest.mark.parametrize(("method", "path"), [("POST", "/tokens"), ("POST", "/uploads"), ("PATCH", "/identities/c_1")])
+def test_a_body_of_another_kind_is_named_so(api: Api, method: str, path: str, kind: str) -> None:
     """As by `curl -d`, which says that every body is a form."""
-    answer = api.client.post(path, content=b'{"edits": 1}', headers={"Content-Type": kind})
+    answer = api.client.request(method, path, content=b'{"edits": 1}', headers={"Content-Type": kind})
     assert "application/json" in assert_problem(answer, 415, "unsupported_media_type")["detail"]
 
 

@@ -277,6 +277,8 @@ def test_no_number_of_a_query_is_written_so(api: Api, value: str) -> None:
     for path in ("/edits", "/identities", "/attributes"):
         answer = api.client.get(path, params={"limit": value})
         assert (answer.status_code, answer.json()["field"]) == (422, "limit"), path
+    answer = api.client.get("/edits/e_1/preview", params={"v": value})
+    assert (answer.status_code, answer.json()["field"]) == (422, "v")
 
 
 @pytest.mark.parametrize("value", ["1_0", "+1", "\u00b2", "1.0"])

@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw
 
 from lab.world.people import caption, sample_person
 from lab.world.photographs import photograph
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_jobs.settings import ROOT
 
 PERSON = sample_person(10_006_005)
@@ -30,7 +30,7 @@ def pipe() -> S2EditPipeline:
 @pytest.mark.parametrize("tier", ["residual", "null_text"])
 def test_an_edit_whose_target_is_its_source_returns_the_photo(pipe: S2EditPipeline, tier: str) -> None:
     options = InversionOptions(tier=tier)  # type: ignore[arg-type]
-    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, options=options, num_inference_steps=STEPS)
+    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, options=options, num_inference_steps=4)
     out = pipe(SAID, image=SHOT.picture, mask=SHOT.mask, inversion=inversion)
     moved = np.abs(np.asarray(out.images[0], dtype=int) - np.asarray(SHOT.picture, dtype=int))
     assert moved.max() <= 1
@@ -38,7 +38,7 @@ def test_an_edit_whose_target_is_its_source_returns_the_photo(pipe: S2EditPipeli
 
 
 def test_an_unknown_delivery_is_refused_before_anything_is_sampled(pipe: S2EditPipeline) -> None:
-    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, num_inference_steps=STEPS)
+    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, num_inference_steps=1)
     before = pipe.evaluations
     with pytest.raises(OptionInvalid, match="difference, paste"):
         pipe(SAID, image=SHOT.picture, mask=SHOT.mask, inversion=inversion, delivery="glue")  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.latent_colours import BLOCK, LatentColours, colour_moments, model_moments
 from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.delivery.preview_files import SIDE, encode_preview, preview_size
-from s2edit_core.request.limits import MAX_PREVIEW_BYTES
+from s2edit_core.request.picture_limits import MAX_PREVIEW_BYTES
 
 SCALE = 8
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request import spec
+from s2edit_core.request import presets
 from s2edit_core.request.options import LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import tiny_backbone
 from tests.unit.core.engine.runs import Run
@@ -28,7 +28,7 @@ def engine(backbone: Backbone) -> Iterator[S2EditEngine]:
     """With presets of a few steps of learning: what is shown here does not depend on how long it lasts."""
     learning = LearningOptions(start_steps=8, token_steps=2, joint_steps=2, batch=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
+        patch.setattr(presets, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
         patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device, dtype: S2EditPipeline(backbone))
         yield S2EditEngine("tiny", device="cpu")
 

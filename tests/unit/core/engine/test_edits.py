@@ -15,10 +15,11 @@ from lab.world.people import sample_person
 from lab.world.portraits import render
 from s2edit_core.errors import ArtifactMismatch, DeviceFault, MaskInvalid, PromptInvalid
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
-from s2edit_core.request import spec
+from s2edit_core.request import presets
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.plan import digest
-from s2edit_core.request.spec import PRESETS, EditRequest, LearningRequest, PresetName, Progress
+from s2edit_core.request.presets import PRESETS, PresetName
+from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import changed_card
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo
@@ -185,7 +186,7 @@ def test_a_large_photo_is_edited_as_it_is_scaled_down(engine: S2EditEngine) -> N
 
 def test_an_edit_is_masked_as_its_learning_was(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     learning = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=1, masked=False)
-    monkeypatch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
+    monkeypatch.setattr(presets, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
     gated: list[bool] = []
     evaluate = engine.pipeline.backbone.evaluate
 

@@ -17,7 +17,8 @@ from s2edit_core.delivery import watermark
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method.editing import vary_noise
 from s2edit_core.pictures.files import decode_photo, encode_png
-from s2edit_core.request.spec import PRESETS, EditRequest, PresetName
+from s2edit_core.request.presets import PRESETS, PresetName
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import Settings
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 from tests.unit.core.engine.runs import INPUTS, REQUEST, SIZE, Run, mask_of, photo

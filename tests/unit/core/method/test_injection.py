@@ -20,7 +20,7 @@ from s2edit_core.method.injection import attention_mask, source_guide
 from s2edit_core.method.inversion import Inversion, Source, invert
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions, InversionTier
-from s2edit_core.request.spec import PRESETS, Preset
+from s2edit_core.request.presets import PRESETS, Preset
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive, drive_all
 from tests.unit.core.method.prompt_to_prompt import Controller, predict

@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.concepts.concept import Concept, new_deltas
 from s2edit_core.concepts.conditioning import keys_values, prompt_gates, prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.method.editing import edit

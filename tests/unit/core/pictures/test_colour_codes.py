@@ -13,7 +13,7 @@ from s2edit_core.delivery.output import Output, encode_result
 from s2edit_core.pictures.colour_codes import ColourCodes, p3_profile
 from s2edit_core.pictures.files import Original, check_photo, decode_original, decode_photo, reads
 from s2edit_core.pictures.metadata import without_metadata
-from s2edit_core.request.limits import scaled_size
+from s2edit_core.request.picture_limits import scaled_size
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 
 SIZE = (96, 72)

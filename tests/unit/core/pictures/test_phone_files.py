@@ -18,7 +18,7 @@ from s2edit_core.pictures.files import check_photo, declared_picture, decode_pho
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pictures.metadata import without_metadata
-from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS
+from s2edit_core.request.picture_limits import CEILING_PIXELS, MAX_PIXELS
 from tests.unit.api.pictures import png_bomb
 
 SIZE = (1040, 640)

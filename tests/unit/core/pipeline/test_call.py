@@ -15,8 +15,8 @@ from PIL import Image
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.method.base_model_masks import find_subject_word
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.masks import find_subject_word
 from s2edit_core.pipeline import Attribute, S2EditPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions
 from s2edit_core.unet.backbone import Backbone

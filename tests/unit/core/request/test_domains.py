@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, attribute_words_of, subjects_of, word_bank
 

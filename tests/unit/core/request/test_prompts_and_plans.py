@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.plan import EditPlan, plan_edit
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.prompts import changed_words, resolve_prompts, with_placeholder
-from s2edit_core.request.spec import PRESETS, EditRequest
+from s2edit_core.request.spec import EditRequest
 
 SUBJECTS = ("woman", "man")
 REQUEST = EditRequest(prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with brown hair")

@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values, text_states, tokenize
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.unet.attention import KeysValues, cross_layers, layer_size, make_gates

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.unet.precision import choose_dtype
@@ -62,3 +66,23 @@ def test_learning_in_fp16_is_refused_with_the_reason() -> None:
     each = replace(row(backbone, random.Random(1), common=True), target=torch.zeros(4, 8, 8), loss_weights=None)
     with pytest.raises(NumbersNotFinite, match="gradients are lost in float16: learn with bf16 or fp32"):
         backbone.evaluate((replace(each, latent=torch.zeros(4, 8, 8), gates=None),))
+
+
+def test_attention_and_group_norms_of_bf16_on_the_cpu_are_computed_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[torch.dtype]] = {"scaled_dot_product_attention": set(), "group_norm": set()}
+
+    def watched(name: str) -> Callable[..., Any]:
+        plain = getattr(F, name)
+
+        def call(x: Tensor, *others: Any, **named: Any) -> Any:
+            seen[name].add(x.dtype)
+            return plain(x, *others, **named)
+
+        return call
+
+    backbone = tiny_backbone(dtype=torch.bfloat16)
+    each = replace(row(backbone, random.Random(1), common=True), loss_weights=None, gates=None)
+    for name in seen:
+        monkeypatch.setattr(F, name, watched(name))
+    backbone.evaluate((each,))
+    assert seen == {name: {torch.float32} for name in seen}

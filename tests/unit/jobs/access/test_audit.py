@@ -18,8 +18,8 @@ from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.access.audit import NO_PREVIOUS, FileAuditLog, MemoryAudit, NoAudit, StreamAuditLog, first_break, pseudonym
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine

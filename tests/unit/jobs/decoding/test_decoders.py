@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.request.limits import MAX_MEMORY_BYTES, MEMORY_BYTES
+from s2edit_core.request.picture_limits import MAX_MEMORY_BYTES, MEMORY_BYTES
 from s2edit_jobs.decoding import decoders as module
 from s2edit_jobs.decoding.decoders import DecoderPool, decoders
 from tests.unit.api import pictures

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lab.world.phone_files import TILE_PX, Written, coded, full_box, heif, saved, scene, ultra_hdr
 from s2edit_core.errors import ImageInvalid
-from s2edit_core.request.limits import MAX_PIXELS, MEMORY_BYTES, cpu_s, memory_bytes
+from s2edit_core.request.picture_limits import MAX_PIXELS, MEMORY_BYTES, cpu_s, memory_bytes
 from s2edit_jobs.decoding import decoder_process
 from s2edit_jobs.decoding.decoders import DecoderPool
 from tests.unit.api import pictures

@@ -10,10 +10,10 @@ from typing import Any
 
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey
-from s2edit_jobs.jobs.idempotency import Marker
+from s2edit_jobs.library.concepts import Attribute, Consent, Identity
 from s2edit_jobs.library.erasure import Begun
-from s2edit_jobs.library.library import Attribute, Consent, Identity
 from s2edit_jobs.library.uploads import AnnouncedUpload, Bare
+from s2edit_jobs.lifecycle.idempotency import Marker
 from s2edit_jobs.records.record import Failure, InputFile, JobSpec, JobState, Outcome, Owner
 from s2edit_jobs.records.stored import Kind, read_record, read_values
 from s2edit_jobs.stores.model_facts import LoadFailure, ReportedFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s2edit_core.errors import InvalidInput, PromptInvalid, S2EditError
-from s2edit_jobs.jobs.jobs import DEADLINE
+from s2edit_jobs.lifecycle.jobs import DEADLINE
 from s2edit_jobs.records.testmode import FAILURES, MAX_SLOW_S, OVERDUE, AttemptLost, Directives, parse_directives
 from worker.attempts.runner import PARKED
 

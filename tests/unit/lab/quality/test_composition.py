@@ -16,7 +16,7 @@ from lab.world.people import Attributes, sample_person
 from lab.world.portraits import part_masks
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions, LearningOptions
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 
 STEPS = 2
 LEARNING = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=2)

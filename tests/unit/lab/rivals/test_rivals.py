@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lab.rivals import crowd, marks, probes
-from lab.rivals.asking import NotLocal, Server
+from lab.rivals.client import NotLocal, Server
 from lab.rivals.marks import Portrait
 from lab.rivals.probes import FAILED, HONOURED, IGNORED, REFUSED, UNSHAPED
 from lab.rivals.table import faults_of, render

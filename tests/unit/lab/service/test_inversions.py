@@ -9,7 +9,7 @@ import pytest
 
 from lab.service.inversions import SHAPES, TOKENS, file_bytes
 from s2edit_core.request.options import InversionTier
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_jobs.settings import ROOT
 
 RESULTS = json.loads((ROOT / "lab" / "results" / "inversions.json").read_text(encoding="utf-8"))

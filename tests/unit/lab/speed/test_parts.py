@@ -13,7 +13,7 @@ from lab.speed.phases.crowds import pass_sizes
 from lab.speed.phases.jobs import Cost, extrapolated, portion
 from lab.speed.summary import summary
 from lab.speed.timing import Timing, alternate, digits
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.unet import backbone as engine
 
 

@@ -16,7 +16,7 @@ from lab.speed.phases.reference_cost import Part
 from lab.speed.plan import Scale
 from lab.speed.record import DONE, FAILED, SKIPPED, Record
 from s2edit_core.errors import DeviceOutOfMemory
-from s2edit_core.request.spec import PRESETS
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import save_tiny
 

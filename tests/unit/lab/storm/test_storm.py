@@ -22,7 +22,7 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
@@ -125,7 +125,7 @@ def test_an_edit_passes_every_crash_point(tmp_path: Path, monkeypatch: pytest.Mo
     plain.store.erasure.erase(ANN, lost.id)
     queue.messages.clear()
     reap(housekeeper)
-    assert Messenger(housekeeper, post=lambda *_: 204).deliver_next()
+    assert Messenger(housekeeper, post=lambda *_: 204).send_next()
     assert set(POINTS) - reached == set()
     assert "worker.engine.editing" in reached
     logged = Counter(line["what"] for line in read_event_logs(tmp_path / "event_logs"))

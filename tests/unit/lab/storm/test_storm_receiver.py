@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from lab.storm import receiver as storm_receiver
-from lab.storm.checks.history import Delivery
+from lab.storm.checks.history import WebhookTry
 from lab.storm.receiver import ANSWERS, Receiver
 
 BODY = json.dumps({"data": {"id": "e_1", "state": "succeeded"}})
@@ -34,7 +34,7 @@ def test_signed_and_forged_webhooks_are_counted_separately() -> None:
         signed = headers(receiver.secret, "m_1")
         assert [httpx.post(receiver.url, content=BODY, headers=signed).status_code for _ in range(2)] == [204, 204]
         assert httpx.post(receiver.url, content=BODY + " ", headers=signed).status_code == 400
-        assert receiver.deliveries == [Delivery("e_1", "m_1", "succeeded", accepted=True)] * 2
+        assert receiver.webhook_tries == [WebhookTry("e_1", "m_1", "succeeded", accepted=True)] * 2
         assert (receiver.reported, receiver.forged) == ({"e_1"}, 1)
 
 
@@ -59,7 +59,7 @@ def test_some_messages_are_refused_or_not_answered_until_they_are_sent_again(mon
                         post(receiver, f"m_{number}")
                 else:
                     assert post(receiver, f"m_{number}") == answer
-            assert not receiver.deliveries or not receiver.deliveries[-1].accepted or not answers
+            assert not receiver.webhook_tries or not receiver.webhook_tries[-1].accepted or not answers
             assert post(receiver, f"m_{number}") == 204
-        assert sum(one.accepted for one in receiver.deliveries) == len(ANSWERS)
-        assert sum(not one.accepted for one in receiver.deliveries) == sum(map(len, ANSWERS))
+        assert sum(one.accepted for one in receiver.webhook_tries) == len(ANSWERS)
+        assert sum(not one.accepted for one in receiver.webhook_tries) == sum(map(len, ANSWERS))

@@ -18,7 +18,7 @@ from lab.judges.attributes import load_judge
 from lab.judges.identities import load_regressor
 from lab.training import train
 from lab.training.export import PART_BYTES, pack
-from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.request.domains import Domain
 from s2edit_core.vision.segmenters import CardNetwork
 from tests.unit.lab.training.portrait_domain import DOMAIN

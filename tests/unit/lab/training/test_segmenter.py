@@ -27,7 +27,7 @@ from lab.world.edits import FIRST, unseen
 from lab.world.people import sample_person
 from lab.world.portraits import person_mask
 from lab.world.scenes import backdrop, cutout, scene
-from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.vision.segmenters import CardNetwork, FoundMask

@@ -6,8 +6,8 @@ import pytest
 
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import Idempotency, accept_once
 from s2edit_jobs.library.erasure import TAKEOVER_S, Erasure
+from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
     BeingErased,

@@ -10,8 +10,8 @@ import pytest
 
 from s2edit_core.request.spec import LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.lifecycle.survey import rebuild
 from s2edit_jobs.records.errors import (
     AttributeNotFound,
     BeingErased,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from s2edit_core.request.spec import EditRequest, Progress
-from s2edit_jobs.jobs.survey import rebuild
+from s2edit_jobs.lifecycle.survey import rebuild
 from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
 from s2edit_jobs.records.record import JobState
 from s2edit_jobs.stores.object_store.layout import LAYOUT

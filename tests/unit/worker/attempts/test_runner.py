@@ -10,7 +10,7 @@ import pytest
 from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, Progress
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.records.record import DailyUsage, JobState
 from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.faults import at, fail

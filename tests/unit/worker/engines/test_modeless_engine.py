@@ -17,7 +17,7 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.library.concept_files import check_identity_file
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.records.record import DailyUsage, JobRequest, JobState
 from s2edit_jobs.stores.model_facts import of_test_mode
 from tests.doubles import FakeEngine

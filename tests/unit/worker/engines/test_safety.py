@@ -20,7 +20,7 @@ from s2edit_core.vision.safety import open_safety_model
 from s2edit_jobs.access.audit import MemoryAudit
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner

@@ -9,8 +9,8 @@ import pytest
 
 from s2edit_core.request.spec import LearningRequest
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import DEADLINE
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.library.concepts import Library
+from s2edit_jobs.lifecycle.jobs import DEADLINE
 from s2edit_jobs.records.record import DailyUsage, JobState
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.stores.artifacts import concept_key

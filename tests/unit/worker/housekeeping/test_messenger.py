@@ -17,8 +17,8 @@ from standardwebhooks import Webhook
 from api.description.webhooks import WebhookMessage
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.survey import rebuild
+from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.survey import rebuild
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import Owner, tenant_of_test_mode
 from s2edit_jobs.records.webhooks import DELAYS_S, JITTER, delay_s
@@ -71,10 +71,10 @@ def webhook_record(service: InProcessService, job_id: str) -> Any:
 def test_the_end_of_an_edit_is_told_once_with_a_signature_of_every_key(service: InProcessService) -> None:
     receiver = Receiver(204)
     job_id = service.accept(webhook_url=URL)
-    assert not messenger(service, receiver).deliver_next(), "the edit is not over"
+    assert not messenger(service, receiver).send_next(), "the edit is not over"
     service.work()
-    assert messenger(service, receiver).deliver_next()
-    assert not messenger(service, receiver).deliver_next()
+    assert messenger(service, receiver).send_next()
+    assert not messenger(service, receiver).send_next()
     ((url, body, headers),) = receiver.got
     assert url == URL
     assert headers["webhook-id"] == f"msg_{job_id}"
@@ -98,7 +98,7 @@ def test_a_learning_says_what_it_has_learned(service: InProcessService) -> None:
         files = {"image": FILES["image"]} if isinstance(request, MaskRequest) else FILES
         jobs.append(service.jobs.accept(draft(service.services, ANN, request, files, webhook_url=URL), files).id)
         service.work()
-        assert messenger(service, receiver).deliver_next()
+        assert messenger(service, receiver).send_next()
     bodies = [json.loads(body) for _, body, _ in receiver.got]
     assert [body["type"] for body in bodies] == ["attribute.succeeded", "identity.succeeded", "mask.succeeded"]
     learned = [service.get(job_id).identity for job_id in jobs]
@@ -115,7 +115,7 @@ def test_a_failure_is_told_with_its_reason(service: InProcessService) -> None:
     receiver = Receiver(200)
     service.accept(EditRequest(prompt="a photo of a dog"), webhook_url=URL)
     service.work()
-    messenger(service, receiver).deliver_next()
+    messenger(service, receiver).send_next()
     message = json.loads(receiver.got[0][1])
     assert (message["type"], message["data"]["error"]["code"]) == ("edit.failed", "subject_unknown")
 
@@ -123,7 +123,7 @@ def test_a_failure_is_told_with_its_reason(service: InProcessService) -> None:
 def test_a_canceled_edit_is_told_too(service: InProcessService) -> None:
     receiver = Receiver(200)
     service.jobs.cancel(ANN, service.accept(webhook_url=URL))
-    messenger(service, receiver).deliver_next()
+    messenger(service, receiver).send_next()
     assert json.loads(receiver.got[0][1])["type"] == "edit.canceled"
 
 
@@ -131,7 +131,7 @@ def test_without_an_address_nobody_is_told(service: InProcessService) -> None:
     receiver = Receiver(200)
     service.accept()
     service.work()
-    assert not messenger(service, receiver).deliver_next()
+    assert not messenger(service, receiver).send_next()
     assert receiver.got == []
 
 
@@ -141,10 +141,10 @@ def test_a_receiver_that_is_down_for_two_days_is_told_with_the_same_id(service: 
     service.work()
     began = service.now
     for tries in range(7):
-        assert messenger(service, receiver).deliver_next()
-        assert not messenger(service, receiver).deliver_next(), "not again at once"
+        assert messenger(service, receiver).send_next()
+        assert not messenger(service, receiver).send_next(), "not again at once"
         service.now += DELAYS_S[tries] * (1 + JITTER) + 1
-    assert messenger(service, receiver).deliver_next()
+    assert messenger(service, receiver).send_next()
     assert service.now - began > 24 * 3600
     assert len({headers["webhook-id"] for _, _, headers in receiver.got}) == 1
     assert len({body for _, body, _ in receiver.got}) == 1
@@ -155,7 +155,7 @@ def test_a_receiver_that_never_takes_it_is_given_up_and_that_is_kept(service: In
     receiver = Receiver(500)
     job_id = service.accept(webhook_url=URL)
     service.work()
-    while messenger(service, receiver).deliver_next():
+    while messenger(service, receiver).send_next():
         service.now += 2 * 86_400
     assert len(receiver.got) == len(DELAYS_S) + 1
     assert webhook_record(service, job_id) == {"delivered_at": None, "tries": 10, "said": 500}
@@ -166,9 +166,9 @@ def test_a_receiver_that_is_gone_is_not_asked_again(service: InProcessService) -
     receiver = Receiver(410)
     job_id = service.accept(webhook_url=URL)
     service.work()
-    messenger(service, receiver).deliver_next()
+    messenger(service, receiver).send_next()
     service.now += 7 * 86_400
-    assert not messenger(service, receiver).deliver_next()
+    assert not messenger(service, receiver).send_next()
     assert webhook_record(service, job_id)["delivered_at"] is None
 
 
@@ -178,10 +178,10 @@ def test_a_message_outlives_the_loss_of_the_job_store(service: InProcessService)
     service.work()
     service.database.empty()
     assert rebuild(service.services) == 1
-    assert messenger(service, receiver).deliver_next()
-    assert not messenger(service, receiver).deliver_next()
+    assert messenger(service, receiver).send_next()
+    assert not messenger(service, receiver).send_next()
     service.work()
-    messenger(service, receiver).deliver_next()
+    messenger(service, receiver).send_next()
     assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{over}", f"msg_{waiting}"]
 
 
@@ -192,10 +192,10 @@ def test_a_sender_that_dies_after_sending_sends_it_again_with_the_same_id(servic
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service.artifacts, "put", down(ArtifactsUnavailable("the process ends here")))
         with pytest.raises(ArtifactsUnavailable):
-            messenger(service, receiver).deliver_next()
-    assert not messenger(service, receiver).deliver_next(), "the other messenger may still be sending"
+            messenger(service, receiver).send_next()
+    assert not messenger(service, receiver).send_next(), "the other messenger may still be sending"
     service.now += LEASE_S + 1
-    assert messenger(service, receiver).deliver_next()
+    assert messenger(service, receiver).send_next()
     assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{job_id}"] * 2
 
 
@@ -204,7 +204,7 @@ def test_of_an_erased_edit_nothing_is_told(service: InProcessService) -> None:
     service.accept(webhook_url=URL)
     service.work()
     service.artifacts.delete_prefix(ANN.prefix)
-    assert messenger(service, receiver).deliver_next()
+    assert messenger(service, receiver).send_next()
     assert receiver.got == []
     assert service.artifacts.objects == {}
 
@@ -234,7 +234,7 @@ def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(
     job_id = service.jobs.accept(draft(service.services, owner, request, FILES, webhook_url=URL), FILES).id
     service.jobs.cancel(owner, job_id)
     for _ in range(3):
-        while messenger(service, receiver).deliver_next():
+        while messenger(service, receiver).send_next():
             pass
         service.now += REPEAT_S
     assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{job_id}"] * times
@@ -249,7 +249,7 @@ def test_messages_to_a_host_that_does_not_answer_wait_without_a_try(service: InP
     jobs = [service.accept(webhook_url=URL) for _ in range(FAILURES + 3)]
     for _ in jobs:
         service.work()
-    while sender.deliver_next():
+    while sender.send_next():
         pass
     assert len(receiver.got) == FAILURES, "the others are put off"
     tries = {job_id: service.database.client.hget("s2edit:tries", job_id) for job_id in jobs}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import Idempotency
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S, Uploads
+from s2edit_jobs.lifecycle.idempotency import Idempotency
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import JobState
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService

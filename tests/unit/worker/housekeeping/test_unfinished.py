@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.survey import ABANDONED_S, Survey, rebuild, rebuild_if_lost, survey_if_outdated
-from s2edit_jobs.jobs.unfinished import LEASE_S, Unfinished
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.library import Library
+from s2edit_jobs.lifecycle.survey import ABANDONED_S, Survey, rebuild, rebuild_if_lost, survey_if_outdated
+from s2edit_jobs.lifecycle.unfinished import LEASE_S, Unfinished
 from s2edit_jobs.records.errors import ArtifactsUnavailable, JobNotFound, StoreUnavailable
 from s2edit_jobs.records.record import JobState, Outcome, Owner, new_job_id, tenant_of_test_mode
 from s2edit_jobs.stores.artifacts import edit_key
@@ -315,7 +315,7 @@ class TestRemains:
             job_id = new_job_id(time.time() - age_s)
             spec = draft(current.services, ANN, REQUEST, FILES, job_id=job_id, webhook_url="https://app.example.com/hook")
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("s2edit_jobs.jobs.jobs.unfinished_key", down(KeyboardInterrupt()))
+                patch.setattr("s2edit_jobs.lifecycle.jobs.unfinished_key", down(KeyboardInterrupt()))
                 with pytest.raises(KeyboardInterrupt):
                     current.jobs.accept(spec, FILES)
                 patch.undo()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from s2edit_core.request.spec import EditRequest
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, JobSpec
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures

@@ -13,7 +13,7 @@ from PIL import Image
 
 from s2edit_core.request.plan import plan_edit
 from s2edit_core.request.spec import EditRequest
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobSpec
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.doubles import FakeEngine

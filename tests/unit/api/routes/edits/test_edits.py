@@ -11,7 +11,7 @@ import pytest
 
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import Failure, JobSpec, JobState, Lease, Outcome
 from s2edit_jobs.stores.artifacts import edit_key

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.library import edit_list, library
+from s2edit_jobs.library import concepts, edit_list
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -158,7 +158,7 @@ def test_slow_lists_do_not_hold_up_other_requests(api: Api, monkeypatch: pytest.
         assert proceed.wait(60)
         return edit_list.Page((), None)
 
-    monkeypatch.setattr(library.Library, "edits", slow)
+    monkeypatch.setattr(concepts.Library, "edits", slow)
     with ThreadPoolExecutor(61) as pool:
         lists = [pool.submit(api.get, "/edits") for _ in range(60)]
         assert begun.acquire(timeout=30)

@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid

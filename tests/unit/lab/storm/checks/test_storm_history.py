@@ -8,12 +8,12 @@ import pytest
 
 from lab.storm.checks.history import (
     AcceptedEdit,
-    Delivery,
     Findings,
     History,
     Poll,
     StoredEdit,
     StreamEvent,
+    WebhookTry,
     check,
     lost_times,
     older_times,
@@ -146,27 +146,27 @@ def test_a_stream_is_checked_against_the_model(events: list[StreamEvent], found:
     assert counts(replace(GOOD, events=events)) == found
 
 
-DELIVERED = [Delivery("e_1", "m_1", "succeeded", accepted=accepted) for accepted in (False, True, True)]
+ANSWERED = [WebhookTry("e_1", "m_1", "succeeded", accepted=accepted) for accepted in (False, True, True)]
 
 
 def test_a_webhook_that_is_refused_and_sent_again_is_clean() -> None:
-    assert check(replace(GOOD, deliveries=DELIVERED)).clean
-    assert check(replace(GOOD, deliveries=None)).clean
+    assert check(replace(GOOD, webhook_tries=ANSWERED)).clean
+    assert check(replace(GOOD, webhook_tries=None)).clean
 
 
 @pytest.mark.parametrize(
-    ("deliveries", "found"),
+    ("webhook_tries", "found"),
     [
         ([], {"lost": 1}),
-        (DELIVERED[:1], {"lost": 1}),
-        ([*DELIVERED, replace(DELIVERED[1], message="m_2")], {"duplicated": 1}),
-        ([*DELIVERED, replace(DELIVERED[1], job="e_2", message="m_2")], {"duplicated": 1}),
-        ([replace(DELIVERED[1], state="canceled")], {"out_of_order": 1}),
+        (ANSWERED[:1], {"lost": 1}),
+        ([*ANSWERED, replace(ANSWERED[1], message="m_2")], {"duplicated": 1}),
+        ([*ANSWERED, replace(ANSWERED[1], job="e_2", message="m_2")], {"duplicated": 1}),
+        ([replace(ANSWERED[1], state="canceled")], {"out_of_order": 1}),
     ],
     ids=["none", "only refused ones", "two messages", "of an unknown edit", "another end"],
 )
-def test_webhooks_are_checked_against_the_model(deliveries: list[Delivery], found: dict[str, int]) -> None:
-    assert counts(replace(GOOD, deliveries=deliveries)) == found
+def test_webhooks_are_checked_against_the_model(webhook_tries: list[WebhookTry], found: dict[str, int]) -> None:
+    assert counts(replace(GOOD, webhook_tries=webhook_tries)) == found
 
 
 def test_an_edit_that_ends_only_when_somebody_looks_is_lost() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,13 @@ def pixels(subject: Subject, size: int = 128) -> NDArray[np.int64]:
     return np.asarray(DOMAIN.render(subject, size)).astype(int)
 
 
+seen = cache(pixels)
+"""Each cat is drawn once for all its edits."""
+
+
 def difference(first: Subject, second: Subject) -> NDArray[np.int64]:
     """Return the largest difference of the channels, per pixel."""
-    return np.abs(pixels(first) - pixels(second)).max(axis=2)
+    return np.abs(seen(first) - seen(second)).max(axis=2)
 
 
 def centre_x(share: NDArray[np.float32]) -> float:

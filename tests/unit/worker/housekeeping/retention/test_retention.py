@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import DAY_S, used_name
-from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.stores.artifacts import concept_key, inversion_key
@@ -111,7 +111,7 @@ def test_an_edit_that_was_erased_since_the_listing_is_passed_over(
             Erasure(service.services).edit(owner, job_id)
         return outcome(owner, job_id)
 
-    monkeypatch.setattr("s2edit_jobs.jobs.jobs.Jobs.outcome", erase_first)
+    monkeypatch.setattr("s2edit_jobs.lifecycle.jobs.Jobs.outcome", erase_first)
     assert sweep(service) == {"edits": 1}
     assert erased == [first]
     with pytest.raises(JobNotFound):

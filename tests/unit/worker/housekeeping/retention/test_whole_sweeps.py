@@ -85,7 +85,7 @@ def test_an_error_about_one_folder_is_counted_as_set_aside(
             raise RuntimeError("a fault of our own")
         return drop(owner, job_id)
 
-    monkeypatch.setattr("s2edit_jobs.jobs.jobs.Jobs.drop", fail_first)
+    monkeypatch.setattr("s2edit_jobs.lifecycle.jobs.Jobs.drop", fail_first)
     before = set_aside_counts().get("expiring edits", 0)
     assert sweep(service) == {"edits": 1}
     assert set_aside_counts()["expiring edits"] == before + 1
