@@ -28,7 +28,10 @@ def read_results(folder: Path = RESULTS) -> Results:
 def promises(results: Results) -> str:
     """Return the table of promises as Markdown, each figure linked to the file that it comes from."""
     rows = [
-        ("Outside the edit mask, no pixel changes.", f"largest difference in the demo's edits: {_outside(results['demo'])}"),
+        (
+            "Outside the edit mask, no pixel of a PNG result changes.",
+            f"largest difference in the demo's edits: {_outside(results['demo'])}",
+        ),
         ("A person is learned once.", _learned_once(results["promises"])),
         ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
         ("An accepted edit ends exactly once.", f"{_storm(results['storm'])}; {_control(results['storm-control'])}"),
@@ -83,19 +86,19 @@ def _next_edit(demo: Results, measured: Results) -> str:
     cold, warm = _demo_edits(demo)[:2]
     cost = measured["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
-    seconds = _link(f"{warm['wall_s']:.1f} s, the first one {cold['wall_s']:.1f} s", "demo")
+    seconds = _link(f"{warm['wall_s']:.1f} s (first edit: {cold['wall_s']:.1f} s)", "demo")
     passes = _link(f"{further:.0f} UNet evaluations", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; in the quality benchmark: {passes}, "
-        f"the first one {first:.0f}"
+        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; in the quality benchmark: {passes} "
+        f"(first edit: {first:.0f})"
     )
 
 
 def _storm(storm: Results) -> str:
     lost, twice = (len(storm["findings"][name]) for name in ("lost", "duplicated"))
     return (
-        f"{storm['plan']['jobs']:,} edits (a stand-in replaces the model; no client polls "
-        f"{storm['plan']['jobs'] - storm['looked_at']:,} of them), {storm['kills']:,} killed processes, "
+        f"{storm['plan']['jobs']:,} edits (a stand-in replaces the model; "
+        f"{storm['plan']['jobs'] - storm['looked_at']:,} of them are never polled), {storm['kills']:,} killed processes, "
         f"Redis emptied {storm['blows']['empty redis']} times: "
         f"{_link(f'{lost} lost, {twice} repeated', 'storm')}"
     )
@@ -111,7 +114,7 @@ def _restart(storm: Results) -> str:
     up, every = storm["restart_s"], storm["restart_in_all_s"]
     longest = _link(f"median {up['p50']:.1f} s, longest {up['max']:.1f} s", "storm")
     return (
-        f"{up['count']} restarts with Redis up: {longest}; all {every['count']}, also while Redis was away: "
+        f"{up['count']} restarts with Redis up: {longest}; all {every['count']} restarts, those while Redis was away included: "
         f"longest {every['max']:.0f} s"
     )
 
@@ -135,8 +138,8 @@ def _detail(photos: Results) -> str:
     new = min(photos["medians"][f"{edit} difference 3464"]["energy_same"] for edit in ("glasses", "hat"))
     figures = _link(f"keep {kept:.0f} % of their detail", "photos")
     return (
-        f"hair recoloured at 12 megapixels: inside the edit mask, unedited parts {figures} (new glasses or a hat: {new:.0f} %); "
-        f"pasting the model's 128-pixel picture would keep {pasted:.0f} %"
+        f"hair recoloured at 12 megapixels: inside the edit mask, unedited parts {figures} "
+        f"(when glasses or a hat are added: {new:.0f} %); pasting the model's 128-pixel picture would keep {pasted:.0f} %"
     )
 
 
