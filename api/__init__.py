@@ -12,6 +12,7 @@
     changes        how polls and streams learn that a job has changed
     slow_calls     threads for slow calls
     connection     a deadline for the heads of requests
+    shutdown       the answer to requests that the end of the process interrupts
 
 Nothing here waits for the model: a route checks a request, writes a job to the object store and answers 202. Whatever reads or
 writes runs in threads. `changes` holds the one Redis subscription of a process, through which all polls and streams learn that a

@@ -34,6 +34,7 @@ from api.openai import routes as openai_routes
 from api.openai import schemas as openai_schemas
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, model, tokens, uploads
 from api.routes.metrics import Metrics
+from api.shutdown import ShutdownAnswers
 from api.slow_calls import SharedCalls, SlowCalls
 from api.studio import docs
 from api.studio import page as studio
@@ -166,6 +167,7 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(CallerHeaders)
     app.add_middleware(PublicAddress, public_url=services.settings.public_url)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(ShutdownAnswers)
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)

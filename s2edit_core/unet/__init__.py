@@ -12,7 +12,7 @@
     processors           the attention processors that read K, V and gates
     text_projections     text states to K and V, for all layers at once
     precision            bf16, fp16 or fp32
-    frozen_linear        faster linear layers on the CPU
+    frozen_layers        faster linear layers and convolutions on the CPU
 
 This room imports `base_model`, `request` and `errors`.
 """

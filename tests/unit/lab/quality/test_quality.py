@@ -137,6 +137,7 @@ def bench(
             "against": "ddim",
             "group": 1,
             "first": None,
+            "precision": "fp32",
         }
         run_portraits(pipe, argparse.Namespace(people=people, **common | options), out)
         return json.loads(out.read_text()), sum(rows)
@@ -176,11 +177,11 @@ def test_a_method_can_be_run_on_the_first_people_and_later_on_all(bench: Any) ->
     assert (some["setting"]["people"], len(some["methods"]["ddim"]["people"])) == (3, 1)
     assert evaluations > 0
     assert "DDIM, 1 people" in render(some)
-    assert "Rows of fewer people" in render(some)
+    assert "A row with fewer people" in render(some)
     everyone, rest = bench("ddim", people=3)
     assert (len(everyone["methods"]["ddim"]["people"]), rest > 0) == (3, True)
     assert " people |" not in render(everyone)
-    assert "Rows of fewer people" not in render(everyone)
+    assert "A row with fewer people" not in render(everyone)
     again, nothing = bench("ddim", people=3, first=1)
     assert (again, nothing) == (everyone, 0), "more people than wanted stay"
 
@@ -243,7 +244,7 @@ def test_a_record_takes_one_line_of_the_file() -> None:
 
 def test_the_command_runs_portraits_or_pie_bench(pipe: S2EditPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[str, argparse.Namespace, Path]] = []
-    monkeypatch.setattr(quality.Backbone, "from_pretrained", lambda _model, device: pipe.backbone)
+    monkeypatch.setattr(quality.Backbone, "from_pretrained", lambda _model, device, dtype: pipe.backbone)
     monkeypatch.setattr(quality, "run_portraits", lambda _pipe, wanted, out: ran.append(("portraits", wanted, out)))
     monkeypatch.setattr(quality.pie_bench, "run", lambda _pipe, wanted, out: ran.append(("pie", wanted, out)))
     monkeypatch.setattr("sys.argv", ["quality", "--people", "50", "--methods", "ddim,paper,balanced,instant"])
