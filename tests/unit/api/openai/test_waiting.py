@@ -236,7 +236,7 @@ def test_failures_are_the_errors_of_the_sdks(images: Images) -> None:
 def test_previews_are_partial_images(images: Images) -> None:
     sides = Sides(images.api)
     with images.api.client, housekeeper(images):
-        answer = images.edit(prompt=f"{PROMPT} [test:slow 3]", headers=sides.test, stream="true", partial_images="2")
+        answer = images.edit(prompt=f"{PROMPT} [test:slow 6]", headers=sides.test, stream="true", partial_images="2")
     found = events(answer.text)
     assert [kind for kind, _ in found] == ["image_edit.partial_image", "image_edit.partial_image", "image_edit.completed"]
     for index, (_, event) in enumerate(found[:2]):
