@@ -79,7 +79,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
         self.connections: Connections = state.connections
         self._key = idempotency_key
         self._vocabulary: Vocabulary | None = state.vocabulary
-        self._allowance = Budgets(state.auth, principal, self.services)
+        self._budgets = Budgets(state.auth, principal, self.services)
 
     def accept(self) -> JobRecord:
         """Check the request and accept its job. A retry returns the job of the first request with the same key."""
@@ -99,7 +99,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
             kept,
             once,
             draft=lambda note: self._draft(request, kept, job_id=note.job_id, created_at=note.created_at),
-            charge=lambda: self._allowance.take_edit(learns=self._learns(request)),
+            charge=lambda: self._budgets.take_edit(learns=self._learns(request)),
         )
 
     @abstractmethod
