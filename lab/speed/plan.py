@@ -29,6 +29,7 @@ class Scale:
     one_job: float = 1.0  # share of the steps of a single job
     users: tuple[int, ...] = (1, 4, 16, 64)
     share: float = 0.06
+    whole_jobs: tuple[int, ...] = (16,)  # numbers of users whose `instant` jobs run all their steps
     scheduled: tuple[int, ...] = (16,)
     reference: Part = field(default_factory=Part)
     batches: tuple[int, ...] = (1, 4, 16)
@@ -41,8 +42,8 @@ _REFERENCE_QUICK = Part(learning=2, single=2, inverting=2, null_text=1, editing=
 SCALES = {
     "cpu": Scale(),
     "cuda": Scale(reference=_REFERENCE_PART),
-    "cpu quick": Scale((1, 4), 0.05, 256, (4,), 0.02, (1, 2), 0.02, (2,), _REFERENCE_QUICK, (1, 2), (1,)),
-    "cuda quick": Scale((1, 16), 0.1, 4096, (16,), 0.02, (1, 4), 0.02, (4,), _REFERENCE_QUICK, (1,), (1,)),
+    "cpu quick": Scale((1, 4), 0.05, 256, (4,), 0.02, (1, 2), 0.02, (2,), (2,), _REFERENCE_QUICK, (1, 2), (1,)),
+    "cuda quick": Scale((1, 16), 0.1, 4096, (16,), 0.02, (1, 4), 0.02, (4,), (4,), _REFERENCE_QUICK, (1,), (1,)),
 }
 
 
@@ -107,7 +108,10 @@ class Bench:
     def users(self, dtype: str, count: int) -> Result:
         full = self.record.result(f"job/{dtype}/balanced")
         part = self.record.result(f"users/{dtype}/1")
-        return crowds.many_jobs(self.subject, dtype, count, share=self.scale.share, full_one=full, part_one=part)
+        return crowds.many_jobs(self.subject, dtype, "balanced", count, share=self.scale.share, full_one=full, part_one=part)
+
+    def whole_jobs(self, dtype: str, count: int) -> Result:
+        return crowds.many_jobs(self.subject, dtype, "instant", count, share=self.scale.one_job)
 
     def scheduled(self, dtype: str, count: int) -> Result:
         lockstep = self.record.result(f"users/{dtype}/{count}")
@@ -165,6 +169,8 @@ def plan(bench: Bench) -> list[Phase]:
         job(main, "balanced", 30, 45),
         phase("reference", bench.reference, 40, 90),
         *users(main, 25, 35, (1, 16)),
+        job(main, "instant", 15, 12),
+        *(phase(f"users/{main}/{n}/instant", partial(bench.whole_jobs, main, n), 60, 50) for n in bench.scale.whole_jobs),
         *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 20, 40) for n in bench.scale.scheduled),
         *(phase(f"scheduler/{main}/{n}", partial(bench.scheduler, main, n), 5, 5) for n in bench.scale.scheduled),
         *(passes_of(main, kind) for kind in ("ungated", "one-user", "one-user-learning", "stock-gradients")),
@@ -174,7 +180,6 @@ def plan(bench: Bench) -> list[Phase]:
         *users(main, 25, 35, others_in_users),
         *(passes_of(eager, kind) for eager in eagers for kind in ("users", "users-learning")),
         *(job(eager, "balanced", 60, 45) for eager in eagers),
-        job(main, "instant", 15, 25),
         *(passes_of(dtype, kind) for dtype in others for kind in ("stock", "users", "users-learning")),
         *(job(dtype, "balanced", 40, 45) for dtype in others),
         job(main, "paper", 60, 60),

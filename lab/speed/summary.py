@@ -19,7 +19,7 @@ def summary(phases: Mapping[str, Result]) -> Result:
         if name.startswith("job/"):
             found |= _of_job(dtype, which, result, done.get("reference"))
         elif name.startswith("users/"):
-            found |= _of_users(dtype, which, result, done)
+            found |= _of_users(dtype, result, done)
         elif name.startswith("scheduled/") and result["over_lockstep"]:
             found[f"{dtype}: {which} jobs through the scheduler, time over lockstep"] = result["over_lockstep"]
         elif name.startswith("scheduler/"):
@@ -44,19 +44,23 @@ def _of_job(dtype: str, preset: str, job: Result, reference: Result | None) -> R
     return found
 
 
-def _of_users(dtype: str, count: str, result: Result, done: Mapping[str, Any]) -> Result:
-    """Return how much sooner `count` jobs together are done than one at a time, this project's way and the reference's."""
-    if count == "1" or "extrapolated" not in result:
+def _of_users(dtype: str, result: Result, done: Mapping[str, Any]) -> Result:
+    """Return how much sooner jobs together are done than one at a time, this project's way and the reference's."""
+    count, preset, each = result["users"], result["preset"], per_user(result)
+    one = done.get(f"job/{dtype}/{preset}")
+    if count == 1 or each is None or one is None:
         return {}
-    one, whole = done[f"job/{dtype}/balanced"], result["extrapolated"]
+    cold, warm = f"{dtype}: {count} cold {preset} jobs", f"{dtype}: {count} warm {preset} edits"
     found: Result = {
-        f"{dtype}: {count} cold jobs, throughput over one at a time": digits(one["seconds"] / whole["cold_s_per_user"], 3)
+        f"{cold}, throughput over one at a time": digits(one["seconds"] / each["cold_s_per_user"], 3),
+        f"{warm}, throughput over one at a time": digits(one["warm"]["seconds"] / each["warm_s_per_user"], 3),
     }
-    found[f"{dtype}: {count} warm edits, throughput over one at a time"] = digits(
-        one["warm"]["seconds"] / whole["warm_s_per_user"], 3
-    )
     if "reference" in done:
-        found[f"{dtype}: {count} cold jobs, throughput over the reference"] = digits(
-            done["reference"]["cold_s"] / whole["cold_s_per_user"], 3
-        )
+        found[f"{cold}, throughput over the reference"] = digits(done["reference"]["cold_s"] / each["cold_s_per_user"], 3)
+    return found
+
+
+def per_user(result: Result) -> Result | None:
+    """Return what whole jobs of many users cost each of them: measured, or else extrapolated; None if neither was possible."""
+    found: Result | None = result.get("measured") or result.get("extrapolated")
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.speed.record import DONE, Result
+from lab.speed.summary import per_user
 from lab.tables import markdown, write_tables
 
 MARK = "speed"
@@ -47,10 +48,9 @@ def jobs_table(done: Mapping[str, Result]) -> str:
         _, _, rest = name.partition("/")
         if name.startswith("job/") and result["share_of_steps"] == 1:
             rows.append([f"{rest.replace('/', ', ')}, alone", f"{result['seconds']:.3g}", f"{result['warm']['seconds']:.3g}"])
-        elif name.startswith("users/") and result["users"] > 1 and "extrapolated" in result:
-            whole = result["extrapolated"]
-            title = f"{rest.partition('/')[0]}, balanced, {result['users']} users together, each"
-            rows.append([title, f"{whole['cold_s_per_user']:.3g}", f"{whole['warm_s_per_user']:.3g}"])
+        elif name.startswith("users/") and result["users"] > 1 and (each := per_user(result)):
+            title = f"{rest.partition('/')[0]}, {result['preset']}, {result['users']} users together, each"
+            rows.append([title, f"{each['cold_s_per_user']:.3g}", f"{each['warm_s_per_user']:.3g}"])
     return markdown(["seconds", "first edit of a person", "further edit"], rows)
 
 

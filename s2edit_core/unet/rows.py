@@ -203,16 +203,17 @@ def drive_all(algorithms: Sequence[Algorithm[Result]], evaluate: Evaluate) -> li
 def side_by_side(algorithms: Sequence[Algorithm[Result]]) -> Algorithm[list[Result]]:
     """Return one algorithm that runs all `algorithms` and ends with their results.
 
-    It yields the progress of each as it comes, and the rows that are pending in all of them together.
+    It yields the progress of each as it comes, and the rows that are pending in all of them together. A pause, no rows, is yielded
+    as it comes, too: if the others' rows did not wait for the end of an algorithm's pauses, they would be evaluated without its own.
     """
     results: dict[int, Result] = {}
     waiting: dict[int, Rows] = {}
 
-    def advanced(i: int, answers: Answers | None) -> Generator[Progress, Answers, None]:
+    def advanced(i: int, answers: Answers | None) -> Generator[Rows | Progress, Answers, None]:
         """Resume an algorithm until it yields rows or ends."""
         try:
             step = algorithms[i].send(answers) if answers is not None else next(algorithms[i])
-            while isinstance(step, Progress):
+            while isinstance(step, Progress) or not step:
                 yield step
                 step = algorithms[i].send(())
             waiting[i] = step

@@ -17,6 +17,8 @@ from s2edit_core.unet import backbone as engine
 from s2edit_core.unet.recorded import padded_parts
 
 WARM_UP_SHARE = 0.02
+RECORDING_SHARE = 0.06
+"""The share of the steps after which CUDA graphs are recorded: at the third pass of a kind."""
 
 
 def one_job(subject: Subject, dtype: str, preset: PresetName, *, share: float, within_s: float) -> Result:
@@ -77,34 +79,43 @@ def _bare(unet: nn.Module, pipe: S2EditPipeline, sizes: list[int]) -> Callable[[
 
 
 def many_jobs(
-    subject: Subject, dtype: str, count: int, *, share: float, full_one: Result | None, part_one: Result | None
+    subject: Subject,
+    dtype: str,
+    preset: PresetName,
+    count: int,
+    *,
+    share: float,
+    full_one: Result | None = None,
+    part_one: Result | None = None,
 ) -> Result:
     """Return the costs of `count` users' jobs together, of their warm edits together, and what each costs a user.
 
-    Only a `share` of the steps is run. With the results of one job in full and with that share, the seconds of whole jobs are
-    extrapolated phase by phase.
+    A `share` of the steps is run. If that is less than all of them, the seconds of whole jobs are extrapolated phase by phase from
+    the results of one job in full and with that share.
     """
     pipe, people = subject.pipe(dtype), subject.people(count)
-    preset: PresetName = "balanced"
     how = portion(PRESETS[preset], share)
-    warm_up = share if pipe.backbone.graphs else WARM_UP_SHARE  # graphs are recorded at the third pass of a kind
+    warm_up = min(share, RECORDING_SHARE) if pipe.backbone.graphs else WARM_UP_SHARE
     cold(pipe, people[: min(count, 16)], preset, share=warm_up, seed=subject.seed)
     with peak_memory(subject.device) as memory:
         jobs = cold(pipe, people, preset, share=share, seed=subject.seed)
     warm = seconds_of(lambda: edit(pipe, jobs, how, Meter(pipe)), subject.device)
     result = {"users": count, "preset": preset, "share_of_steps": share, **costs_about(jobs.costs), "warm_s": digits(warm)} | memory
+    if share == 1:
+        return result | {"measured": _per_user({name: cost.seconds for name, cost in jobs.costs.items()}, count)}
     one = costs_about(jobs.costs) if count == 1 else part_one
     if full_one is None or one is None or full_one["share_of_steps"] < 1:
         return result
-    phases = extrapolated(jobs.costs, full_one, one)
-    whole = sum(phases.values())
-    warm_whole = phases["editing"] + phases["decoding"]
-    return result | {
-        "extrapolated": {
-            "phases": phases,
-            "cold_s": digits(whole),
-            "cold_s_per_user": digits(whole / count),
-            "warm_s": digits(warm_whole),
-            "warm_s_per_user": digits(warm_whole / count),
-        }
+    return result | {"extrapolated": _per_user(extrapolated(jobs.costs, full_one, one), count)}
+
+
+def _per_user(phases: dict[str, float], count: int) -> Result:
+    """Return the seconds of whole jobs by phase, and what a cold job and a warm edit cost each of `count` users."""
+    whole, warm = sum(phases.values()), phases["editing"] + phases["decoding"]
+    return {
+        "phases": {name: digits(seconds) for name, seconds in phases.items()},
+        "cold_s": digits(whole),
+        "cold_s_per_user": digits(whole / count),
+        "warm_s": digits(warm),
+        "warm_s_per_user": digits(warm / count),
     }

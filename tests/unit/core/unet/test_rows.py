@@ -254,6 +254,24 @@ def test_algorithms_side_by_side_get_their_own_answers_in_shared_passes() -> Non
     assert logs[1] == ["row 0", "row 2", "row 4", "closed"]
 
 
+@pytest.mark.parametrize("pauses", [(0, 5), (5, 0), (2, 7)])
+def test_rows_wait_for_the_end_of_the_others_pauses(pauses: tuple[int, int]) -> None:
+    """Otherwise people whose learning takes longer to start would never share a pass with the first ones."""
+    passes: list[int] = []
+
+    def pausing(count: int) -> Algorithm[str]:
+        for _ in range(count):
+            assert (yield ()) == ()
+        return (yield from counting([], 3))
+
+    def noting(rows: Rows) -> Answers:
+        passes.append(len(rows))
+        return doubling(rows)
+
+    assert drive_all([pausing(count) for count in pauses], noting) == ["done"] * 2
+    assert passes == [0] * sum(pauses) + [2, 2, 2]
+
+
 def test_one_failure_closes_all_algorithms_side_by_side() -> None:
     logs: list[list[str]] = [[], []]
 

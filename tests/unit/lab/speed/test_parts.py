@@ -74,8 +74,12 @@ CROWD = {"cold_s_per_user": 4.0, "warm_s_per_user": 0.5}
 PHASES = {
     "job/float32/balanced": done({"share_of_steps": 1, "seconds": 12.0, "warm": {"seconds": 1.5, "over_bare": 1.1}}),
     "reference": done({"cold_s": 60.0, "warm_s": 3.0}),
-    "users/float32/16": done({"users": 16, "extrapolated": CROWD}),
-    "users/float32/4": done({"users": 4, "extrapolated": {"cold_s_per_user": 6.0, "warm_s_per_user": 1.0}}),
+    "job/float32/instant": done({"share_of_steps": 1, "seconds": 5.0, "warm": {"seconds": 0.8, "over_bare": 1.1}}),
+    "users/float32/16": done({"users": 16, "preset": "balanced", "extrapolated": CROWD}),
+    "users/float32/4": done({"users": 4, "preset": "balanced", "extrapolated": {"cold_s_per_user": 6.0, "warm_s_per_user": 1.0}}),
+    "users/float32/16/instant": done(
+        {"users": 16, "preset": "instant", "measured": {"cold_s_per_user": 2.0, "warm_s_per_user": 0.4}}
+    ),
     "users/float32/64": {"state": "failed", "error": "no"},
 }
 
@@ -84,9 +88,12 @@ def test_the_summary_compares_with_one_at_a_time_and_with_the_reference() -> Non
     found = summary(PHASES)
     assert found["float32: reference over a cold balanced job"] == 5.0
     assert found["float32: reference over a warm balanced edit"] == 2.0
-    assert found["float32: 16 cold jobs, throughput over one at a time"] == 3.0
-    assert found["float32: 16 warm edits, throughput over one at a time"] == 3.0
-    assert found["float32: 16 cold jobs, throughput over the reference"] == 15.0
+    assert found["float32: 16 cold balanced jobs, throughput over one at a time"] == 3.0
+    assert found["float32: 16 warm balanced edits, throughput over one at a time"] == 3.0
+    assert found["float32: 16 cold balanced jobs, throughput over the reference"] == 15.0
+    assert found["float32: 16 cold instant jobs, throughput over one at a time"] == 2.5
+    assert found["float32: 16 warm instant edits, throughput over one at a time"] == 2.0
+    assert found["float32: 16 cold instant jobs, throughput over the reference"] == 30.0
     assert not any("64" in name for name in found)
 
 
@@ -123,4 +130,5 @@ def test_the_tables_show_jobs_and_passes() -> None:
     assert "| reference way, one at a time | 60 | 3 |" in text
     assert "| float32, balanced, alone | 12 | 1.5 |" in text
     assert "| float32, balanced, 16 users together, each | 4 | 0.5 |" in text
+    assert "| float32, instant, 16 users together, each | 2 | 0.4 |" in text
     assert "| stock UNet, float32 | 20 (50 %) | – |" in text

@@ -28,6 +28,7 @@ MINIATURE = Scale(
     one_job=1.0,
     users=(1, 2),
     share=0.5,
+    whole_jobs=(2,),
     scheduled=(2,),
     reference=Part(learning=1, single=1, inverting=1, null_text=1, editing=1, stop_early=False),
     batches=(1,),
@@ -77,6 +78,9 @@ def test_every_phase_ends_with_a_result(measure: Callable[..., dict[str, Any]], 
     )
     whole = results["users/float32/2"]["extrapolated"]
     assert whole["cold_s"] == pytest.approx(sum(whole["phases"].values()), rel=1e-2)
+    instant = results["users/float32/2/instant"]
+    assert instant["phases"]["learning"]["rows"] == 2 * results["job/float32/instant"]["phases"]["learning"]["rows"]
+    assert instant["measured"]["cold_s"] == pytest.approx(instant["seconds"], rel=1e-2)
     assert results["reference"]["phases"]["null-text"]["measured"].startswith("1 of 50 timesteps")
     assert "float32: reference over a cold balanced job" in found["summary"]
     assert Image.open(tmp_path / "speed.png").size == (900, 520)
