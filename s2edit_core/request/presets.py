@@ -61,7 +61,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     "instant": Preset(
         name="instant",
         steps=20,
-        learning=LearningOptions(token_steps=30, joint_steps=20),
+        learning=LearningOptions(token_steps=0, joint_steps=40, batch=1, kv_rate=1e-3),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
     ),
