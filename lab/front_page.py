@@ -137,8 +137,9 @@ def _detail(photos: Results) -> str:
     new = min(photos["medians"][f"{edit} difference 3464"]["energy_same"] for edit in ("glasses", "hat"))
     figures = _link(f"keep {kept:.0f} % of their detail", "photos")
     return (
-        f"12 megapixels, hair recoloured: the other parts of the edit mask, such as the face, {figures}. They keep {new:.0f} % when "
-        f"glasses or a hat are added, and would keep {pasted:.0f} % if the model's 128-pixel picture were pasted in"
+        f"12 megapixels, hair recoloured: the other parts of the edit mask, such as the face, {figures}. "
+        f"They keep {new:.0f} % when glasses or a hat are added. "
+        f"If the model's 128-pixel picture were pasted in, they would keep {pasted:.0f} %"
     )
 
 
