@@ -114,7 +114,7 @@ def _restart(storm: Results) -> str:
     longest = _link(f"median {up['p50']:.1f} s, longest {up['max']:.1f} s", "storm")
     return (
         f"from the worker's death to the next attempt, {up['count']} times while Redis was up: {longest}. "
-        f"With the times when Redis was away, {every['count']} in all: longest {every['max']:.0f} s"
+        f"Including those while Redis was away, {every['count']} times: longest {every['max']:.0f} s"
     )
 
 
