@@ -31,6 +31,8 @@ NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
 """Prompt-to-Prompt with refinement, local blend and strengths as in the published PIE-Bench runs."""
 BALANCED = PRESETS["balanced"]
+LONGER = {"token_steps": 30, "joint_steps": 20, "batch": 4, "kv_rate": 5e-4}
+"""How `instant` learned until 26 November 2026."""
 FEWER = {"patience": 5, "joint_steps": 25, "joint_token_rate": 4e-3, "kv_rate": 1e-3}
 
 
@@ -60,9 +62,11 @@ METHODS: dict[str, Method | Reference] = {
     "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
     # Full changes of K and V move further per step than low-rank ones, so the rate is lower, as in Custom Diffusion versus LoRA.
     "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=2e-4),
+    "instant-no-identity": replace(_s2edit("S²Edit instant without [I]", "instant"), learning=None),
     # Savings, to be compared by `lab.quality.savings`.
     "balanced-early-stop": _s2edit("S²Edit balanced, early stop", "balanced", patience=5),
     "balanced-fewer-steps": _s2edit("S²Edit balanced, early stop, half the joint steps at twice the rates", "balanced", **FEWER),
+    "instant-longer": _s2edit("S²Edit instant, 30 + 20 steps of 4 noise levels", "instant", **LONGER),
     "null-text+identity": Method("null-text + [I] of this project", learning=LearningOptions(), inversion=NULL_TEXT),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),

@@ -21,7 +21,7 @@ ORDER = (
     *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
-    *("balanced-early-stop", "balanced-fewer-steps", "null-text+identity"),
+    *("instant-no-identity", "balanced-early-stop", "balanced-fewer-steps", "instant-longer", "null-text+identity"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""

@@ -118,6 +118,13 @@ class Bench:
         pipe, people = self.subject.pipe(dtype), self.subject.people(count)
         return scheduled.scheduled_jobs(pipe, people, "balanced", share=self.scale.share, lockstep=lockstep, seed=self.subject.seed)
 
+    def scheduled_whole_jobs(self, dtype: str, count: int) -> Result:
+        lockstep = self.record.result(f"users/{dtype}/{count}/instant")
+        pipe, people = self.subject.pipe(dtype), self.subject.people(count)
+        return scheduled.scheduled_jobs(
+            pipe, people, "instant", share=self.scale.one_job, lockstep=lockstep, seed=self.subject.seed
+        )
+
     def scheduler(self, dtype: str, count: int) -> Result:
         return scheduled.overhead(self.subject.backbone(dtype), count, within_s=self.scale.within_s)
 
@@ -172,6 +179,10 @@ def plan(bench: Bench) -> list[Phase]:
         job(main, "instant", 15, 12),
         *(phase(f"users/{main}/{n}/instant", partial(bench.whole_jobs, main, n), 60, 50) for n in bench.scale.whole_jobs),
         *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 20, 40) for n in bench.scale.scheduled),
+        *(
+            phase(f"scheduled/{main}/{n}/instant", partial(bench.scheduled_whole_jobs, main, n), 60, 50)
+            for n in bench.scale.whole_jobs
+        ),
         *(phase(f"scheduler/{main}/{n}", partial(bench.scheduler, main, n), 5, 5) for n in bench.scale.scheduled),
         *(passes_of(main, kind) for kind in ("ungated", "one-user", "one-user-learning", "stock-gradients")),
         phase(f"profile/{main}", partial(bench.profile, main), 10, 10),

@@ -21,7 +21,10 @@ def summary(phases: Mapping[str, Result]) -> Result:
         elif name.startswith("users/"):
             found |= _of_users(dtype, result, done)
         elif name.startswith("scheduled/") and result["over_lockstep"]:
-            found[f"{dtype}: {which} jobs through the scheduler, time over lockstep"] = result["over_lockstep"]
+            count, _, preset = which.partition("/")
+            found[f"{dtype}: {count} {preset or 'balanced'} jobs through the scheduler, time over lockstep"] = result[
+                "over_lockstep"
+            ]
         elif name.startswith("scheduler/"):
             found[f"{dtype}: the scheduler over a pass of {which} rows"] = result["share"]
         elif name.startswith("passes/") and result.get("best_over_1"):

@@ -203,8 +203,8 @@ def drive_all(algorithms: Sequence[Algorithm[Result]], evaluate: Evaluate) -> li
 def side_by_side(algorithms: Sequence[Algorithm[Result]]) -> Algorithm[list[Result]]:
     """Return one algorithm that runs all `algorithms` and ends with their results.
 
-    It yields the progress of each as it comes, and the rows that are pending in all of them together. A pause, no rows, is yielded
-    as it comes, too: if the others' rows did not wait for the end of an algorithm's pauses, they would be evaluated without its own.
+    It yields the progress of each as it comes, and the rows that are pending in all of them together. A pause (no rows) is yielded
+    as it comes, too. Rows wait for the end of the others' pauses: otherwise those that pause longer would have passes of their own.
     """
     results: dict[int, Result] = {}
     waiting: dict[int, Rows] = {}
