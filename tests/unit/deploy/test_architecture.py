@@ -97,6 +97,7 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"after {defaults['pass_timeout_s']:g} s without progress",
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
         f"restarted within {measured['restart_s']['max']:.1f} s",
+        f"or {measured['restart_in_all_s']['max']:.0f} s if Redis failed too",
         f"missing jobs every {reaper.PENDING_S:g} s",
         f"walks `unfinished/` every {reaper.PENDING_S:g} s",
         f"another one takes over after {unfinished.LEASE_S:g} s",
@@ -110,7 +111,7 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"valid for {defaults['result_url_ttl_s']} s (`result_url_ttl_s`)",
         f"valid for {defaults['upload_url_ttl_s']} s (`upload_url_ttl_s`)",
         f"the {('no', 'one', 'two', 'three')[defaults['max_attempts']]} that a job has",
-        f"{erasure.TAKEOVER_S:g} s after the wait between the two sweeps",
+        f"{erasure.TAKEOVER_S:g} s after the second deletion was due",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []
