@@ -31,8 +31,6 @@ NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
 """Prompt-to-Prompt with refinement, local blend and strengths as in the published PIE-Bench runs."""
 BALANCED = PRESETS["balanced"]
-LONGER = {"token_steps": 30, "joint_steps": 20, "batch": 4, "kv_rate": 5e-4}
-"""How `instant` learned until 26 November 2026."""
 FEWER = {"patience": 5, "joint_steps": 25, "joint_token_rate": 4e-3, "kv_rate": 1e-3}
 
 
@@ -66,7 +64,7 @@ METHODS: dict[str, Method | Reference] = {
     # Savings, to be compared by `lab.quality.savings`.
     "balanced-early-stop": _s2edit("S²Edit balanced, early stop", "balanced", patience=5),
     "balanced-fewer-steps": _s2edit("S²Edit balanced, early stop, half the joint steps at twice the rates", "balanced", **FEWER),
-    "instant-longer": _s2edit("S²Edit instant, 30 + 20 steps of 4 noise levels", "instant", **LONGER),
+    "instant-longer": _s2edit("S²Edit instant, 4 noise levels a step", "instant", batch=4),  # until 26 November 2026
     "null-text+identity": Method("null-text + [I] of this project", learning=LearningOptions(), inversion=NULL_TEXT),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),

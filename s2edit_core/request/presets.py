@@ -61,14 +61,14 @@ PRESETS: Mapping[PresetName, Preset] = {
     "instant": Preset(
         name="instant",
         steps=20,
-        # 40 evaluations with gradients. Steps of four noise levels cost twice as much and learn no better (docs/evidence.md).
-        learning=LearningOptions(token_steps=0, joint_steps=40, batch=1, kv_rate=1e-3),
+        # 50 evaluations with gradients. Steps of four noise levels cost twice as much and learn no better (docs/evidence.md).
+        learning=LearningOptions(token_steps=30, joint_steps=20, batch=1),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
     ),
 }
 """`paper`: learning and null-text inversion as published, and nothing of this project. `balanced`: the exact residual, and the
-photo's own latents where the prompts agree. `instant`: the same in fewer steps, and one phase of learning.
+photo's own latents where the prompts agree. `instant`: the same in fewer and smaller steps.
 
 `balanced` and `instant` invert exactly, and what preserves the photo also resists the prompt. On the included model they need a
 sixth and a third more guidance than `paper`, which its card provides (`guidance_by_preset`). Without a card, every preset uses 7.5,
