@@ -86,9 +86,8 @@ GAIN_NOTE = (
     "has 0 %, the true answer 100 %, an exaggeration more. "
 )
 DELIVERED_NOTE = (
-    "*Delivered* figures are of the edit in the person's photo of 512 px, as the service returns it: PSNR of the whole photo, and "
-    "inside the edit mask where the true answer changes the photo and where not; *detail* is the energy of the Laplacian, as a "
-    "share of the photo's own, beyond one latent cell from what should change. A row without these figures is older than they are. "
+    "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px; *detail* is the share of the photo's fine "
+    "detail that stays where nothing should change. "
 )
 FEWER_NOTE = (
     " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "

@@ -122,7 +122,7 @@ def test_delivered_figures_get_columns_and_an_explanation() -> None:
         "delivered_detail": [0.98, 0.97, 1],
     }
     text = render(results)
-    assert "*Delivered* figures are of the edit in the person's photo of 512 px" in text
+    assert "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px" in text
     assert "| identity error | delivered PSNR, dB | delivered detail, % | leakage of [I] |" in text
     assert "| 30.0 [29.0, 31.0] | 98 [97, 100] |" in text
     assert "| magic | 19.0 | 50 [40, 60] | 0.250 [0.200, 0.300] | – | – |" in text, "a row from before the columns"
