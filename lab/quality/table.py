@@ -86,8 +86,8 @@ GAIN_NOTE = (
     "has 0 %, the true answer 100 %, an exaggeration more. "
 )
 DELIVERED_NOTE = (
-    "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px; *detail* is the share of the photo's fine "
-    "detail that stays where nothing should change. "
+    "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px; *detail* is its fine detail where "
+    "nothing should change, as a share of the photo's own. "
 )
 FEWER_NOTE = (
     " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "
