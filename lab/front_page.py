@@ -33,12 +33,15 @@ def promises(results: Results) -> str:
             "Outside the edit mask, no pixel of a PNG result changes, unless you turn on the watermark.",
             f"largest difference in the demo's edits: {_outside(results['demo'])}",
         ),
-        ("Simultaneous first edits of one photo learn the person once.", _learned_once(results["promises"], results["storm"])),
+        (
+            "Undisturbed, simultaneous first edits of one photo learn the person once.",
+            _learned_once(results["promises"], results["storm"]),
+        ),
         ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
         ("An accepted edit ends exactly once.", _storm(results["storm"])),
         ("– For comparison: plain Celery (`acks_late`).", _control(results["storm-control"])),
         ("An edit whose worker dies continues on another one.", _restart(results["storm"])),
-        ("One at a time, the same request gives the same picture.", _same_picture(results["storm-model"])),
+        ("Run alone, the same request gives the same picture.", _same_picture(results["storm-model"])),
         ("A repeated request returns the same edit.", _one_key(results["promises"])),
         ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
         ("The OpenAPI description covers every answer, with its status and body.", _fuzz(results["fuzz"])),
@@ -95,7 +98,7 @@ def _next_edit(demo: Results, measured: Results) -> str:
     seconds = _link(f"first edit {cold['wall_s']:.1f} s, next edit {warm['wall_s']:.1f} s", "demo")
     evaluations = _link(f"{first:.0f} and {further:.0f}", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}. "
+        f"demo on {demo['machine']['cores']} CPU cores, the default preset: {seconds}. "
         f"UNet evaluations in the quality benchmark, first and next: {evaluations}"
     )
 
@@ -118,8 +121,8 @@ def _restart(storm: Results) -> str:
     up, every = storm["restart_s"], storm["restart_in_all_s"]
     longest = _link(f"median {up['p50']:.1f} s, longest {up['max']:.1f} s", "storm")
     return (
-        f"from the worker's death to the next attempt: {longest} ({up['count']} deaths with Redis intact). "
-        f"All {every['count']} deaths, with Redis down or emptied too: longest {every['max']:.0f} s"
+        f"from the worker's death to the next attempt: {longest} ({up['count']} jobs, Redis intact). "
+        f"Of {every['count']} jobs, some with Redis down or emptied: longest {every['max']:.1f} s"
     )
 
 
@@ -140,10 +143,10 @@ def _one_key(found: Results) -> str:
 def _detail(photos: Results) -> str:
     kept, pasted = (photos["medians"][f"hair {way} 3464"]["energy_same"] for way in ("difference", "paste"))
     new = min(photos["medians"][f"{edit} difference 3464"]["energy_same"] for edit in ("glasses", "hat"))
-    figures = _link(f"keep {kept:.0f} % of their detail", "photos")
+    figures = _link(f"keeps {kept:.0f} % of its detail", "photos")
     return (
-        f"12 megapixels, hair recoloured: the other parts of the edit mask, such as the face, {figures}; "
-        f"with added glasses or a hat, {new:.0f} %; with the model's 128-pixel picture pasted in, {pasted:.0f} %"
+        f"12 megapixels, hair recoloured: the rest of the edit mask, such as the face, {figures} "
+        f"({pasted:.0f} % if the model's 128-pixel picture is pasted in); with added glasses or a hat, {new:.0f} %"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,9 +97,9 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"one job kills {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} workers",
         f"after {defaults['pass_timeout_s']:g} s without progress",
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
-        f"restarted within {measured['restart_s']['max']:.1f} s",
-        f"or {measured['restart_in_all_s']['max']:.0f} s if Redis failed too",
-        f"missing jobs every {reaper.PENDING_S:g} s",
+        f"retaken within {math.ceil(measured['restart_s']['max'])} s",
+        f"or {math.ceil(measured['restart_in_all_s']['max'])} s if Redis failed too",
+        f"missing jobs (every {reaper.PENDING_S:g} s)",
         f"walks `unfinished/` every {reaper.PENDING_S:g} s",
         f"another one takes over after {unfinished.LEASE_S:g} s",
         f"within {model_facts.CACHE_S:g} s, once no worker has reported a loaded model for {model_facts.ALIVE_S:g} s",
