@@ -1,4 +1,4 @@
-"""The app. Serve it with `uvicorn api.app:create_app --factory`."""
+"""The app. Serve it with `uvicorn api.serve:create_app --factory`."""
 
 from __future__ import annotations
 

@@ -30,15 +30,16 @@ DIED = 70
 Suite = tuple[str, ...]
 """The folders of tests that one pytest runs, and its options."""
 
-HALF = str(max(1, (os.cpu_count() or 2) // 2))
-"""Half of the cores."""
+HALF = (os.cpu_count() or 2) // 2
+IN_HALF = ("-n", str(HALF), "--dist", "loadfile") if HALF > 1 else ()
+"""A process for each of half of the cores. For one process, pytest-xdist would be a second one that passes on every report."""
 
 WITH_TORCH = ("tests/unit/core", "tests/unit/lab")
 """Half of the unit tests, by their time."""
 
 LANES: tuple[tuple[Suite, ...], ...] = (
-    (("tests/unit", *(f"--ignore={folder}" for folder in WITH_TORCH), "-n", HALF, "--dist", "loadfile"),),
-    ((*WITH_TORCH, "-n", HALF, "--dist", "loadfile"),),
+    (("tests/unit", *(f"--ignore={folder}" for folder in WITH_TORCH), *IN_HALF),),
+    ((*WITH_TORCH, *IN_HALF),),
     (("tests/integration", "-n", "2", "--dist", "loadfile"),),
     (("tests/contract",), ("tests/studio", "-n", "2", "--dist", "loadfile")),
     (("tests/acceptance", "tests/clients", "tests/sdks"),),
