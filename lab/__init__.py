@@ -1,7 +1,7 @@
 """Measurements of s2edit, and everything that they need.
 
     world             draws people, cats and churches for which the correct result of every edit is known
-    training          trains the shipped model on them
+    training          trains models on them
     judges            networks that score pictures
     measures          figures and helpers that several benches share
     quality           bench: edits beside other methods and the true answers

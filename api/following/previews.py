@@ -1,4 +1,4 @@
-"""The preview of a running edit: a small picture that changes about once a second."""
+"""`GET /edits/{id}/preview`: a small picture of a running edit, which changes about once a second."""
 
 from __future__ import annotations
 

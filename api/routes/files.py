@@ -1,4 +1,4 @@
-"""Serve the signed URLs of the filesystem store. An S3 store serves its own."""
+"""Serve the presigned URLs of the object store in a folder (`filesystem_artifacts`). An S3 store serves its own."""
 
 from __future__ import annotations
 

@@ -10,6 +10,9 @@ from api.guard.slow_bodies import SlowBodies
 
 MIN_BYTES_PER_S = 4096
 """At which a body must arrive on average, as `S2EDIT_MIN_UPLOAD_BYTES_PER_S` of the service."""
+BODIES = 2
+"""How many of the largest bodies are held at once. A request for which there is no room is asked to come again."""
+RETRY_S = 5
 
 
 def bounded(app: ASGIApp, max_body: int) -> ASGIApp:
@@ -23,28 +26,41 @@ class _WholeRequests:
     def __init__(self, app: ASGIApp, max_body: int) -> None:
         self._app = app
         self._max_body = max_body
+        self._held = 0  # bytes of all bodies that are being read or answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        messages: list[Message] = []
+        size = 0
         try:
             if scope["method"] == "GET":
                 raise HTTPException(405, "There is no stream: this server has no sessions.", headers={"Allow": "POST"})
-            messages = await self._body(receive)
+            while not messages or messages[-1].get("more_body", False):
+                messages.append(await receive())
+                size += (length := len(messages[-1].get("body", b"")))
+                self._held += length
+                self._check(size)
         except HTTPException as error:
-            return await PlainTextResponse(error.detail, error.status_code, error.headers)(scope, receive, send)
+            await PlainTextResponse(error.detail, error.status_code, error.headers)(scope, receive, send)
+        else:
+            await self._app(scope, _replayed(messages, receive), send)
+        finally:
+            self._held -= size
 
-        async def replayed() -> Message:
-            return messages.pop() if messages else await receive()
+    def _check(self, size: int) -> None:
+        """Raise `HTTPException` if a body has become too large, or all bodies together."""
+        if size > self._max_body:
+            raise HTTPException(413, f"The request is too large: send at most {self._max_body:,} bytes.")
+        if self._held > BODIES * self._max_body:
+            raise HTTPException(503, "There are too many large requests: come again.", headers={"Retry-After": str(RETRY_S)})
 
-        return await self._app(scope, replayed, send)
 
-    async def _body(self, receive: Receive) -> list[Message]:
-        """Return the messages that make up the body, the first one last. Raises `HTTPException` 408 and 413."""
-        messages, size = [await receive()], 0
-        while messages[-1].get("more_body", False):
-            size += len(messages[-1].get("body", b""))
-            if size > self._max_body:
-                raise HTTPException(413, f"The request is too large: send at most {self._max_body:,} bytes.")
-            messages.append(await receive())
-        return messages[::-1]
+def _replayed(messages: list[Message], receive: Receive) -> Receive:
+    """Return a `receive` that gives `messages` first, and lets go of each."""
+    messages.reverse()
+
+    async def next_message() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return next_message

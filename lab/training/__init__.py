@@ -6,6 +6,7 @@
     store                    the training set on the device
     tokenizer                its words
     autoencoder, denoiser    stages: pictures to latents; the UNet and the text encoder
+    starting                 from the weights of another model
     segmenter, scenes        stage: the network that finds a person, and its training data
     trainer                  what all stages share
     export                   the model's folder, and archives

@@ -28,7 +28,7 @@ WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit"
 UNSEEN = 10_000_000
 """First seed that is never trained on. Evaluation takes its subjects from here on."""
 SIZE = 128
-LATENT_CHANNELS = 4
+LATENT_CHANNELS = 8
 SHARD = 100
 CAPTIONS = 16
 """Captions per picture: the full one, and random ones."""

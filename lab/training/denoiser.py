@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +24,13 @@ from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
 from lab.training.autoencoder import latent_scale, posterior
 from lab.training.dataset import LATENT_CHANNELS, SIZE, UNSEEN, Plan
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
+from lab.training.starting import stitch
 from lab.training.store import Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 
-WIDTHS = (64, 128, 224)
-"""Of the levels with 32, 16 and 8 cells a side; the two coarser ones have attention. 13.5 million weights."""
+WIDTHS = (64, 96, 160, 224)
+"""Of the levels with 32, 16, 8 and 4 cells a side; the middle ones have attention. 13.8 million weights."""
 LATENT_SIDE = SIZE // latent_scale(VAE_WIDTHS)
 BATCH = 512
 PEAK = 1e-3
@@ -61,8 +63,9 @@ def build_unet(widths: tuple[int, ...] = WIDTHS, latent_channels: int = LATENT_C
         sample_size=LATENT_SIDE,
         in_channels=latent_channels,
         out_channels=latent_channels,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        time_embedding_dim=384,
         block_out_channels=widths,
         layers_per_block=1,
         attention_head_dim=4,
@@ -100,6 +103,8 @@ class Stage:
         self.text_encoder = build_text_encoder(self.tokenizer).to(self.device)
         self.unet = build_unet(tuple(options.widths), options.latent_channels).to(self.device)
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
+        if options.start:
+            print("taken over:", stitch(self.unet, self.text_encoder, self.tokenizer, options.start), flush=True)
         if self.device.type == "cpu":
             self.unet.set_attn_processor(AttnProcessor())  # on a CPU the fused kernel's backward pass takes three times as long
         else:
@@ -227,6 +232,7 @@ def main() -> None:
     parser = stage_options(__doc__, seconds=560, batch=BATCH, peak=PEAK)
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    parser.add_argument("--start", type=Path, help="folder of a model trained on latents of half the side, to start from")
     parser.add_argument("--sample-steps", type=int, default=50)
     options = parser.parse_args()
     use_fast_kernels()

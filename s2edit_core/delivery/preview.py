@@ -1,4 +1,9 @@
-"""A preview of an edit while it is sampled: the whole photo, small, with the change so far inside the edit mask."""
+"""A preview of an edit while it is sampled: the whole photo, small, with the change so far inside the edit mask.
+
+The way of a preview: sampling yields its estimate of the result (`method.editing.SamplingProgress`), `worker.engines.previews`
+attaches a painter of this module, `worker.attempts.control` draws about once a second and writes to Redis with the progress
+(`redis_store.events`), and `api.following.previews` serves `GET /edits/{id}/preview`.
+"""
 
 from __future__ import annotations
 

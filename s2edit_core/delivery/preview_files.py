@@ -1,4 +1,4 @@
-"""The files of previews. Loads no torch, which the engine of test mode does without."""
+"""Encode a preview as a small WebP file. Loads no torch, which the engine of test mode does without."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The presets `paper`, `balanced` and `instant`: sampling steps, guidance scale, and the options of the algorithms. Loads no torch.
 
 Every choice that the paper's abstract and figures leave open is a named option: `LearningOptions`, `InversionOptions` and
-`InjectionOptions`.
+`InjectionOptions`. To add a preset, follow "Add a preset" in CONTRIBUTING.md.
 """
 
 from __future__ import annotations

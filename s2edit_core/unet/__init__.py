@@ -8,11 +8,14 @@
     pass_buffers         the tensors that a pass reads
     pass_limit           how many rows fit into memory
     recorded             passes as CUDA graphs
-    attention            attention layers, and the gates of a mask
+    attention            the attention layers of a UNet, and the gates of a mask
     processors           the attention processors that read K, V and gates
     text_projections     text states to K and V, for all layers at once
     precision            bf16, fp16 or fp32
     frozen_layers        faster linear layers and convolutions on the CPU
+
+Rows of several users share a pass as elements of one batch. `pass_buffers` stacks their latents, K, V and gates, and `processors`
+gives each element its own. `tests/unit/core/unet/test_companions.py` shows that a row's answer does not depend on the others.
 
 This room imports `base_model`, `request` and `errors`.
 """

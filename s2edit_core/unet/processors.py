@@ -1,4 +1,6 @@
-"""The attention processors of a UNet: in a pass over rows they take keys, values and gates from the pass's inputs.
+"""The attention processors of a UNet: in a pass, each row attends to its own keys and values, through its own gates.
+
+They take these from the inputs of the pass, where row i of keys, values and gates belongs to element i of the batch.
 
 They are installed once, and read their inputs from a holder. Outside a pass they call the processors that they replaced, so others
 can use the UNet as it was. Nothing is swapped for a pass, and no shape depends on its rows' contents: a CUDA graph can record it.

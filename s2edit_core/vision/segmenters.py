@@ -1,9 +1,12 @@
 """The segmenters that find the person where no mask is given: one protocol, and the choice among its adapters.
 
-    "model"                     the base model itself: where the prompt changes its predictions (`find_mask`)
     "card"                      the small network in the folder `segmenter` of the base model (`person_network`)
     "mediapipe", "x.tflite"     a LiteRT file: MediaPipe's selfie segmentation or another (`litert`)
-    "transformers:x"            a segmentation model of transformers, by folder or hub id (`auto_segmenter`)
+    "model"                     the base model itself: where the prompt changes its predictions (`method.base_model_masks`)
+    "transformers:x"            a segmentation model of transformers, by folder or hub id (`transformers_segmenter`)
+
+`S2EDIT_SEGMENTER` names one. If it is empty, the base model's card does: the shipped model's names "card". If neither does, it is
+"mediapipe" where that is installed, else "model". `worker.attempts.job_mask` decides whether a job needs a segmenter at all.
 
 Adapters predict a probability per pixel, and `people.choose_person` derives the mask of one person. This module loads no torch;
 adapters load what they need when they are created.

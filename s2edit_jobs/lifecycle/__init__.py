@@ -7,7 +7,7 @@
     lifetimes      how long a finished job is kept
     refusals       what policy and safety model have refused
     unfinished     repairs what the job store lacks of unfinished jobs
-    survey         one walk through the whole object store, after an upgrade and now and then
+    survey         walks through the whole object store now and then; notices that the job store has lost its jobs
 
 Edits, learning ahead of an edit (`LearningRequest`) and finding a mask (`MaskRequest`) are all jobs, with the same leases,
 checkpoints, events and webhooks. Accepting a job writes, in this order: the marker of the Idempotency-Key, the queue slot, the

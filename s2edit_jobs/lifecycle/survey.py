@@ -1,8 +1,9 @@
-"""Walk the whole object store once and write what it lacks: markers of unfinished jobs, entries of finished ones.
+"""Walk the whole object store and write what it lacks; and `rebuild_if_lost`, which fills a Redis that has lost its jobs.
 
-It runs after an upgrade from a release that wrote neither, and a few times a day, because processes of such a release may still
-run. It also removes the remains of requests that were never accepted, and of erasures whose process died. Its cost grows with the
-number of all jobs, so nothing waits for it.
+A survey writes missing markers of unfinished jobs and missing index entries of finished ones. It runs after an upgrade from a
+release that wrote neither, and a few times a day, because processes of such a release may still run. It also removes the remains of
+requests that were never accepted, and of erasures whose process died. Its cost grows with the number of all jobs, so nothing waits
+for it. A rebuild needs no survey: `unfinished` reads the markers of unfinished jobs alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The mask of a job: sent with the request, or found by the engine and then stored, so that later attempts use the same one."""
+"""The mask of a job: sent with the request, or found by the engine and then stored, so that later attempts use the same one.
+
+The first of these that there is: the mask of the request, identity or parent; the mask that an earlier attempt found; what the
+engine's segmenter finds now (`s2edit_core.vision.segmenters`).
+"""
 
 from __future__ import annotations
 

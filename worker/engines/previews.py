@@ -1,4 +1,4 @@
-"""Previews of the edits of `S2EditEngine`."""
+"""Attach previews to the sampling steps of `S2EditEngine`. `s2edit_core.delivery.preview` draws them."""
 
 from __future__ import annotations
 

@@ -42,12 +42,12 @@ class Breaker:
             known.rests_until = now + REST_S
             return 0.0
 
-    def record(self, host: str, *, answered: bool) -> None:
-        """Remember the end of an exchange with the host."""
+    def record(self, host: str, *, answered: bool) -> bool:
+        """Remember the end of an exchange with the host. Return whether it rests from now on and did not before."""
         with self._lock:
             if answered:
                 self._hosts.pop(host, None)
-                return
+                return False
             known = self._hosts.setdefault(host, _Host())
             self._hosts.move_to_end(host)
             known.failures += 1
@@ -55,3 +55,4 @@ class Breaker:
                 known.rests_until = self._clock() + REST_S
             if len(self._hosts) > MAX_HOSTS:
                 self._hosts.popitem(last=False)
+            return known.failures == FAILURES

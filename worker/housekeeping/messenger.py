@@ -30,7 +30,7 @@ from s2edit_jobs.records.webhooks import delay_s, message, message_id
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, read_marker
 from worker.housekeeping import outgoing
-from worker.housekeeping.breaker import Breaker
+from worker.housekeeping.breaker import REST_S, Breaker
 from worker.housekeeping.loop import Loop
 from worker.metrics import WEBHOOKS
 
@@ -129,7 +129,10 @@ class Messenger(Loop):
             self._services.store.outbox.put_off(spec.id, rests_s * self._rng.uniform(1, 1.2), counted=False)
             return
         answer = self._send(spec, outcome)
-        self._breaker.record(host, answered=isinstance(answer, int))
+        if self._breaker.record(host, answered=isinstance(answer, int)):
+            log.warning(
+                "a receiver of webhooks does not answer", action="receiver_rests", host=host.rpartition("@")[2], rests_s=REST_S
+            )
         arrived = isinstance(answer, int) and 200 <= answer < 300
         wait_s = None if arrived or answer == GONE else delay_s(tries, self._rng)
         if arrived and tries == 1 and _is_sent_twice(spec):

@@ -1,4 +1,10 @@
-"""Recover jobs that no worker runs, so that neither a lost message nor a dead worker loses a job."""
+"""Recover jobs that no worker runs, so that neither a lost message nor a dead worker loses a job.
+
+Every second, the reaper sends the notifications that are missing: of queued jobs, and of jobs whose lease has ended, 6 s after
+their worker died (`lease_s`). `CLAIM` (`s2edit_jobs.stores.redis_store.leases`) then gives such a job to the next worker, which
+continues it from its last checkpoint (`worker.attempts`). The reaper also fills a Redis that was emptied, ends overdue jobs,
+completes erasures and erases expired identities.
+"""
 
 from __future__ import annotations
 

@@ -7,5 +7,8 @@
     write_probe             whether the store accepts writes
     layout                  whether the store has what this release reads
 
+Both adapters make the presigned URLs by which apps read results and write uploads. `api.following.edit_state` asks for the former
+(valid for `result_url_ttl_s`), `library.uploads` for the latter (`upload_url_ttl_s`).
+
 This room imports the port, `stores.artifacts`.
 """

@@ -1,4 +1,4 @@
-"""Removing what belongs to a job or an owner."""
+"""Remove from Redis what belongs to a job or an owner. `s2edit_jobs.library.erasure` decides when."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""What is needed after Redis was emptied, restarted or restored.
+"""Notice that Redis was emptied, restarted or restored, and prepare what it still holds.
 
-`settle` prepares what a Redis that has restarted still holds: it may have lost its last second, or come from an old snapshot.
-
-The sequence numbers of unfinished jobs are raised above the time in milliseconds, so that polls and streams notice each change.
-Finished jobs and all previews are dropped. Then `lifecycle.unfinished` ends or removes those unfinished
-jobs that are over or erased in the object store.
+The reaper asks `lost` every second (`lifecycle.survey.rebuild_if_lost`). After a loss, `settle` raises the sequence numbers of
+unfinished jobs above the time in milliseconds, so that polls and streams notice each change, and drops finished jobs and all
+previews. A Redis that has restarted may have lost its last second, or come from an old snapshot. So `lifecycle.unfinished` then
+enters the jobs that are missing, and ends or removes those that are over or erased in the object store.
 """
 
 from __future__ import annotations

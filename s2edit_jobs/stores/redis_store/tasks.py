@@ -1,4 +1,4 @@
-"""Work that one process does for all, and signs of life."""
+"""Which process does a periodic task for all of them, and when each kind of process was last alive."""
 
 from __future__ import annotations
 

@@ -190,8 +190,38 @@ def test_a_body_has_a_deadline_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> N
         return next(pieces)
 
     monkeypatch.setattr(slow_bodies, "GRACE_S", 0.0)
-    app = requests.bounded(reads_all, 100)
+    app = requests.bounded(reads_all, 150)
     assert [anyio.run(answered, app, body) for body in (endless, silent, whole)] == [413, 408, 200]
+
+
+def test_all_bodies_together_are_bounded() -> None:
+    async def scenario() -> None:
+        let_go = anyio.Event()
+        statuses: list[int] = []
+
+        async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await let_go.wait()
+            await PlainTextResponse("read")(scope, receive, send)
+
+        async def large() -> Message:
+            return {"type": "http.request", "body": b"x" * 100, "more_body": False}
+
+        app = requests.bounded(waits, 100)
+
+        async def send_one() -> None:
+            statuses.append(await answered(app, large))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(requests.BODIES + 1):
+                group.start_soon(send_one)
+            await anyio.wait_all_tasks_blocked()
+            assert statuses == [503]
+            let_go.set()
+        await send_one()
+        assert statuses == [503, *[200] * (requests.BODIES + 1)]
+
+    anyio.run(scenario)
 
 
 @pytest.mark.parametrize(

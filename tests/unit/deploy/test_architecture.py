@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,18 +97,22 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"one job kills {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} workers",
         f"after {defaults['pass_timeout_s']:g} s without progress",
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
-        f"restarted within {measured['restart_s']['max']:.1f} s",
-        f"missing jobs every {reaper.PENDING_S:g} s",
+        f"retaken within {math.ceil(measured['restart_s']['max'])} s",
+        f"or {math.ceil(measured['restart_in_all_s']['max'])} s if Redis failed too",
+        f"missing jobs (every {reaper.PENDING_S:g} s)",
         f"walks `unfinished/` every {reaper.PENDING_S:g} s",
-        f"another one after {unfinished.LEASE_S:g} s",
+        f"another one takes over after {unfinished.LEASE_S:g} s",
         f"within {model_facts.CACHE_S:g} s, once no worker has reported a loaded model for {model_facts.ALIVE_S:g} s",
         f"overwritten every {model_facts.REPORT_S:g} s",
         f"another one, after {messenger.LEASE_S:g} s",
         f"the messenger, after {outgoing.TIMEOUT_S:g} s at most",
         f"rests for {breaker.REST_S:g} s",
         f"{('no', 'one', 'two', 'three')[breaker.FAILURES]} times in a row rests",
-        f"has {('no', 'one', 'two', 'three', 'four', 'five', 'six')[messenger.AT_ONCE]} messages sent at a time",
-        f"{erasure.TAKEOVER_S:g} s after the wait between the two sweeps",
+        f"{('no', 'one', 'two', 'three', 'four', 'five', 'six')[messenger.AT_ONCE]} messages of a tenant are sent at a time",
+        f"valid for {defaults['result_url_ttl_s']} s (`result_url_ttl_s`)",
+        f"valid for {defaults['upload_url_ttl_s']} s (`upload_url_ttl_s`)",
+        f"the {('no', 'one', 'two', 'three')[defaults['max_attempts']]} that a job has",
+        f"{erasure.TAKEOVER_S:g} s after the second deletion was due",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []

@@ -37,7 +37,7 @@ MINIATURE = [
         "1",
     ),
     "--vae-options=--batch 2 --widths 8 8 8",
-    "--denoiser-options=--batch 2 --widths 16 16 16 --sample-steps 2",
+    "--denoiser-options=--batch 2 --widths 16 16 16 16 --sample-steps 2",
     "--small-options=--batch 2",
     "--stage-options=--log-every 0.5",
 ]

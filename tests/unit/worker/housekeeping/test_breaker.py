@@ -11,13 +11,14 @@ from worker.housekeeping.breaker import FAILURES, REST_S, Breaker
 def test_a_host_rests_after_some_failures_in_a_row_and_no_other_does() -> None:
     now = [0.0]
     breaker = Breaker(clock=lambda: now[0])
-    for _ in range(FAILURES):
+    for failure in range(1, FAILURES + 1):
         assert breaker.wait_s("dead") == 0
-        breaker.record("dead", answered=False)
+        assert breaker.record("dead", answered=False) == (failure == FAILURES)
     assert (breaker.wait_s("dead"), breaker.wait_s("alive")) == (REST_S, 0)
     now[0] = REST_S
     assert [breaker.wait_s("dead") for _ in range(3)] == [0, REST_S, REST_S], "one message tries it"
-    breaker.record("dead", answered=True)
+    assert not breaker.record("dead", answered=False), "it rested before"
+    assert not breaker.record("dead", answered=True)
     assert breaker.wait_s("dead") == 0
 
 

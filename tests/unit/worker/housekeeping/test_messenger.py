@@ -9,10 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 from api.description.webhooks import WebhookMessage
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
@@ -249,9 +251,11 @@ def test_messages_to_a_host_that_does_not_answer_wait_without_a_try(service: InP
     jobs = [service.accept(webhook_url=URL) for _ in range(FAILURES + 3)]
     for _ in jobs:
         service.work()
-    while sender.send_next():
-        pass
+    with capture_logs() as logs:
+        while sender.send_next():
+            pass
     assert len(receiver.got) == FAILURES, "the others are put off"
+    assert [line["host"] for line in logs if line["action"] == "receiver_rests"] == [urlsplit(URL).netloc]
     tries = {job_id: service.database.client.hget("s2edit:tries", job_id) for job_id in jobs}
     assert sorted(int(number or 0) for number in tries.values()) == [0] * 3 + [1] * FAILURES
 
