@@ -1,7 +1,7 @@
 """Run the whole suite in lanes that go side by side: `python -m tests.suites`, which `make test` calls.
 
-Unit tests compute, in as many processes as there are cores, file by file. Those of the packages that need torch have half of the
-processes, since each process imports and collects all tests that it may run. Beside them run those that start servers and mostly
+Unit tests compute, in as many processes as there are cores, file by file. Those of the packages that need torch most have half of
+the processes, since each process imports and collects all tests that it may run. Beside them run those that start servers and mostly
 wait for them. Playwright's event loop excludes those of other tests, so the studio has a process of its own.
 
 A few failed tests run once more, alone: on a busy machine, a test that waits for a server may fail beside others. The run passes if
@@ -34,7 +34,7 @@ HALF = (os.cpu_count() or 2) // 2
 IN_HALF = ("-n", str(HALF), "--dist", "loadfile") if HALF > 1 else ()
 """A process for each of half of the cores. For one process, pytest-xdist would be a second one that passes on every report."""
 
-WITH_TORCH = ("tests/unit/core", "tests/unit/lab")
+WITH_TORCH = ("tests/unit/core", "tests/unit/lab", "tests/unit/worker")
 """Half of the unit tests, by their time."""
 
 LANES: tuple[tuple[Suite, ...], ...] = (
