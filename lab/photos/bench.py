@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from lab.measures.metrics import psnr_of
 from lab.measures.results import machine
+from lab.measures.zones import Pixels, Region, Zones, laplacian, squared_error, zone_figures, zones_of
 from lab.photos.frames import EDITS, Frames, frames_of, frames_path, read_frames
 from lab.training.train import MODEL
 from lab.world.dataset import WORK
@@ -42,30 +41,9 @@ from s2edit_core.pipeline import S2EditPipeline
 
 SIZES = (1024, 2048, 3464)
 """Sides of the photographs: 1, 4 and 12 megapixels."""
-EDGE = 1
-"""Levels by which source and true answer may differ where nothing changes: rounding."""
 DRAWN = 0.2
 """Difference of two frames, as a share of the range, from which something else is plainly seen."""
 PANEL = 384
-Region = NDArray[np.bool_]
-Pixels = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Zones:
-    """Pixels inside the edit mask."""
-
-    same: Region  # the true answer is the photo
-    far: Region  # the same, beyond one latent cell from what changes
-    changed: Region
-
-
-def zones_of(photo: Pixels, truth: Pixels, canvas: Canvas, cell: int) -> Zones:
-    inside = inside_of(canvas.edit_mask)
-    changed = np.abs(truth - photo).max(axis=2) > EDGE
-    reach = round(cell * (canvas.box[2] - canvas.box[0]) / canvas.frame[0])
-    near = np.asarray(Image.fromarray(changed.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(reach))) > 0
-    return Zones(inside & ~changed, inside & ~changed & ~near, inside & changed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +60,9 @@ class Case:
 
 def measured(result: Pixels, case: Case) -> dict[str, float | None]:
     """PSNR in dB, and energies in percent of the true answer's; None where a zone is empty."""
-    error = np.square(result - case.truth).mean(axis=2)
+    error = squared_error(result, case.truth)
     own, (old, true) = laplacian(result), case.detail
-    found: dict[str, float | None] = {}
-    for name, zone in (("same", case.zones.same), ("far", case.zones.far), ("changed", case.zones.changed)):
-        found[f"psnr_{name}"] = psnr_of(float(error[zone].mean())) if zone.any() else None
-        wanted = energy(true[zone])
-        found[f"energy_{name}"] = 100 * energy(own[zone]) / wanted if wanted > 0 else None
+    found = zone_figures(error, own, true, case.zones)
     where = case.zones.changed & case.drawn
     found["ghost"] = ghost(own[where], old[where], true[where])
     wrong = error[case.zones.same]
@@ -96,16 +70,6 @@ def measured(result: Pixels, case: Case) -> dict[str, float | None]:
     found["seam"] = step_across(result, case.inside) / before if before > 0 else None
     found["misplaced"] = float(wrong[case.drawn[case.zones.same]].sum() / wrong.sum()) if wrong.any() else None
     return found
-
-
-def laplacian(picture: Pixels) -> Pixels:
-    grey = picture.mean(axis=2)
-    around = np.roll(grey, 1, 0) + np.roll(grey, -1, 0) + np.roll(grey, 1, 1) + np.roll(grey, -1, 1)
-    return np.asarray(4 * grey - around, dtype=np.float32)
-
-
-def energy(detail: Pixels) -> float:
-    return float(np.square(detail).sum(dtype=np.float64))
 
 
 def ghost(result: Pixels, photo: Pixels, truth: Pixels) -> float | None:

@@ -3,6 +3,7 @@
     bench                  the run over people
     methods                the methods that it compares; add one here
     method                 how they learn, invert and edit
+    delivered              the figures of an edit in the person's photo
     published              methods of others (a room)
     worlds                 the bench over people, cats and churches (a room)
     composition            makeup from another portrait

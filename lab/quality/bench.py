@@ -1,8 +1,9 @@
 """Edit unseen portraits with every method and compare the results with the ground truth: `python -m lab.quality`.
 
-The ground truth of an edit is the same identity rendered with the attribute changed. The bench compares each method's raw output,
-before paste-back, with it: inside the region that the edit should change, and outside. The judge checks whether the new attribute
-is there and whether others changed. The regressor measures the identity error. Intervals come from a bootstrap over people.
+The ground truth of an edit is the same identity rendered with the attribute changed. The bench compares each method's raw output
+with it: inside the region that the edit should change, and outside. The judge checks whether the new attribute is there and whether
+others changed. The regressor measures the identity error. `delivered` measures the edit again as the service delivers it, in a
+larger photograph. Intervals come from a bootstrap over people.
 
 A run resumes: the outputs of each group of people are kept under `--work`, and methods that the results file already has with the
 same setting are not run again. `--pie-bench FOLDER` or `--ffhq-edit FOLDER` runs the same methods on photographs instead.
@@ -29,6 +30,7 @@ from lab.measures.metrics import changed_region, gain, psnr, ssim
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality import pie_bench
 from lab.quality.composition import MAKEUP, Composed, makeup_transfer
+from lab.quality.delivered import DELIVERED, measure_delivered, original_of
 from lab.quality.method import COSINES, RECONSTRUCTION, Case
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
@@ -48,6 +50,7 @@ RESULTS = Path("lab/results")
 FIGURES = (
     *("psnr_changed", "psnr_unchanged", "psnr", "ssim_changed", "ssim_unchanged", "ssim"),
     *("gain", "success", "side_effects", "identity_error"),
+    *DELIVERED,
 )
 PERSON_FIGURES = ("reconstruction_db", "leakage", *COSINES)
 SHEET_PEOPLE = 6
@@ -120,15 +123,16 @@ def measure(subject: Subject, edit: Edit, box: tuple[int, int, int, int], raw: I
 
 
 def measure_part(
-    subjects: Sequence[Subject], cases: Sequence[Case], part: Part, first: int, judges: Judges
+    pipe: S2EditPipeline, subjects: Sequence[Subject], cases: Sequence[Case], part: Part, first: int, judges: Judges
 ) -> list[dict[str, Any]]:
     """Return a record per person and edit, and one per person (edit `reconstruction`) with the figures that no edit influences."""
     records = []
     for i, (subject, case) in enumerate(zip(subjects, cases, strict=True)):
-        box = case.canvas.box
-        records += [
-            {"person": first + i, **measure(subject, edit, box, part.pictures[i, edit.name], judges)} for edit in subject.edits
-        ]
+        box, original = case.canvas.box, original_of(pipe, subject, case.canvas)
+        for edit in subject.edits:
+            raw = part.pictures[i, edit.name]
+            figures = measure(subject, edit, box, raw, judges) | measure_delivered(pipe, original, edit, raw)
+            records.append({"person": first + i, **figures})
         back = part.pictures[i, RECONSTRUCTION].resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS)
         reconstruction = psnr(np.asarray(back), np.asarray(subject.picture.crop(box)))
         records.append({"person": first + i, "edit": RECONSTRUCTION, "reconstruction_db": reconstruction, **part.about[i]})
@@ -136,7 +140,7 @@ def measure_part(
 
 
 def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return medians of PSNR and SSIM, success rate, mean number of side effects and mean identity error, per edit and overall."""
+    """Return medians of PSNR, SSIM and delivered figures, success rate and means of the other figures, per edit and overall."""
 
     def of(part: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         return {
@@ -147,6 +151,7 @@ def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "success": round(statistics.fmean(r["success"] for r in part), 3),
             "side_effects": round(statistics.fmean(r["side_effects"] for r in part), 3),
             "identity_error": round(statistics.fmean(r["identity_error"] for r in part), 3),
+            **{k: round(statistics.median(known), 2) for k in DELIVERED if (known := [r[k] for r in part if r[k] is not None])},
         }
 
     names = sorted({record["edit"] for record in records})
@@ -194,7 +199,7 @@ def run_method(
         some = subjects[start : start + group]
         cases = [case_of(pipe, subject) for subject in some]
         part = load_or_run(pipe, METHODS[name], cases, guidance, folder)
-        records += measure_part(some, cases, part, start, judges)
+        records += measure_part(pipe, some, cases, part, start, judges)
         parts.append(part)
         rows += [_sheet_row(subject, i, part) for i, subject in enumerate(some) if start + i < SHEET_PEOPLE]
         so_far = summary([record for record in records if record["edit"] != RECONSTRUCTION])["all"]

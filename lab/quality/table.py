@@ -51,11 +51,15 @@ MAIN = (
     Figure("success", "attribute there, %", percent),
     Figure("side_effects", "others changed", decimals(2), higher_is_better=False),
     Figure("identity_error", "identity error", decimals(3), higher_is_better=False),
+    Figure("delivered_psnr", "delivered PSNR, dB", decimals(1)),
+    Figure("delivered_psnr_changed", "delivered changed, dB", decimals(1)),
+    Figure("delivered_psnr_unchanged", "delivered unchanged, dB", decimals(1)),
+    Figure("delivered_detail", "delivered detail, %", percent),
     Figure("reconstruction_db", "reconstruction, dB", decimals(1)),
     Figure("leakage", "leakage of [I]", decimals(3), higher_is_better=False),
     Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", decimals(3), higher_is_better=False),
 )
-DIFFERENCES = tuple(figure for figure in MAIN[:9] if not figure.name.startswith("ssim"))
+DIFFERENCES = tuple(figure for figure in MAIN[:13] if not figure.name.startswith("ssim"))
 SMALL = {
     "psnr": "PSNR to the true answer, dB ↑",
     "success": "asked attribute there, % ↑",
@@ -81,8 +85,10 @@ GAIN_NOTE = (
     "*Gain* is the share of the true change that was made there, the projection of the change made on the true one: doing nothing "
     "has 0 %, the true answer 100 %, an exaggeration more. "
 )
-
-
+DELIVERED_NOTE = (
+    "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px; *detail* is its fine detail where "
+    "nothing should change, as a share of the photo's own. "
+)
 FEWER_NOTE = (
     " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "
     "pairs edits."
@@ -206,7 +212,7 @@ def render(results: Result) -> str:
     notes = (
         f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
         "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. "
-        f"{GAIN_NOTE if _has(results, 'gain') else ''}*Identity error*: "
+        f"{GAIN_NOTE if _has(results, 'gain') else ''}{DELIVERED_NOTE if _has(results, 'delivered_psnr') else ''}*Identity error*: "
         "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
         f"renders is {regressor['own_error']:.2f}. *Others changed*: attributes per edit that the judge classifies differently "
         f"from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lab.photos.bench import Case, Zones, ghost, laplacian, measured, step_across
+from lab.measures.zones import Zones, laplacian
+from lab.photos.bench import Case, ghost, measured, step_across
 
 RNG = np.random.default_rng(2)
 PHOTO = RNG.uniform(80, 120, (64, 64, 3)).astype(np.float32)

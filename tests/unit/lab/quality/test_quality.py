@@ -15,8 +15,9 @@ from PIL import Image
 from lab.judges.judge import NAMES
 from lab.measures.results import dumped
 from lab.quality import bench as quality
-from lab.quality import methods
+from lab.quality import delivered, methods
 from lab.quality.bench import FIGURES, PERSON_FIGURES, Judges, measure, run_portraits, summary
+from lab.quality.delivered import DELIVERED
 from lab.quality.method import Method
 from lab.quality.runs import compare
 from lab.quality.table import render
@@ -98,14 +99,17 @@ def test_a_smaller_frame_is_compared_inside_its_box(subject: Subject, judges: Ju
 
 def test_a_summary_has_its_figures_per_edit_and_overall() -> None:
     numbers = {"psnr_changed": 20.0, "psnr_unchanged": 30.0, "psnr": 25.0, "ssim_changed": 0.5, "ssim_unchanged": 0.9, "ssim": 0.8}
+    others = {"gain": 0.5, "side_effects": 1, "identity_error": 0.5, **dict.fromkeys(DELIVERED, 30.0)}
     records = [
-        {"edit": edit, **numbers, "psnr": psnr, "gain": 0.5, "success": psnr > 21, "side_effects": 1, "identity_error": 0.5}
+        {"edit": edit, **numbers, **others, "psnr": psnr, "success": psnr > 21}
         for edit, psnr in (("hat", 20.0), ("hat", 22.0), ("hair", 27.0))
     ]
+    records[0]["delivered_psnr_changed"] = None  # the edit mask holds none of what changes
     found = summary(records)
     assert set(found) == {"all", "hat", "hair"}
     assert found["all"]["psnr"] == 22.0
     assert found["all"]["success"] == pytest.approx(0.667)
+    assert found["hat"]["delivered_psnr_changed"] == 30.0
     assert (found["hat"]["cases"], found["hair"]["cases"]) == (2, 1)
 
 
@@ -114,6 +118,7 @@ def bench(
     pipe: S2EditPipeline, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[dict[str, Any], int]]:
     """Return a function that runs the bench with methods of two steps. It returns the results and the number of UNet rows."""
+    monkeypatch.setattr(delivered, "SIZE", 128)  # cheaper; test_delivered.py draws full photographs
     monkeypatch.setattr(quality, "load_judge", lambda: judges.judge)
     monkeypatch.setattr(quality, "load_regressor", lambda: judges.regressor)
     monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=2))

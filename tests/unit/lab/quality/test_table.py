@@ -115,6 +115,19 @@ def test_a_gain_gets_a_column_and_an_explanation() -> None:
     assert "| magic | 19.0 | – |" in text, "a row from before the column"
 
 
+def test_delivered_figures_get_columns_and_an_explanation() -> None:
+    results = copy.deepcopy(RESULTS)
+    results["methods"]["balanced"]["intervals"]["all"] |= {
+        "delivered_psnr": [30.0, 29.0, 31.0],
+        "delivered_detail": [0.98, 0.97, 1],
+    }
+    text = render(results)
+    assert "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px" in text
+    assert "| identity error | delivered PSNR, dB | delivered detail, % | leakage of [I] |" in text
+    assert "| 30.0 [29.0, 31.0] | 98 [97, 100] |" in text
+    assert "| magic | 19.0 | 50 [40, 60] | 0.250 [0.200, 0.300] | – | – |" in text, "a row from before the columns"
+
+
 def test_pie_bench_has_its_own_columns() -> None:
     found = {"psnr_background": [27.034, 26.5, 27.5], "mse_background": [0.0035, 0.003, 0.004]}
     results = {
