@@ -1,8 +1,8 @@
 """Run the whole suite in lanes that go side by side: `python -m tests.suites`, which `make test` calls.
 
 Unit tests compute, in as many processes as there are cores, file by file. Those of the packages that need torch most have half of
-the processes, since each process imports and collects all tests that it may run. Beside them run those that start servers and mostly
-wait for them. Playwright's event loop excludes those of other tests, so the studio has a process of its own.
+the processes, since each process imports and collects all tests that it may run. Beside them run those that start servers and
+mostly wait for them. Playwright's event loop excludes those of other tests, so the studio has a process of its own.
 
 A few failed tests run once more, alone: on a busy machine, a test that waits for a server may fail beside others. The run passes if
 they pass then, and names them as unsteady. When more than a few fail, nothing runs again.
