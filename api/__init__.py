@@ -1,5 +1,6 @@
 """The HTTP service on FastAPI. `app.create_app` puts it together; importing it loads no torch.
 
+    serve          the app for servers
     app            puts the service together
     routes         the routes, one resource a module (a room)
     openai         `/v1` in the shapes of OpenAI's API (a room)

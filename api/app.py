@@ -1,4 +1,4 @@
-"""Build the FastAPI app from routes, guards and error handlers. Serve it with `uvicorn api.app:create_app --factory`."""
+"""Build the FastAPI app from routes, guards and error handlers. Serve it with `uvicorn api.serve:create_app --factory`."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@
     limit_settings    what bounds a caller, a tenant and all of them
     store_settings    where Redis and the bucket are
     bootstrap         builds the services from the settings
+    start             loads modules without searching for garbage
     data_folder       the checks of the data folder
     logs              logs as JSON lines
     error_messages    which messages of exceptions may be logged

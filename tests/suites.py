@@ -1,8 +1,8 @@
 """Run the whole suite in lanes that go side by side: `python -m tests.suites`, which `make test` calls.
 
-Unit tests compute, in as many processes as there are cores, file by file. Those of the packages that need torch have half of the
-processes, since each process imports and collects all tests that it may run. Beside them run those that start servers and mostly
-wait for them. Playwright's event loop excludes those of other tests, so the studio has a process of its own.
+Unit tests compute, in as many processes as there are cores, file by file. Those of the packages that need torch most have half of
+the processes, since each process imports and collects all tests that it may run. Beside them run those that start servers and
+mostly wait for them. Playwright's event loop excludes those of other tests, so the studio has a process of its own.
 
 A few failed tests run once more, alone: on a busy machine, a test that waits for a server may fail beside others. The run passes if
 they pass then, and names them as unsteady. When more than a few fail, nothing runs again.
@@ -30,15 +30,16 @@ DIED = 70
 Suite = tuple[str, ...]
 """The folders of tests that one pytest runs, and its options."""
 
-HALF = str(max(1, (os.cpu_count() or 2) // 2))
-"""Half of the cores."""
+HALF = (os.cpu_count() or 2) // 2
+IN_HALF = ("-n", str(HALF), "--dist", "loadfile") if HALF > 1 else ()
+"""A process for each of half of the cores. For one process, pytest-xdist would be a second one that passes on every report."""
 
-WITH_TORCH = ("tests/unit/core", "tests/unit/lab")
+WITH_TORCH = ("tests/unit/core", "tests/unit/lab", "tests/unit/worker")
 """Half of the unit tests, by their time."""
 
 LANES: tuple[tuple[Suite, ...], ...] = (
-    (("tests/unit", *(f"--ignore={folder}" for folder in WITH_TORCH), "-n", HALF, "--dist", "loadfile"),),
-    ((*WITH_TORCH, "-n", HALF, "--dist", "loadfile"),),
+    (("tests/unit", *(f"--ignore={folder}" for folder in WITH_TORCH), *IN_HALF),),
+    ((*WITH_TORCH, *IN_HALF),),
     (("tests/integration", "-n", "2", "--dist", "loadfile"),),
     (("tests/contract",), ("tests/studio", "-n", "2", "--dist", "loadfile")),
     (("tests/acceptance", "tests/clients", "tests/sdks"),),

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.start import without_collection
 from worker.attempts.tallies import count
 from worker.engines.engine import Engine
 from worker.process import WorkerProcess
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Load without searching for garbage, and don't search what was loaded ever after: that was a fifth of the start's CPU time.
-
-    The libraries make a million objects that live as long as the process.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 @without_collection()

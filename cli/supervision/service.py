@@ -93,8 +93,8 @@ class Service:
     def commands(self, redis_url: str) -> list[Command]:
         env = self.environment(redis_url)
         listen = ["--host", self.address.host, "--port", str(self.address.port)]
-        api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *listen, "--no-server-header", "--no-access-log"]
-        api += ["--http", "api.connection:Connection"]  # with a deadline for heads
+        api = [sys.executable, "-m", "uvicorn", "--factory", "api.serve:create_app", *listen]
+        api += ["--no-server-header", "--no-access-log", "--http", "api.connection:Connection"]  # with a deadline for heads
         api += ["--timeout-graceful-shutdown", "3"]  # open event streams would delay the shutdown
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]

@@ -140,7 +140,7 @@ class TestCluster:
     def test_an_api_does_not_start(self, cluster: OwnRedis, tmp_path: Path) -> None:
         env = {**os.environ, "S2EDIT_REDIS_URL": cluster.url, "S2EDIT_DATA_DIR": str(tmp_path / "data")}
         ended = subprocess.run(
-            [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--port", "0"],
+            [sys.executable, "-m", "uvicorn", "--factory", "api.serve:create_app", "--port", "0"],
             env=env,
             capture_output=True,
             text=True,

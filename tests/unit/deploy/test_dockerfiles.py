@@ -19,7 +19,7 @@ from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the
 OURS = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = {"Dockerfile.gpu": ["worker", "heic"], "deploy/Dockerfile.api": ["api", "housekeeper", "heic"]}
-APP = {"Dockerfile.gpu": "worker.app", "deploy/Dockerfile.api": "api.app"}
+APP = {"Dockerfile.gpu": "worker.app", "deploy/Dockerfile.api": "api.serve"}
 HEALTH = "s2edit_jobs.health"
 
 

@@ -52,7 +52,7 @@ def test_children_get_the_resolved_settings(tmp_path: Path) -> None:
 
 def test_there_is_one_api_one_housekeeper_and_one_worker_that_takes_one_edit_at_a_time(tmp_path: Path) -> None:
     api, worker, housekeeper = service(tmp_path).commands("redis://127.0.0.1:1/0")
-    assert api.argv[:5] == [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"]
+    assert api.argv[:5] == [sys.executable, "-m", "uvicorn", "--factory", "api.serve:create_app"]
     assert api.argv[api.argv.index("--port") + 1] == "8123"
     assert worker.argv[worker.argv.index("-A") + 1] == "worker.app"
     assert worker.argv[worker.argv.index("--pool") + 1] == "solo"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from lab.training.export import PART_BYTES, pack
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.request.domains import Domain
 from s2edit_core.vision.segmenters import CardNetwork
+from tests.unit.lab.training.forked import run
 from tests.unit.lab.training.portrait_domain import DOMAIN
 
 MINIATURE = [
@@ -59,12 +58,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a driver that was started twice: at first without the denoiser."""
     folder = tmp_path_factory.mktemp("trained")
     arguments = [*MINIATURE, "--work", str(folder / "work"), "--out", str(folder / "out")]
-    root = Path(__file__).parents[4]
-    for more in (["--denoiser-seconds", "0"], []):
-        command = [sys.executable, "-m", "lab.training.train", *arguments, *more]
-        made = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True)
-        assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
-    assert "[autoencoder]" not in made.stdout, "a finished stage is not repeated"
+    for number, more in enumerate((["--denoiser-seconds", "0"], [])):
+        log = folder / f"log-{number}"
+        assert run(["lab.training.train", *arguments, *more], log) == 0, log.read_text()[-6000:]
+    assert "[autoencoder]" not in log.read_text(), "a finished stage is not repeated"
     return folder
 
 
