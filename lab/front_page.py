@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ def promises(results: Results) -> str:
             f"largest difference in the demo's edits: {_outside(results['demo'])}",
         ),
         (
-            "Undisturbed, simultaneous first edits of one photo learn the person once.",
+            "Simultaneous first edits of one photo, undisturbed, learn the person once.",
             _learned_once(results["promises"], results["storm"]),
         ),
         ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
@@ -122,7 +123,7 @@ def _restart(storm: Results) -> str:
     longest = _link(f"median {up['p50']:.1f} s, longest {up['max']:.1f} s", "storm")
     return (
         f"from the worker's death to the next attempt: {longest} ({up['count']} jobs, Redis intact). "
-        f"Of {every['count']} jobs, some with Redis down or emptied: longest {every['max']:.1f} s"
+        f"All {every['count']}, some with Redis down or emptied: longest {every['max']:.1f} s"
     )
 
 
@@ -146,7 +147,7 @@ def _detail(photos: Results) -> str:
     figures = _link(f"keeps {kept:.0f} % of its detail", "photos")
     return (
         f"12 megapixels, hair recoloured: the rest of the edit mask, such as the face, {figures} "
-        f"({pasted:.0f} % if the model's 128-pixel picture is pasted in); with added glasses or a hat, {new:.0f} %"
+        f"({pasted:.0f} % if the model's 128-pixel picture is pasted in); adding glasses or a hat: at least {math.floor(new)} %"
     )
 
 

@@ -102,7 +102,7 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"missing jobs (every {reaper.PENDING_S:g} s)",
         f"walks `unfinished/` every {reaper.PENDING_S:g} s",
         f"another one takes over after {unfinished.LEASE_S:g} s",
-        f"within {model_facts.CACHE_S:g} s, once no worker has reported a loaded model for {model_facts.ALIVE_S:g} s",
+        f"at most {model_facts.CACHE_S + model_facts.ALIVE_S:g} s after the last report of a loaded model",
         f"overwritten every {model_facts.REPORT_S:g} s",
         f"another one, after {messenger.LEASE_S:g} s",
         f"the messenger, after {outgoing.TIMEOUT_S:g} s at most",
