@@ -35,14 +35,14 @@ def promises(results: Results) -> str:
             f"largest difference in the demo's edits: {_outside(results['demo'])}",
         ),
         (
-            "Simultaneous first edits of one photo, undisturbed, learn the person once.",
+            "Without faults, simultaneous first edits of a photo learn the person once.",
             _learned_once(results["promises"], results["storm"]),
         ),
         ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
         ("An accepted edit ends exactly once.", _storm(results["storm"])),
         ("– For comparison: plain Celery (`acks_late`).", _control(results["storm-control"])),
         ("An edit whose worker dies continues on another one.", _restart(results["storm"])),
-        ("Run alone, the same request gives the same picture.", _same_picture(results["storm-model"])),
+        ("The same request, run alone, gives the same picture.", _same_picture(results["storm-model"])),
         ("A repeated request returns the same edit.", _one_key(results["promises"])),
         ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
         ("The OpenAPI description covers every answer, with its status and body.", _fuzz(results["fuzz"])),
@@ -88,7 +88,7 @@ def _learned_once(found: Results, storm: Results) -> str:
     people, runs = re.findall(r"(\d+) identities learned (\d+) times", storm["line"])[0]
     return (
         f"{photo['edits']} edits of one photo on {photo['workers']} workers: {learned}. "
-        f"While processes are killed and Redis is emptied: {people} people learned {runs} times"
+        f"While processes are killed and Redis is emptied: {runs} learnings of {people} people"
     )
 
 
@@ -123,7 +123,7 @@ def _restart(storm: Results) -> str:
     longest = _link(f"median {up['p50']:.1f} s, longest {up['max']:.1f} s", "storm")
     return (
         f"from the worker's death to the next attempt: {longest} ({up['count']} jobs, Redis intact). "
-        f"All {every['count']}, some with Redis down or emptied: longest {every['max']:.1f} s"
+        f"All {every['count']} jobs, some with a failed Redis: longest {every['max']:.1f} s"
     )
 
 
@@ -146,7 +146,7 @@ def _detail(photos: Results) -> str:
     new = min(photos["medians"][f"{edit} difference 3464"]["energy_same"] for edit in ("glasses", "hat"))
     figures = _link(f"keeps {kept:.0f} % of its detail", "photos")
     return (
-        f"12 megapixels, hair recoloured: the rest of the edit mask, such as the face, {figures} "
+        f"12 megapixels, hair recoloured: all else in the edit mask, such as the face, {figures} "
         f"({pasted:.0f} % if the model's 128-pixel picture is pasted in); adding glasses or a hat: at least {math.floor(new)} %"
     )
 

@@ -112,7 +112,7 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"valid for {defaults['result_url_ttl_s']} s (`result_url_ttl_s`)",
         f"valid for {defaults['upload_url_ttl_s']} s (`upload_url_ttl_s`)",
         f"the {('no', 'one', 'two', 'three')[defaults['max_attempts']]} that a job has",
-        f"{erasure.TAKEOVER_S:g} s after the second deletion was due",
+        f"{erasure.TAKEOVER_S:g} s after the second deletion (which catches late writes) was due",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []
