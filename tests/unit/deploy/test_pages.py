@@ -25,6 +25,7 @@ from cli.main import app
 from cli.markdown import put_between
 from lab.quality.table import MARK, render
 from lab.rivals import table as rivals
+from lab.speed import table as speed
 from s2edit_core.__main__ import _parser
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import PolicyRefused
@@ -110,6 +111,13 @@ def test_the_tables_of_other_servers_are_those_of_the_results() -> None:
     text = PAGES["docs/evidence.md"]
     tables = rivals.render(json.loads((ROOT / rivals.RESULTS).read_text(encoding="utf-8")))
     assert put_between(text, tables, rivals.MARK) == text, "run `make docs`"
+
+
+@pytest.mark.parametrize(("mark", "file"), [("speed", "speed.json"), ("speed-gpu", "speed-h100.json")])
+def test_the_tables_of_speed_are_those_of_the_results(mark: str, file: str) -> None:
+    text = PAGES["docs/evidence.md"]
+    tables = speed.render(json.loads((ROOT / "lab" / "results" / file).read_text(encoding="utf-8")))
+    assert put_between(text, tables, mark) == text, "run `python -m lab.speed.table`"
 
 
 def test_error_codes_that_are_named_exist() -> None:
