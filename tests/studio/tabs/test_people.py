@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from playwright.sync_api import APIResponse, Page, Route, expect
@@ -154,6 +155,23 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     expect(page.locator("#people")).to_contain_text("Erased Evening")
     acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("tab", "lists", "button"),
+    [("People", "**/identities?limit=20", "Take it"), ("History", "**/edits?kind=edit*", "Erase everything of mine")],
+)
+def test_a_button_that_lists_would_move_shows_once_they_are_there(
+    open_studio: OpenStudio, service: Service, tab: str, lists: str, button: str
+) -> None:
+    page, _ = open_studio(key=service.key)
+    held: list[Route] = []
+    page.route(lists, lambda route: held.append(route), times=1)
+    with page.expect_request(lists):
+        acting.open_tab(page, tab)
+    expect(page.get_by_role("button", name=button)).to_be_hidden()
+    held[0].continue_()
+    expect(page.get_by_role("button", name=button)).to_be_visible()
 
 
 def test_what_is_learned_meanwhile_disturbs_neither_the_form_nor_the_cards(open_studio: OpenStudio, service: Service) -> None:
