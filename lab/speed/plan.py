@@ -114,16 +114,15 @@ class Bench:
         return crowds.many_jobs(self.subject, dtype, "instant", count, share=self.scale.one_job)
 
     def scheduled(self, dtype: str, count: int) -> Result:
-        lockstep = self.record.result(f"users/{dtype}/{count}")
-        pipe, people = self.subject.pipe(dtype), self.subject.people(count)
-        return scheduled.scheduled_jobs(pipe, people, "balanced", share=self.scale.share, lockstep=lockstep, seed=self.subject.seed)
+        return self._scheduled(dtype, count, "balanced", self.scale.share, lockstep=f"users/{dtype}/{count}")
 
     def scheduled_whole_jobs(self, dtype: str, count: int) -> Result:
-        lockstep = self.record.result(f"users/{dtype}/{count}/instant")
-        pipe, people = self.subject.pipe(dtype), self.subject.people(count)
-        return scheduled.scheduled_jobs(
-            pipe, people, "instant", share=self.scale.one_job, lockstep=lockstep, seed=self.subject.seed
-        )
+        return self._scheduled(dtype, count, "instant", self.scale.one_job, lockstep=f"users/{dtype}/{count}/instant")
+
+    def _scheduled(self, dtype: str, count: int, preset: PresetName, share: float, *, lockstep: str) -> Result:
+        """Run jobs through the scheduler. `lockstep` is the phase that ran the same jobs in lockstep."""
+        pipe, people, seed = self.subject.pipe(dtype), self.subject.people(count), self.subject.seed
+        return scheduled.scheduled_jobs(pipe, people, preset, share=share, lockstep=self.record.result(lockstep), seed=seed)
 
     def scheduler(self, dtype: str, count: int) -> Result:
         return scheduled.overhead(self.subject.backbone(dtype), count, within_s=self.scale.within_s)

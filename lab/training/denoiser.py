@@ -65,7 +65,7 @@ def build_unet(widths: tuple[int, ...] = WIDTHS, latent_channels: int = LATENT_C
         out_channels=latent_channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        time_embedding_dim=384,
+        time_embedding_dim=384,  # that of the models of three levels, from which this one may start
         block_out_channels=widths,
         layers_per_block=1,
         attention_head_dim=4,

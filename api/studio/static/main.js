@@ -57,8 +57,10 @@ async function loadModel() {
 /** Load a tab's module when it is opened first, and have it show what is new each time. */
 async function open(name) {
   if (!SECTIONS[name]) return;
-  if (!loaded[name]) $(name).ariaBusy = 'true'; // until its lists are there, which would move a button between press and release
-  loaded[name] ||= SECTIONS[name]().then(({ mount }) => mount($(name)));
+  if (!loaded[name]) {
+    $(name).ariaBusy = 'true'; // until its lists are there, which would move a button between press and release
+    loaded[name] = SECTIONS[name]().then(({ mount }) => mount($(name)));
+  }
   try {
     await (await loaded[name])();
   } catch (error) {
