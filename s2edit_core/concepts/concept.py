@@ -57,18 +57,27 @@ class Full:
 Delta = LowRank | Full
 
 
-def stacked_changes(deltas: Sequence[Delta], states: Tensor) -> Tensor:
-    """Return ΔW·states of changes with one output width, `(changes, tokens, out)`, in a few products for all of them."""
-    first = deltas[0]
-    wide = states.expand(len(deltas), *states.shape)
-    if all(isinstance(each, Full) for each in deltas):
-        weights = torch.stack([each.weight for each in deltas if isinstance(each, Full)])
-        return (wide.to(weights.dtype) @ weights.transpose(1, 2)).to(states.dtype)
-    if isinstance(first, LowRank) and all(isinstance(each, LowRank) and each.down.shape == first.down.shape for each in deltas):
-        low = [each for each in deltas if isinstance(each, LowRank)]
+def stacked_changes(deltas: Sequence[Sequence[Delta]], states: Tensor) -> Tensor:
+    """Return ΔW·states of changes with one output width, `(changes, prompts · tokens, out)`, in a few products for all of them.
+
+    `deltas` are equally many changes for each prompt, and `states` `(prompts, tokens, in)`.
+    """
+    n, tokens, width = states.shape
+    flat = [each for mine in deltas for each in mine]
+    count, first = len(deltas[0]), flat[0]
+    if all(isinstance(each, Full) for each in flat):
+        weights = torch.stack([each.weight for each in flat if isinstance(each, Full)]).unflatten(0, (n, count))
+        made = states[:, None].to(weights.dtype) @ weights.transpose(2, 3)
+    elif isinstance(first, LowRank) and all(isinstance(each, LowRank) and each.down.shape == first.down.shape for each in flat):
+        low = [each for each in flat if isinstance(each, LowRank)]
         down, up = torch.stack([each.down for each in low]), torch.stack([each.up for each in low])
-        return (wide.to(down.dtype) @ down.transpose(1, 2) @ up.transpose(1, 2)).to(states.dtype)
-    return torch.stack([each(states) for each in deltas])  # of several kinds or ranks
+        reduced = states.to(down.dtype) @ down.view(n, -1, width).transpose(1, 2)  # (prompts, tokens, changes · rank)
+        reduced = reduced.view(n, tokens, count, -1).transpose(1, 2)
+        made = reduced @ up.unflatten(0, (n, count)).transpose(2, 3)
+    else:  # of several kinds or ranks
+        made = torch.stack([torch.stack([each(mine) for each in those]) for those, mine in zip(deltas, states, strict=True)])
+    stacked: Tensor = made.to(states.dtype).transpose(0, 1).flatten(1, 2)
+    return stacked
 
 
 @dataclass(frozen=True, eq=False)

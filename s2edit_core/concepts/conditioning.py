@@ -68,8 +68,17 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
     return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions)
 
 
-_placed: ContextVar[tuple[Tokens, Mapping[str, Tensor]] | None] = ContextVar("placed", default=None)
-"""The prompt that this thread encodes, and the embeddings that replace those of its placeholders."""
+@dataclass(frozen=True)
+class _Placed:
+    """Embeddings `(n, d)` that replace those of placeholders: number i at token `tokens[i]` of prompt `prompts[i]`."""
+
+    prompts: Tensor
+    tokens: Tensor
+    embeddings: Tensor
+
+
+_placed: ContextVar[_Placed | None] = ContextVar("placed", default=None)
+"""The embeddings of the placeholders in the prompts that this thread encodes."""
 _prepared: WeakSet[nn.Module] = WeakSet()
 _preparing = threading.Lock()
 
@@ -78,12 +87,7 @@ def _put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
     placed = _placed.get()
     if placed is None:
         return output
-    tokens, embeddings = placed
-    replaced = output.clone()
-    for name, positions in tokens.positions.items():
-        for position in positions:  # one by one: a list of positions would be copied to the device, which waits for it
-            replaced[:, position] = embeddings[name].to(output.dtype)
-    return replaced
+    return output.index_put((placed.prompts, placed.tokens), placed.embeddings.to(output.dtype))
 
 
 def _prepare(embedding: nn.Module) -> None:
@@ -104,20 +108,42 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
     Differentiable in `embeddings`. Raises `ValueError` for a placeholder without an embedding, or for an embedding of another
     width.
     """
-    width = backbone.text_encoder.get_input_embeddings().weight.shape[1:]  # type: ignore[operator]
-    for name in tokens.positions:
-        if name not in embeddings:
-            raise ValueError(f"the prompt holds {name}, but there is no concept with that placeholder")
-        if embeddings[name].shape != width:
-            raise ValueError(f"the embedding of {name} has shape {tuple(embeddings[name].shape)}, the model's have {tuple(width)}")
+    return text_states_together(backbone, [tokens], [embeddings])[0]
+
+
+def text_states_together(backbone: Backbone, prompts: Sequence[Tokens], embeddings: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """Return the text encoder's output `(prompts, tokens, d)` for prompts of one length, as `text_states` does for each."""
     encoder = backbone.text_encoder
-    _prepare(encoder.get_input_embeddings())  # type: ignore[operator]
-    before = _placed.set((tokens, embeddings))
+    words: nn.Embedding = encoder.get_input_embeddings()  # type: ignore[operator]
+    at: list[tuple[int, int]] = []
+    found: list[Tensor] = []
+    for i, (tokens, mine) in enumerate(zip(prompts, embeddings, strict=True)):
+        for name, positions in tokens.positions.items():
+            _check_embedding(name, mine, words)
+            at += [(i, position) for position in positions]
+            found += [mine[name]] * len(positions)
+    _prepare(words)
+    before = _placed.set(_Placed(*_indices(at, backbone.device), torch.stack(found)) if found else None)
     try:
-        states: Tensor = encoder(tokens.ids[None]).last_hidden_state[0]
+        states: Tensor = encoder(torch.stack([tokens.ids for tokens in prompts])).last_hidden_state
     finally:
         _placed.reset(before)
     return states
+
+
+def _check_embedding(name: str, embeddings: Mapping[str, Tensor], words: nn.Embedding) -> None:
+    if name not in embeddings:
+        raise ValueError(f"the prompt holds {name}, but there is no concept with that placeholder")
+    if embeddings[name].shape != words.weight.shape[1:]:
+        shape, width = tuple(embeddings[name].shape), tuple(words.weight.shape[1:])
+        raise ValueError(f"the embedding of {name} has shape {shape}, the model's have {width}")
+
+
+def _indices(pairs: Sequence[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the pairs as two tensors. From pinned memory, their copy does not wait for the device."""
+    made = torch.tensor(pairs).T.contiguous()
+    made = made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
+    return made[0], made[1]
 
 
 def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] = ()) -> KeysValues:
@@ -140,9 +166,24 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
     for concept in concepts:
         if concept.keys:
             deltas = (*concept.keys, *concept.values)
-            changes.append([stacked_changes([deltas[i] for i in group.members], exact) for group in projections.groups])
+            changes.append([stacked_changes([[deltas[i] for i in group.members]], exact[None]) for group in projections.groups])
     projected = projections(rounded, changes)
     return KeysValues(tuple(projected[: len(backbone.layers)]), tuple(projected[len(backbone.layers) :]))
+
+
+def keys_values_together(backbone: Backbone, states: Tensor, concepts: Sequence[Concept]) -> list[Tensor]:
+    """Return K, then V, of each cross-attention layer for several prompts, `(prompts, tokens, inner)`.
+
+    `states` are `(prompts, tokens, d)`, and `concepts` one for each prompt. All of them change the projections, or none.
+    """
+    projections = backbone.text_projections
+    exact = states.to(torch.promote_types(backbone.dtype, torch.float32))
+    changes = []
+    if concepts[0].keys:
+        deltas = [(*concept.keys, *concept.values) for concept in concepts]
+        changes = [[stacked_changes([[mine[i] for i in group.members] for mine in deltas], exact) for group in projections.groups]]
+    projected = projections(states.to(backbone.dtype).flatten(0, 1), changes)
+    return [each.unflatten(0, states.shape[:2]) for each in projected]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@
     recorded             passes as CUDA graphs
     attention            the attention layers of a UNet, and the gates of a mask
     processors           the attention processors that read K, V and gates
+    trainable_prompts    prompts that are learned: their text side for all rows at once
     text_projections     text states to K and V, for all layers at once
     precision            bf16, fp16 or fp32
     frozen_layers        faster linear layers and convolutions on the CPU

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +30,11 @@ from s2edit_core.unet.processors import RowAttention
 from s2edit_core.unet.recorded import SIZES, RecordedPasses, can_be_recorded, padded_parts
 from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes
 from s2edit_core.unet.text_projections import TextProjections
+from s2edit_core.unet.trainable_prompts import evaluate_with_prompts
 from s2edit_core.unet.unet_pass import PassOutputs, run_pass
 
 log = logging.getLogger(__name__)
+Once = TypeVar("Once")
 MAX_ROWS_PER_PASS = 16
 """The largest batch of one UNet pass without graphs."""
 
@@ -108,14 +110,15 @@ class Backbone:
         return run_pass(self.unet, self.attention, self.schedule, inputs)
 
     @cached_property
-    def _computed(self) -> dict[str, Tensor]:
+    def _computed(self) -> dict[str, Any]:
         return {}
 
-    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def once(self, name: str, compute: Callable[[], Once]) -> Once:
         """Return the result of `compute`, which depends on nothing but the model, and keep it under `name`."""
         if name not in self._computed:
-            self._computed[name] = compute()
-        return self._computed[name]
+            self._computed.setdefault(name, compute())  # of two threads, the first one's stays
+        found: Once = self._computed[name]
+        return found
 
     @cached_property
     def text_projections(self) -> TextProjections:
@@ -194,6 +197,12 @@ class Backbone:
         prediction is not finite or a row with a target meets float16, `ValueError` for a row whose source is not among `rows`.
         Without `check`, rows whose numbers are not finite get answers that say so, and the others theirs.
         """
+        answers = evaluate_with_prompts(rows, self._evaluate)
+        if check:
+            check_finite(answers)
+        return answers
+
+    def _evaluate(self, rows: Rows) -> Answers:
         answers: dict[int, Answer] = {}
         pending = self._passes(rows)
         while pending:
@@ -207,10 +216,7 @@ class Backbone:
             else:
                 self.pass_limit.reduce(len(part))
                 pending.insert(0, indices)
-        in_order = tuple(answers[i] for i in range(len(rows)))
-        if check:
-            check_finite(in_order)
-        return in_order
+        return tuple(answers[i] for i in range(len(rows)))
 
     @property
     def max_rows(self) -> int:

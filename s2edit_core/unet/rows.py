@@ -4,7 +4,8 @@ A row is one latent at one timestep with one prompt, given as keys, values and g
 different users, stages and timesteps.
 
 A row with a `target` asks for gradients. Its loss is `weight · mean((ε − target)²)`, optionally weighted by cell (`loss_weights`).
-The answer holds dL/dK and dL/dV: with a frozen UNet, these are the only per-user outputs of a backward pass.
+The answer holds dL/dK and dL/dV: with a frozen UNet, these are the only per-user outputs of a backward pass. A row with a
+`TrainablePrompt` gets the gradients at its parameters instead.
 
 A row with an `injection` reads the attention of its source row. Such rows must be evaluated together, and share a pass.
 
@@ -16,6 +17,7 @@ Algorithms are generators that yield `Rows` and `Progress` and receive `Answers`
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,27 @@ from torch import Tensor
 from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues, TokenMap
+
+
+class PromptBatch(ABC):
+    """Trainable prompts whose K and V have been computed."""
+
+    @abstractmethod
+    def prompts(self) -> Sequence[KeysValues]:
+        """Return K and V of each prompt, detached."""
+
+    @abstractmethod
+    def gradients(self, at_prompts: Sequence[Sequence[Tensor]]) -> Sequence[tuple[Tensor, ...]]:
+        """Return the gradients at the parameters of each prompt from those at its K and V, in the order of `KeysValues.tensors`."""
+
+
+class TrainablePrompt(ABC):
+    """A prompt that is learned, given by its parameters. All of one model are of one class."""
+
+    @staticmethod
+    @abstractmethod
+    def batch(prompts: Sequence[TrainablePrompt], rows: Sequence[int]) -> PromptBatch:
+        """Compute K and V of `prompts` together. `rows` says for how many rows of each the gradients will be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +64,16 @@ class Injection:
     self_strength: float = 0.0
 
 
+NO_PROMPT = KeysValues((), ())
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """One latent at one timestep with one prompt.
 
-    Raises `ValueError` for `loss_weights` of another shape or without a target, and for an injection that is impossible: from a row
-    that reads another row itself, that has another latent shape, or together with a target.
+    Raises `ValueError` for `loss_weights` of another shape or without a target, for a trainable prompt beside another or without a
+    target, and for an injection that is impossible: from a row that reads another row itself, that has another latent shape, or
+    together with a target.
     """
 
     latent: Tensor  # (c, h, w)
@@ -58,10 +85,13 @@ class Row:
     loss_weights: Tensor | None = None  # (h, w), 0 or more: weight of each cell in the mean of the loss; None: all equal
     injection: Injection | None = None
     capture: tuple[int, ...] = ()  # indices of the cross-attention layers whose maps the answer holds
+    trainable: TrainablePrompt | None = None  # K and V are computed from it; needs a target, and an empty `prompt`
 
     def __post_init__(self) -> None:
         if self.loss_weights is not None and (self.target is None or self.loss_weights.shape != self.latent.shape[1:]):
             raise ValueError(f"loss_weights need a target and the latent's shape (h, w), not {tuple(self.loss_weights.shape)}")
+        if self.trainable is not None and (self.target is None or self.prompt.keys):
+            raise ValueError("a row with a trainable prompt needs a target, and its K and V are computed: pass NO_PROMPT")
         if self.injection is None:
             return
         source = self.injection.source
@@ -81,6 +111,7 @@ class Answer:
     loss: float | None = None
     key_gradients: tuple[Tensor, ...] = ()  # dL/dK, one per layer, shaped like the prompt's keys
     value_gradients: tuple[Tensor, ...] = ()  # dL/dV
+    parameter_gradients: tuple[Tensor, ...] = ()  # those of a trainable prompt, in the first answer of all its rows of one pass
     maps: tuple[Tensor, ...] = ()  # per layer of `Row.capture`, (h·w, tokens): attention after gates, averaged over heads
     finite: bool = True  # whether ε and the loss are
 

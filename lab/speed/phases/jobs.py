@@ -122,7 +122,10 @@ def psnr_to_answer(person: Person, frame: Image.Image) -> float | None:
 
 
 def portion(preset: Preset, share: float) -> Preset:
-    """Return `preset` with this share of its steps in every phase, at least `LEAST_STEPS`."""
+    """Return `preset` with this share of its steps in every phase, at least `LEAST_STEPS`.
+
+    The steps before the first one stay: a worker computes their result once per prompt, here in the warm-up.
+    """
 
     def part(steps: int) -> int:
         return min(steps, max(LEAST_STEPS, round(share * steps)))
@@ -133,7 +136,6 @@ def portion(preset: Preset, share: float) -> Preset:
         steps=part(preset.steps),
         learning=replace(
             learning,
-            start_steps=part(learning.start_steps),
             token_steps=part(learning.token_steps),
             joint_steps=part(learning.joint_steps),
         ),

@@ -21,12 +21,13 @@ from s2edit_core.concepts.conditioning import (
     tokenize,
     word_embedding,
 )
+from s2edit_core.method.learning.learned_prompts import LearnedPrompt
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningOptions, Weighting
 from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Answers, Row, Rows
+from s2edit_core.unet.rows import NO_PROMPT, Answers, Row, Rows, TrainablePrompt
 
 Result = TypeVar("Result")
 Preparation = Generator[Rows, Answers, Result]
@@ -56,6 +57,7 @@ class Learner:
     loss_weights: Tensor | None  # (h, w): weight of each latent cell in L_ldm; None: all equal
     words: Tensor  # (n, d): the words that the concept is to be orthogonal to, in text-feature space
     seed: int
+    word_list: tuple[str, ...] = ()  # the same words
     others: tuple[Learner, ...] = ()  # of the lesson's other photos; they share token and changes
 
     def at(self, step: int) -> Learner:
@@ -81,9 +83,25 @@ class Learner:
 
     def condition(self, *, with_deltas: bool) -> Conditioned:
         """Return the prompt conditioned on the current concept, with its autograd graph."""
+        return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: self.concept(with_deltas=with_deltas)})
+
+    def concept(self, *, with_deltas: bool) -> Concept:
+        """Return the current concept; its tensors are those that are optimised."""
         deltas = (self.keys, self.values) if with_deltas else ((), ())
-        concept = Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
-        return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
+        return Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
+
+    def prompt(self, options: LearningOptions, others: Tensor, *, with_deltas: bool) -> LearnedPrompt:
+        """Return the prompt to learn from in one step, beside concepts with the text features `others` `(m, d)`."""
+        return LearnedPrompt(
+            self.backbone,
+            self.tokens,
+            self.concept(with_deltas=with_deltas),
+            self.words,
+            options.semantic_power,
+            options.orthogonality,
+            options.batch,
+            others,
+        )
 
 
 @torch.no_grad()
@@ -109,7 +127,9 @@ def new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, se
     return learner
 
 
-def noised_rows(learner: Learner, prompt: KeysValues, draw: torch.Generator, count: int, weighting: Weighting) -> Rows:
+def noised_rows(
+    learner: Learner, prompt: KeysValues | TrainablePrompt, draw: torch.Generator, count: int, weighting: Weighting
+) -> Rows:
     """Return rows of the latent at `count` noise levels, one drawn from each equal part of the schedule.
 
     The added ε is the target.
@@ -122,15 +142,18 @@ def noised_rows(learner: Learner, prompt: KeysValues, draw: torch.Generator, cou
     t = ((torch.arange(count) + torch.rand(count, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
     eps = torch.randn((count, *latent.shape), generator=draw).to(latent)
     noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
+    trainable = prompt if isinstance(prompt, TrainablePrompt) else None
+    given = prompt if isinstance(prompt, KeysValues) else NO_PROMPT
     return tuple(
         Row(
             noisy[i],
             level,
-            prompt,
+            given,
             learner.gates,
             target=eps[i],
             weight=(1 / schedule.alpha(level) if weighting == "velocity" else schedule.loss_weight(level)) / count,
             loss_weights=learner.loss_weights,
+            trainable=trainable,
         )
         for i, level in enumerate(t.tolist())
     )
@@ -146,7 +169,7 @@ def orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
     requested = [word for word in lesson.request_words if word in attribute_words]
     bank = card.word_bank(lesson.subject, lesson.placeholder)
     subject = set(re.findall(r"\w+", lesson.subject.lower()))
-    return [word for word in dict.fromkeys((*requested, *bank)) if word.lower() not in subject]
+    return [word for word in dict.fromkeys((*bank, *requested)) if word.lower() not in subject]
 
 
 def attribute_state(backbone: Backbone, word: str) -> Tensor:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def semantic_loss(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
-    """Return L_semantic, the mean squared cosine between [I] `(d,)` and attribute words `(n, d)` in text-feature space.
+    """Return L_semantic, the mean squared cosine between [I] `(…, d)` and attribute words `(…, n, d)` in text-feature space.
 
     This is the orthogonality loss. It is zero where [I] is orthogonal to every attribute word: the token then says who the person
     is, and nothing that a prompt may change. It is also zero without attribute words. A higher `power` p gives
     (mean |cos|^p)^(2/p), which emphasises the nearest words; with a plain mean of squares, one word may stay near as long as all
     others are far. Raises `ValueError` for other shapes.
     """
-    if attributes.ndim != 2 or identity.shape != attributes.shape[1:]:
-        raise ValueError(f"expected shapes (d,) and (n, d), got {tuple(identity.shape)} and {tuple(attributes.shape)}")
-    if len(attributes) == 0:
-        return identity.sum() * 0
-    squares = F.cosine_similarity(identity[None], attributes, dim=-1).square()
-    return squares.mean() if power == 2 else squares.pow(power / 2).mean().clamp_min(1e-12).pow(2 / power)
+    if attributes.ndim < 2 or identity.shape != (*attributes.shape[:-2], attributes.shape[-1]):
+        raise ValueError(f"expected shapes (…, d) and (…, n, d), got {tuple(identity.shape)} and {tuple(attributes.shape)}")
+    if attributes.shape[-2] == 0:
+        return identity.sum(dim=-1) * 0
+    squares = F.cosine_similarity(identity[..., None, :], attributes, dim=-1).square()
+    return squares.mean(dim=-1) if power == 2 else squares.pow(power / 2).mean(dim=-1).clamp_min(1e-12).pow(2 / power)
 
 
 def pairwise_loss(features: Sequence[Tensor]) -> Tensor:
@@ -36,15 +35,3 @@ def pairwise_loss(features: Sequence[Tensor]) -> Tensor:
         raise ValueError(f"expected features of one shape (d,), got {[tuple(each.shape) for each in features]}")
     zero = features[0].sum() * 0
     return sum((F.cosine_similarity(a, b, dim=0).square() for a, b in combinations(features, 2)), zero)
-
-
-def summed_gradients(rows: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """Return the sums over `rows` of their gradients, one per layer. Those of one shape are summed together."""
-    by_shape: dict[torch.Size, list[int]] = {}
-    for i, gradient in enumerate(rows[0]):
-        by_shape.setdefault(gradient.shape, []).append(i)
-    sums: dict[int, Tensor] = {}
-    for layers in by_shape.values():
-        stacked = torch.stack([row[i] for row in rows for i in layers]).unflatten(0, (len(rows), len(layers)))
-        sums.update(zip(layers, stacked.sum(0).unbind(), strict=True))
-    return [sums[i] for i in range(len(rows[0]))]

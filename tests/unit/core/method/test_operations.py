@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2edit_core.concepts.concept import Concept, LowRank, new_deltas
 from s2edit_core.concepts.conditioning import keys_values
-from s2edit_core.method.learning.losses import summed_gradients
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.trainable_prompts import summed_gradients
 
 
 class Products(TorchDispatchMode):

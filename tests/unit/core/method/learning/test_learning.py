@@ -16,7 +16,7 @@ from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.method.learning import learning
+from s2edit_core.method.learning import learned_prompts, learning, start
 from s2edit_core.method.learning.learner import attribute_state, new_learner, noised_rows, step_generator
 from s2edit_core.method.learning.learning import learn_concept, learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
@@ -306,7 +306,9 @@ def test_every_stage_learns_with_the_same_power_of_l_semantic(
         used.append(power)
         return semantic_loss(identity, words, power=power)
 
-    monkeypatch.setattr(learning, "semantic_loss", watched)
+    for module in (start, learned_prompts):
+        monkeypatch.setattr(module, "semantic_loss", watched)
+    monkeypatch.setattr(backbone, "once", lambda _name, compute: compute())
     learn(backbone, semantic_power=power, start_steps=2, token_steps=1, joint_steps=1, batch=1)
     assert set(used) == {power}
     assert len(used) >= 4
@@ -330,10 +332,11 @@ def test_every_word_of_the_bank_is_pushed_away_at_every_step_but_never_the_subje
     seen: list[int] = []
 
     def watching(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
-        seen.append(len(attributes))
+        seen.append(attributes.shape[-2])
         return semantic_loss(identity, attributes, power=power)
 
-    monkeypatch.setattr(learning, "semantic_loss", watching)
+    for module in (start, learned_prompts):
+        monkeypatch.setattr(module, "semantic_loss", watching)
     words = (*backbone.card.word_bank("woman"), "woman")
     known = with_card(backbone, attribute_words=words)
     learn(known, request_words=("red", "zebra", "woman", "hair"))
