@@ -129,24 +129,28 @@ def test_each_placeholder_has_its_own_gate(backbone: Backbone) -> None:
 def test_an_attribute_is_learned_through_its_own_column(backbone: Backbone, mode: LearningMode) -> None:
     _, makeup = lessons()
     seen: list[Row] = []
+    prompts: list[KeysValues] = []
 
     def watching(rows: Rows) -> Answers:
         seen.extend(rows)
+        for row in rows:
+            assert row.trainable is not None
+            prompts.extend(row.trainable.batch([row.trainable], [1]).prompts())
         return backbone.evaluate(rows)
 
     (learned,) = drive(learn_concepts(backbone, (makeup,), replace(OPTIONS, mode=mode)), watching)
     assert (learned.kind, learned.placeholder, learned.subject) == ("attribute", ATTRIBUTE, "lipstick")
     assert (learned.token - word_embedding(backbone, "lipstick")).abs().max() > 1e-3
     assert len(learned.keys) == (0 if mode == "token" else len(backbone.layers))
-    for row in seen[2:]:
+    for row, now in zip(seen[2:], prompts[2:], strict=True):
         assert row.loss_weights is not None
         assert int((row.loss_weights > 0).sum()) == 2, "only what the region shows counts"
-        assert columns_that_differ(row.prompt, seen[0].prompt) == {4}
+        assert columns_that_differ(now, prompts[0]) == {4}
         assert row.gates is not None
         assert row.gates[0][:, 4].sum() == 2
     with torch.no_grad():
         final = conditioned(backbone, tokenize(backbone, makeup.prompt, (ATTRIBUTE,)), {ATTRIBUTE: learned}).prompt
-    assert columns_that_differ(final, seen[0].prompt) == {4}
+    assert columns_that_differ(final, prompts[0]) == {4}
 
 
 def test_an_attribute_is_held_from_the_words_that_name_people(backbone: Backbone) -> None:
