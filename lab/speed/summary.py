@@ -20,11 +20,8 @@ def summary(phases: Mapping[str, Result]) -> Result:
             found |= _of_job(dtype, which, result, done.get("reference"))
         elif name.startswith("users/"):
             found |= _of_users(dtype, result, done)
-        elif name.startswith("scheduled/") and result["over_lockstep"]:
-            count, _, preset = which.partition("/")
-            found[f"{dtype}: {count} {preset or 'balanced'} jobs through the scheduler, time over lockstep"] = result[
-                "over_lockstep"
-            ]
+        elif name.startswith("scheduled/"):
+            found |= _of_scheduled(dtype, which, result, done)
         elif name.startswith("scheduler/"):
             found[f"{dtype}: the scheduler over a pass of {which} rows"] = result["share"]
         elif name.startswith("passes/") and result.get("best_over_1"):
@@ -60,6 +57,17 @@ def _of_users(dtype: str, result: Result, done: Mapping[str, Any]) -> Result:
     }
     if "reference" in done:
         found[f"{cold}, throughput over the reference"] = digits(done["reference"]["cold_s"] / each["cold_s_per_user"], 3)
+    return found
+
+
+def _of_scheduled(dtype: str, which: str, result: Result, done: Mapping[str, Any]) -> Result:
+    """Return how long jobs through the scheduler take beside those in lockstep, and how much sooner they are done than in turn."""
+    count, _, preset = which.partition("/")
+    name = f"{dtype}: {count} {preset or 'balanced'} jobs through the scheduler"
+    found: Result = {f"{name}, time over lockstep": result["over_lockstep"]} if result["over_lockstep"] else {}
+    one = done.get(f"job/{dtype}/{preset}")
+    if one is not None and one["share_of_steps"] == result["share_of_steps"]:
+        found[f"{name}, throughput over one at a time"] = digits(one["seconds"] * result["users"] / result["seconds"], 3)
     return found
 
 

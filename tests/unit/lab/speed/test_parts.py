@@ -48,10 +48,10 @@ def test_one_thread_counts_the_processors_seconds_and_more_the_clocks(
     assert timing.now(torch.device("cpu")) == counted
 
 
-def test_a_share_of_a_preset_keeps_two_steps_of_each_phase() -> None:
+def test_a_share_of_a_preset_keeps_two_steps_of_each_phase_and_the_whole_start() -> None:
     part = portion(PRESETS["balanced"], 0.1)
     learning = part.learning
-    assert (part.steps, learning.start_steps, learning.token_steps, learning.joint_steps) == (5, 10, 5, 5)
+    assert (part.steps, learning.start_steps, learning.token_steps, learning.joint_steps) == (5, 100, 5, 5)
     least = portion(PRESETS["instant"], 0.001)
     assert (least.steps, least.learning.token_steps, least.learning.joint_steps) == (2, 2, 2)
     assert portion(PRESETS["paper"], 1.0) == PRESETS["paper"]

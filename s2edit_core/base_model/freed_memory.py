@@ -1,0 +1,25 @@
+"""How the C library treats memory that torch frees on the CPU.
+
+By default, glibc returns large blocks to the system at once. Each pass then gets its feature maps as new pages, which the system
+clears one by one. Measured on one core with the shipped model, passes of 16 rows without gradients: 12 000 page faults and 133 ms
+each, against 100 faults and 114 ms with the settings below. A pass of one row, whose blocks are small, gains nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+LARGEST_KEPT_BLOCK = 2**25
+"""Bytes of a block above which it is returned at once: the most that glibc allows."""
+MOST_KEPT = 2**29
+"""Freed bytes at the end of the heap above which they are returned."""
+
+
+def keep_freed_memory() -> bool:
+    """Let this process reuse freed blocks of up to `LARGEST_KEPT_BLOCK` bytes. Return False without glibc; nothing changes then."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK) and mallopt(M_TRIM_THRESHOLD, MOST_KEPT))
