@@ -29,7 +29,7 @@ class Scale:
     one_job: float = 1.0  # share of the steps of a single job
     users: tuple[int, ...] = (1, 4, 16, 64)
     share: float = 0.06
-    whole_jobs: tuple[int, ...] = (16,)  # numbers of users whose `instant` jobs run all their steps
+    whole_jobs: tuple[int, ...] = (16,)  # numbers of users whose `instant` jobs run all their steps, beside one alone
     scheduled: tuple[int, ...] = (16,)
     reference: Part = field(default_factory=Part)
     batches: tuple[int, ...] = (1, 4, 16)
@@ -179,8 +179,8 @@ def plan(bench: Bench) -> list[Phase]:
         *(phase(f"users/{main}/{n}/instant", partial(bench.whole_jobs, main, n), 60, 50) for n in bench.scale.whole_jobs),
         *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 20, 40) for n in bench.scale.scheduled),
         *(
-            phase(f"scheduled/{main}/{n}/instant", partial(bench.scheduled_whole_jobs, main, n), 60, 50)
-            for n in bench.scale.whole_jobs
+            phase(f"scheduled/{main}/{n}/instant", partial(bench.scheduled_whole_jobs, main, n), 4 * n, 3 * n)
+            for n in (1, *bench.scale.whole_jobs)
         ),
         *(phase(f"scheduler/{main}/{n}", partial(bench.scheduler, main, n), 5, 5) for n in bench.scale.scheduled),
         *(passes_of(main, kind) for kind in ("ungated", "one-user", "one-user-learning", "stock-gradients")),

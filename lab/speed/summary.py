@@ -65,8 +65,8 @@ def _of_scheduled(dtype: str, which: str, result: Result, done: Mapping[str, Any
     count, _, preset = which.partition("/")
     name = f"{dtype}: {count} {preset or 'balanced'} jobs through the scheduler"
     found: Result = {f"{name}, time over lockstep": result["over_lockstep"]} if result["over_lockstep"] else {}
-    one = done.get(f"job/{dtype}/{preset}")
-    if one is not None and one["share_of_steps"] == result["share_of_steps"]:
+    one = done.get(f"scheduled/{dtype}/1/{preset}")
+    if one is not None and result["users"] > 1:
         found[f"{name}, throughput over one at a time"] = digits(one["seconds"] * result["users"] / result["seconds"], 3)
     return found
 

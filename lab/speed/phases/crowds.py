@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from lab.speed.phases.jobs import Jobs, Meter, cold, costs_about, decode, edit, extrapolated, portion, sample
+from lab.speed.phases.jobs import WARM_UP_SHARE, Jobs, Meter, cold, costs_about, decode, edit, extrapolated, portion, sample
 from lab.speed.phases.passes import stock_pass
 from lab.speed.record import Result
 from lab.speed.subjects import Subject
@@ -16,7 +16,6 @@ from s2edit_core.request.presets import PRESETS, Preset, PresetName
 from s2edit_core.unet import backbone as engine
 from s2edit_core.unet.recorded import padded_parts
 
-WARM_UP_SHARE = 0.02
 RECORDING_SHARE = 0.06
 """The share of the steps after which CUDA graphs are recorded: at the third pass of a kind."""
 

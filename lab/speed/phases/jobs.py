@@ -31,6 +31,7 @@ PHASES = ("encoding", "preparing", "learning", "conditioning", "inverting", "edi
 includes K and V of the target prompt, `decoding` the return to the photo.
 """
 LEAST_STEPS = 2
+WARM_UP_SHARE = 0.02
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lab.speed.phases.jobs import PHASES, Jobs, decode, portion
+from lab.speed.phases.jobs import PHASES, WARM_UP_SHARE, Jobs, decode, portion
 from lab.speed.phases.passes import KINDS, rows_of
 from lab.speed.record import Result
 from lab.speed.subjects import Person
@@ -100,14 +100,14 @@ def scheduled_jobs(
 
     `lockstep` is the result of the same jobs, with the same share of steps, in lockstep and without threads.
     """
-    how = portion(PRESETS[preset], share)
+    how, warm_up = portion(PRESETS[preset], share), portion(PRESETS[preset], WARM_UP_SHARE)
     guidance = pipe.guidance(how.guidance_scale, preset)
     recorded = pipe.backbone.recorded
     limit = recorded.largest if recorded is not None else MAX_ROWS_PER_PASS
     passes = _TimedPasses(pipe.backbone)
     with RowScheduler(passes.evaluate, max_rows=limit) as scheduler, ThreadPoolExecutor(len(people)) as threads:
 
-        def everybody() -> None:
+        def everybody(how: Preset) -> None:
             running = [
                 threads.submit(whole_job, pipe, scheduler.client(f"user-{i}"), person, how, guidance, seed)
                 for i, person in enumerate(people)
@@ -115,10 +115,9 @@ def scheduled_jobs(
             for each in running:
                 each.result()
 
-        if pipe.backbone.graphs:
-            everybody()  # records the graphs
+        everybody(how if pipe.backbone.graphs else warm_up)  # records the graphs
         before, passes.seconds = scheduler.stats(), 0.0
-        seconds = seconds_of(everybody, pipe.backbone.device)
+        seconds = seconds_of(lambda: everybody(how), pipe.backbone.device)
         after = scheduler.stats()
     sizes = {n: count - before.rows_per_pass.get(n, 0) for n, count in sorted(after.rows_per_pass.items())}
     return {
