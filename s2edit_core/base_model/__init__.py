@@ -5,6 +5,7 @@
     scheduler_config      which noise schedules are supported
     model_card            words and guidance scales that suit the model
     loading               folder, single file or hub id to UNet, auto-encoder and text encoder
+    freed_memory          how the C library treats memory that torch frees
     ddim                  sampling and inversion steps
     fingerprint           what ties a concept to the model that it was learned on
     clip_words            CLIP's vocabulary, which single files lack

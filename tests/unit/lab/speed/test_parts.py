@@ -80,6 +80,9 @@ PHASES = {
     "users/float32/16/instant": done(
         {"users": 16, "preset": "instant", "measured": {"cold_s_per_user": 2.0, "warm_s_per_user": 0.4}}
     ),
+    "scheduled/float32/16": done({"users": 16, "seconds": 40.0, "over_lockstep": 1.1}),
+    "scheduled/float32/1/instant": done({"users": 1, "seconds": 6.0, "over_lockstep": None}),
+    "scheduled/float32/16/instant": done({"users": 16, "seconds": 38.4, "over_lockstep": 1.2}),
     "users/float32/64": {"state": "failed", "error": "no"},
 }
 
@@ -95,6 +98,12 @@ def test_the_summary_compares_with_one_at_a_time_and_with_the_reference() -> Non
     assert found["float32: 16 warm instant edits, throughput over one at a time"] == 2.0
     assert found["float32: 16 cold instant jobs, throughput over the reference"] == 30.0
     assert not any("64" in name for name in found)
+    through = {name: value for name, value in found.items() if "through the scheduler" in name}
+    assert through == {
+        "float32: 16 balanced jobs through the scheduler, time over lockstep": 1.1,
+        "float32: 16 instant jobs through the scheduler, time over lockstep": 1.2,
+        "float32: 16 instant jobs through the scheduler, throughput over one at a time": 2.5,
+    }
 
 
 def test_the_plot_shows_every_line_in_order_of_users() -> None:
