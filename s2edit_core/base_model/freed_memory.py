@@ -1,9 +1,9 @@
 """How the C library treats memory that torch frees on the CPU.
 
 By default, glibc returns large blocks to the system at once. Each pass then gets its feature maps as new pages, which the system
-clears one by one. Measured on one core with the shipped model, passes of 16 rows: 133 ms and 12 900 page faults each without gradients,
-and 236 ms and 9 600 with them, against 103 and 217 ms and 150 faults at most with the settings below. A pass of one row, whose blocks
-are small, gains nothing.
+clears one by one. Measured on one core with the shipped model, passes of 16 rows: 133 ms and 12 900 page faults each without
+gradients, and 236 ms and 9 600 with them; with the settings below, 103 and 217 ms and at most 150 faults. A pass of one row, whose
+blocks are small, gains nothing.
 """
 
 from __future__ import annotations

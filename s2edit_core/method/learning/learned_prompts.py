@@ -115,5 +115,8 @@ def _side_loss(prompts: Sequence[LearnedPrompt], rows: Sequence[int], features: 
     for (_, power), indices in alike.items():
         words = torch.stack([prompts[i].words for i in indices])
         losses = semantic_loss(torch.stack([features[i] for i in indices]), words, power=power)
-        loss = loss + (losses * losses.new_tensor([weights[i] for i in indices])).sum()
+        if len({weights[i] for i in indices}) == 1:
+            loss = loss + weights[indices[0]] * losses.sum()
+        else:  # one by one: a list of weights would be copied to the device, which waits for it
+            loss = loss + sum(weights[i] * each for i, each in zip(indices, losses.unbind(), strict=True))
     return loss

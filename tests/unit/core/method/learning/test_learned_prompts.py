@@ -39,6 +39,7 @@ def learned(
     words: int = 3,
     power: int = 2,
     others: int = 0,
+    weight: float = 0.7,
     rows: int = 1,
     rank: int = 2,
 ) -> LearnedPrompt:
@@ -60,7 +61,7 @@ def learned(
     token = (word_embedding(backbone, "woman") + random(16)).requires_grad_()
     concept = Concept(token, changes[0], changes[1], placeholder=placeholder, subject="woman")
     tokens = tokenize(backbone, text, (placeholder,))
-    return LearnedPrompt(backbone, tokens, concept, random(words, 16), power, 0.7, rows, random(others, 16))
+    return LearnedPrompt(backbone, tokens, concept, random(words, 16), power, weight, rows, random(others, 16))
 
 
 def row_of(prompt: LearnedPrompt, seed: int = 0) -> Row:
@@ -104,7 +105,7 @@ def different_prompts(backbone: Backbone) -> list[LearnedPrompt]:
         learned(backbone, 0),
         learned(backbone, 1, text="a smiling [I] man with a red hat"),
         learned(backbone, 2, words=5, power=8),
-        learned(backbone, 3, rank=3),
+        learned(backbone, 3, rank=3, weight=0.3),
         learned(backbone, 4, "kv"),
         learned(backbone, 5, "kv", words=0),
         learned(backbone, 6, "token"),
@@ -153,18 +154,19 @@ def test_rows_with_and_without_trainable_prompts_share_a_pass(backbone: Backbone
     assert_same(others.gradients(), backbone.evaluate((plain,))[0].gradients())
 
 
+@pytest.mark.parametrize("user", [0, 2])
 @pytest.mark.parametrize("part", [0, 1, 2])
-def test_numbers_of_one_user_that_are_not_finite_reach_nobody(backbone: Backbone, part: int) -> None:
+def test_numbers_of_one_user_that_are_not_finite_reach_nobody(backbone: Backbone, part: int, user: int) -> None:
     """In the token, in a change of K and V, or in the words."""
     prompts = [learned(backbone, i) for i in range(4)]
     rows = tuple(row_of(prompt, i) for i, prompt in enumerate(prompts))
     sound = backbone.evaluate(rows)
-    poisoned = (prompts[2].concept.token, prompts[2].parameters[5], prompts[2].words)[part]
+    poisoned = (prompts[user].concept.token, prompts[user].parameters[5], prompts[user].words)[part]
     with torch.no_grad():
         poisoned.fill_(NAN)
     answers = backbone.evaluate(rows, check=False)
-    assert not all(torch.isfinite(each).all() for each in answers[2].parameter_gradients)
-    for i in (0, 1, 3):
+    assert not all(torch.isfinite(each).all() for each in answers[user].parameter_gradients)
+    for i in {0, 1, 2, 3} - {user}:
         assert answers[i].finite
         assert answers[i].loss == sound[i].loss
         assert_same(answers[i].parameter_gradients, sound[i].parameter_gradients)
