@@ -4,12 +4,17 @@
 
 It trains on what is rendered and takes up new shards as they appear. At intervals and at the end it writes the averaged weights,
 with standardised latents, to `result/world-128/vae`, and a sheet of reconstructions.
+
+    python -m lab.training.autoencoder --seconds 1200 --decoder-only
+
+trains the decoder of a finished auto-encoder on. Its latents stay as they are, so a denoiser may train on them at the same time.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import math
 import time
@@ -64,6 +69,18 @@ def build(latent_channels: int = LATENT_CHANNELS, widths: tuple[int, ...] = WIDT
             nn.init.zeros_(module.weight)  # every residual block starts as the identity
     vae.to(memory_format=torch.channels_last)  # otherwise a step takes half as long again on a CPU
     return vae
+
+
+def encoding_parts(vae: AutoencoderKL) -> tuple[nn.Module, nn.Module]:
+    """Return what makes latents of pictures."""
+    assert vae.quant_conv is not None
+    return vae.encoder, vae.quant_conv
+
+
+def encoder_digest(vae: AutoencoderKL) -> str:
+    """Return a name of the latents of `vae`: it changes with the weights of the encoder, not with those of the decoder."""
+    weights = (value for part in encoding_parts(vae) for value in part.state_dict().values())
+    return hashlib.sha256(b"".join(value.float().cpu().contiguous().numpy().tobytes() for value in weights)).hexdigest()[:8]
 
 
 def latent_scale(widths: Sequence[int]) -> int:
@@ -149,18 +166,30 @@ class Stage:
         self.device = torch.device(options.device)
         self.plan, self.options, self.result = plan, options, plan.work / "result"
         self.result.mkdir(parents=True, exist_ok=True)
-        self.vae = build(options.latent_channels, tuple(options.widths)).to(self.device)
-        if options.start:
-            widen(self.vae, AutoencoderKL.from_pretrained(options.start))
-        self.parameters = list(self.vae.parameters())
+        self.vae = self._first_weights().to(self.device)
+        self.parameters = [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
         recipe = f"{plan.recipe} batch={options.batch} peak={options.peak} kl={options.kl} seed={SEED} crop={options.crop}"
         recipe += f" widths={self.vae.config.block_out_channels} latents={self.vae.config.latent_channels}"
+        if options.decoder_only:
+            recipe += f" encoder={encoder_digest(self.vae)}"
         optimiser = adam(self.parameters, peak=options.peak, betas=(0.9, 0.98), decay=0.0)
         average = MovingAverage(self.parameters, 0.999)
         folder = plan.work / "checkpoints"
-        self.run = Run(folder, "autoencoder", recipe, self.parameters, optimiser, average, options.seconds, options.save_every)
+        name = "decoder" if options.decoder_only else "autoencoder"
+        self.run = Run(folder, name, recipe, self.parameters, optimiser, average, options.seconds, options.save_every)
         self.store = Store(plan, self.device, read_fields("pixels"))
         self.unseen = Store(plan, self.device, read_fields("pixels"), unseen=True)
+
+    def _first_weights(self) -> AutoencoderKL:
+        if self.options.decoder_only:
+            vae: AutoencoderKL = AutoencoderKL.from_pretrained(self.plan.work / "vae").to(memory_format=torch.channels_last)
+            for fixed in encoding_parts(vae):
+                fixed.requires_grad_(False)
+            return vae
+        vae = build(self.options.latent_channels, tuple(self.options.widths))
+        if self.options.start:
+            widen(vae, AutoencoderKL.from_pretrained(self.options.start))
+        return vae
 
     def _wait_for_pictures(self) -> None:
         while not (self.store.ready and self.unseen.ready):
@@ -179,8 +208,8 @@ class Stage:
             count = max(1, size * self.options.crop**2 // SIZE**2) if self.options.crop and whole else size
             x = normalised(joined(self.store.batch(count, dice), "pixels"))
             x = x if whole else cropped(x, self.options.crop, dice)
-            side = x.shape[-1] // latent_scale(self.options.widths)
-            return x, dice.normal(len(x), self.options.latent_channels, side, side)
+            side = x.shape[-1] // latent_scale(self.vae.config.block_out_channels)
+            return x, dice.normal(len(x), self.vae.config.latent_channels, side, side)
 
         def measured(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             return loss_of(self.vae, x, noise, self.options.kl)
@@ -209,10 +238,12 @@ class Stage:
         """Write the averaged weights and a sheet. Returns the reconstruction of unseen pictures by domain."""
         with self.run.average.applied(self.parameters):
             vae = copy.deepcopy(self.vae).eval()
-        dice = Dice(self.device, SEED)
-        count = min(2048 if final else 512, sum(self.store.counts.values()))
-        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(count, dice), "pixels")))[0])
+        if not self.options.decoder_only:
+            count = min(2048 if final else 512, sum(self.store.counts.values()))
+            pictures = joined(self.store.batch(count, Dice(self.device, SEED)), "pixels")
+            standardise_latents(vae, posterior(vae, normalised(pictures))[0])
         facts: dict[str, Any] = {"psnr_db": {}, "step": self.run.step, "pictures": dict(self.store.counts), "final": final}
+        facts["encoder"] = encoder_digest(vae)
         rows = []
         for name in self.plan.domains:
             x = normalised(self.unseen.first(name, 256 if final else 64)["pixels"])
@@ -236,6 +267,7 @@ def main() -> None:
     parser.add_argument("--kl", type=float, default=KL, help="weight of the KL divergence per latent number")
     parser.add_argument("--crop", type=int, default=0, help="side of the crops that the training begins with; good on a CPU")
     parser.add_argument("--start", type=Path, help="folder of an auto-encoder with fewer latent channels, to start from")
+    parser.add_argument("--decoder-only", action="store_true", help="train the decoder of the finished auto-encoder on")
     options = parser.parse_args()
     use_fast_kernels()
     stage = Stage(Plan.of(options), options)

@@ -3,13 +3,13 @@
     python -m lab.training.denoiser --seconds 560
 
 It may be started before the auto-encoder is trained: it compiles meanwhile, and its budget counts from when the auto-encoder is
-there. At intervals and at the end it writes the averaged weights to `result/world-128`, and a sheet of samples.
+there. At intervals and at the end it writes the averaged weights to `result/world-128`, and a sheet of samples. On a CPU, where
+encoding every picture takes minutes, it keeps the latents in `latents/`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
-from lab.training.autoencoder import latent_scale, posterior
-from lab.training.dataset import LATENT_CHANNELS, SIZE, UNSEEN, Plan
+from lab.training.autoencoder import encoder_digest, latent_scale, posterior
+from lab.training.dataset import LATENT_CHANNELS, SIZE, UNSEEN, Plan, save_shard
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
 from lab.training.starting import stitch
-from lab.training.store import Dice, Store, Tensors, joined, normalised, read_fields
+from lab.training.store import Arrays, Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 
@@ -115,8 +115,9 @@ class Stage:
 
     def _run(self) -> Run:
         options = self.options
-        vae = json.loads((self.result / "world-128" / "vae.json").read_text())
-        recipe = f"{self.plan.recipe} batch={options.batch} peak={options.peak} seed={SEED} widths={options.widths} vae={vae}"
+        assert self.vae is not None
+        recipe = f"{self.plan.recipe} batch={options.batch} peak={options.peak} seed={SEED} widths={options.widths}"
+        recipe += f" encoder={encoder_digest(self.vae)}"
         optimiser = adam(self.parameters, peak=options.peak, betas=(0.9, 0.99), decay=0.01)
         average = MovingAverage(self.parameters, 0.9995)
         folder = self.plan.work / "checkpoints"
@@ -157,6 +158,15 @@ class Stage:
             mean, std = posterior(self.vae, normalised(fields["pixels"]), batch=400)
         return {"mean": mean.half(), "std": std.half(), "tokens": fields["tokens"]}
 
+    def read_latents(self, path: Path) -> Arrays:
+        """Return what `_encoded` makes of the shard at `path`, from the file that an earlier call wrote, if there is one."""
+        assert self.vae is not None
+        kept = self.plan.work / "latents" / encoder_digest(self.vae) / path.parent.name / path.name
+        if not kept.exists():
+            fields = {key: torch.from_numpy(value) for key, value in read_fields("pixels", "tokens")(path).items()}
+            save_shard(kept, {key: value.numpy() for key, value in self._encoded(fields).items()})
+        return read_fields("mean", "std", "tokens")(kept)
+
     def inputs(self, store: Store, dice: Dice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return latents, caption tokens, timesteps and noise of a random batch."""
         batch, size = store.batch(self.options.batch, dice), self.options.batch
@@ -175,7 +185,10 @@ class Stage:
         self.wait_for_vae()
         run = self._run()
         run.resume()
-        store = Store(self.plan, self.device, read_fields("pixels", "tokens"), self._encoded)
+        if self.options.keep_latents:
+            store = Store(self.plan, self.device, self.read_latents)
+        else:
+            store = Store(self.plan, self.device, read_fields("pixels", "tokens"), self._encoded)
         store.grow()
         dice = Dice(self.device, SEED + run.step)
         print(f"denoiser: {store.counts} pictures encoded after {run.elapsed:.0f} s", flush=True)
@@ -197,7 +210,7 @@ class Stage:
         """Write the averaged weights and a sheet of samples for captions of unseen pictures."""
         with run.average.applied(self.parameters):
             parts = {
-                "vae": self.vae,
+                "vae": AutoencoderKL.from_pretrained(self.plan.work / "vae"),  # its decoder may have been trained on
                 "unet": self.unet,
                 "text_encoder": self.text_encoder,
                 "tokenizer": self.tokenizer,
@@ -233,6 +246,7 @@ def main() -> None:
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--start", type=Path, help="folder of a model trained on latents of half the side, to start from")
+    parser.add_argument("--keep-latents", action=argparse.BooleanOptionalAction, default=not torch.cuda.is_available())
     parser.add_argument("--sample-steps", type=int, default=50)
     options = parser.parse_args()
     use_fast_kernels()

@@ -82,7 +82,8 @@ class Store:
                 for start in range(0, len(fresh), GROUP):
                     group = list(threads.map(self._read, fresh[start : start + GROUP]))
                     arrays = {key: np.concatenate([each[key] for each in group]) for key in group[0]}
-                    self._append(name, arrays, expected=len(arrays["pixels"]) * -(-(len(fresh) - start) // len(group)))
+                    count = len(next(iter(arrays.values())))
+                    self._append(name, arrays, expected=count * -(-(len(fresh) - start) // len(group)))
         return sum(self.counts.values()) - before
 
     def _append(self, name: str, arrays: Arrays, expected: int) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 from lab.judges.attributes import load_judge
 from lab.judges.identities import load_regressor
 from lab.training import train
+from lab.training.autoencoder import encoder_digest
 from lab.training.export import PART_BYTES, pack
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.request.domains import Domain
@@ -77,6 +79,18 @@ def test_the_archive_is_a_model_that_draws(trained: Path, tmp_path: Path) -> Non
     assert CardNetwork(result / "world-128" / "segmenter").name == "card"
     assert load_judge(result / "judges" / "attributes.safetensors").accuracy["portrait"].keys() == {"gender", "glasses", "hat"}
     assert load_regressor(result / "judges" / "identities.safetensors").names["portrait"] == ("skin", "jaw")
+
+
+def test_a_decoder_that_is_trained_on_leaves_the_latents_alone(trained: Path, tmp_path: Path) -> None:
+    work = shutil.copytree(trained / "work", tmp_path / "work")
+    before = AutoencoderKL.from_pretrained(work / "vae")
+    stage = ["lab.training.autoencoder", "--work", str(work), *MINIATURE[:2], "--device", "cpu", "--batch", "2"]
+    assert run([*stage, "--decoder-only", "--seconds", "1"], tmp_path / "log") == 0, (tmp_path / "log").read_text()[-6000:]
+    after = AutoencoderKL.from_pretrained(work / "vae")
+    assert encoder_digest(after) == encoder_digest(before)
+    assert not torch.equal(after.decoder.conv_out.weight, before.decoder.conv_out.weight)
+    (latents,) = (work / "latents").iterdir()
+    assert latents.name == encoder_digest(after), "the latents that the denoiser keeps stay valid"
 
 
 def test_the_results_have_sheets_and_logs(trained: Path) -> None:
