@@ -116,5 +116,5 @@ def test_the_shipped_model_is_found_in_the_working_directory(installed: Path, tm
 
 def test_the_command_that_is_installed_is_in_the_wheel(installed: Path) -> None:
     (entry_points,) = installed.glob("s2edit-*.dist-info/entry_points.txt")
-    assert "s2edit = cli.main:app" in entry_points.read_text()
+    assert "s2edit = cli.__main__:main" in entry_points.read_text()
     assert (installed / "cli" / "main.py").is_file()
