@@ -89,7 +89,9 @@ def test_a_photo_and_a_sentence_are_enough_and_a_pixel_picks_one_of_several(live
     assert (outside.value.code, outside.value.field) == ("at_outside", "at")
 
 
-def test_choices_are_plain_strings_or_members_of_enumerations_and_none_is_the_default(live: Live, client: AuthenticatedClient) -> None:
+def test_choices_are_plain_strings_or_members_of_enumerations_and_none_is_the_default(
+    live: Live, client: AuthenticatedClient
+) -> None:
     parts = {"mask": live.mask, "edit_mask": live.mask, "user": "choices", "preset": "instant"}
     done = edit_and_wait(
         live.url,

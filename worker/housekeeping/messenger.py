@@ -1,8 +1,8 @@
 """Send webhooks from the outbox, each at least once. Failed tries are repeated for more than two days.
 
-Any number of messengers may run at a time. A receiver that repeatedly does not answer rests for a while, which holds back no
-other tenant's messages to the same host, and a tenant's messages occupy only some of the messengers. When a webhook has arrived or is given up, `webhook.json` in the job's folder says how,
-for people who look there.
+Any number of messengers may run at a time. A receiver that repeatedly does not answer rests for a while, which holds back no other
+tenant's messages to the same host, and a tenant's messages occupy only some of the messengers. When a webhook has arrived or is
+given up, `webhook.json` in the job's folder says how, for people who look there.
 """
 
 from __future__ import annotations
