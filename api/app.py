@@ -45,6 +45,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
+from s2edit_jobs.settings import settings_of_process
 
 DESCRIPTION = """
 Send a photo of a person and a description of the picture that you want. The service changes what the description asks for and
@@ -84,7 +85,7 @@ def _vocabulary(model: str) -> Vocabulary | None:
 
 def _services_of_process() -> Services:
     """Return the services that the environment describes. Raise `NotConfigured` if the API cannot run with them."""
-    services = build_services()
+    services = build_services(settings_of_process())
     check_redis(services.settings)
     return services
 

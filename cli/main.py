@@ -13,6 +13,7 @@ import typer
 from cli import keys
 from cli.checks.doctor import adopt as adopt_store
 from cli.checks.doctor import examine
+from cli.checks.setting_checks import broken_settings, check_device, ignored_variables
 from cli.client import DEFAULT_URL, EditClient, ServiceError
 from cli.display import console, errors, follow, save
 from cli.mcp_server.command import mcp
@@ -60,6 +61,7 @@ def up(
     settings = _settings(data_dir=data_dir, auth=auth)
     if "public_url" not in settings.model_fields_set:
         settings = _settings(data_dir=data_dir, auth=auth, public_url=address.url)
+    _check_settings(settings)
     _check_keys(settings, address)
     try:
         inspect_model(settings.model)
@@ -75,6 +77,18 @@ def up(
         console.print("s2edit has stopped; unfinished edits continue at its next start", soft_wrap=True)
     except (StartFailed, EmbeddedRedisError) as error:
         _fail(str(error))
+
+
+def _check_settings(settings: Settings) -> None:
+    """Exit with a line per setting that a process can't start with, and report variables that are no settings."""
+    for text in ignored_variables():
+        _report(text)
+    try:
+        check_device(settings)
+    except NotConfigured as error:
+        _fail(str(error))
+    if broken := list(broken_settings(settings)):
+        _fail("\ns2edit: ".join(broken))
 
 
 def _report(text: str) -> None:

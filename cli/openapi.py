@@ -13,7 +13,8 @@ from s2edit_jobs.settings import Settings
 
 def text() -> str:
     """Return the description. It does not depend on the settings of this machine, and nothing is connected."""
-    settings = Settings(auth="open", redis_url="redis://127.0.0.1:1", audit_log="off", signing_key=SecretStr("signs nothing"))
+    key = SecretStr("signs nothing, and has 32 characters")
+    settings = Settings(auth="open", redis_url="redis://127.0.0.1:1", audit_log="off", signing_key=key)
     services = build_services(settings)
     return json.dumps(create_app(services).openapi(), indent=2, ensure_ascii=False) + "\n"
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from cli.display import errors
 from s2edit_core.request.numbers import number, whole_number
-from s2edit_jobs.settings import Settings, faults
+from s2edit_jobs.setting_rules import faults
+from s2edit_jobs.settings import Settings
 
 
 def fail(message: str) -> NoReturn:

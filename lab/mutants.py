@@ -123,7 +123,7 @@ MUTANTS = (
         "rebuild announces no webhooks",
         "delivery",
         "s2edit_jobs/lifecycle/unfinished.py",
-        "self._store.outbox.announce(marker.removeprefix(OUTBOX))",
+        "self._store.outbox.announce(marker.removeprefix(OUTBOX), place.owner.tenant)",
         "pass",
     ),
     Mutant(

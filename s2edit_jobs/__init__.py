@@ -9,6 +9,7 @@
     records           values that are stored or exchanged (a room)
     settings          all settings; `limit_settings` and `store_settings` are parts of them
     limit_settings    what bounds a caller, a tenant and all of them
+    setting_rules     what values must look like, and the words for those that do not
     store_settings    where Redis and the bucket are
     bootstrap         builds the services from the settings
     start             loads modules without searching for garbage

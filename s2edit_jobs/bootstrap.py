@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-
 
 class NotConfigured(RuntimeError):
     """A setting that this process needs is missing. The message names it."""
@@ -90,7 +88,7 @@ def build_services(
         store=store,
         queue=queue or _build_queue(settings),
         settings=settings,
-        policy=build_policy(settings),
+        policy=open_policy(settings),
         audit=_build_audit(settings),
     )
 
@@ -146,7 +144,37 @@ def _build_audit(settings: Settings) -> AuditLog:
     key = settings.audit_key.get_secret_value() if settings.audit_key else service_key(settings, "audit.key")
     if settings.audit_log == "-":
         return StreamAuditLog(key)
+    check_audit_log(settings)
     return FileAuditLog(Path(settings.audit_log or settings.data_dir / "audit.jsonl"), key)
+
+
+def check_audit_log(settings: Settings) -> None:
+    """Raise `NotConfigured` if the audit log can't be written. Only the data folder is made where it is missing."""
+    if settings.audit_log in (None, "-", "off"):
+        return
+    file = Path(settings.audit_log).absolute()
+    if file.is_dir():
+        raise NotConfigured(f"S2EDIT_AUDIT_LOG: {file} is a folder: name a file in it, such as {file / 'audit.jsonl'}")
+    if not file.parent.is_dir() and settings.data_dir not in file.parents:
+        raise NotConfigured(f"S2EDIT_AUDIT_LOG: the folder {file.parent} does not exist: create it, or name a file in another")
+    if file.parent.is_dir() and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise NotConfigured(f"S2EDIT_AUDIT_LOG: {file} can't be written: give the service's user the right to write it")
+
+
+def open_policy(settings: Settings) -> Policy:
+    """Return the block list and the operator's own checker. Raise `NotConfigured` if one can't be used."""
+    if settings.policy_block_list:
+        try:
+            BlockList.read(settings.policy_block_list)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            text = f"S2EDIT_POLICY_BLOCK_LIST: {settings.policy_block_list} can't be read ({reason}): name a text file of terms"
+            raise NotConfigured(text) from error
+    try:
+        return build_policy(settings)
+    except Exception as error:  # the operator's code may raise anything
+        what = f"{settings.policy_checker} can't be used ({type(error).__name__}: {error})"
+        raise NotConfigured(f"S2EDIT_POLICY_CHECKER: {what}: name a module on PYTHONPATH and a factory in it") from error
 
 
 def _build_store(settings: Settings) -> JobStore:
@@ -164,10 +192,6 @@ def _build_queue(settings: Settings) -> JobQueue:
 def _redis_url(settings: Settings) -> str:
     if not settings.redis_url:
         raise NotConfigured("Redis is not configured: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
-    if not settings.redis_url.startswith(REDIS_SCHEMES):
-        raise NotConfigured(
-            "S2EDIT_REDIS_URL must begin with redis://, rediss:// or unix:// and name the primary, not Sentinels or a cluster"
-        )
     return settings.redis_url
 
 

@@ -5,8 +5,8 @@ The descriptions are printed in docs/self-hosting.md and deploy/env.example: eac
 
 from __future__ import annotations
 
-import base64
 import os
+import sys
 from pathlib import Path
 from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from pydantic_settings import SettingsConfigDict
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.limit_settings import LimitSettings
+from s2edit_jobs.setting_rules import RULES, check_value, faults
 from s2edit_jobs.store_settings import StoreSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,16 +28,11 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2edit"
 
 
-def faults(error: ValidationError) -> str:
-    """Return which variables have invalid values and why, without the values, which may be secret."""
-    return "; ".join(f"S2EDIT_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
-
-
 class Settings(StoreSettings, LimitSettings):
     """The settings, frozen. An empty environment variable counts as not set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="S2EDIT_", env_ignore_empty=True, frozen=True, extra="forbid", protected_namespaces=()
+        env_prefix="S2EDIT_", env_ignore_empty=True, frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
     )
 
     data_dir: Path = Field(
@@ -131,16 +127,18 @@ class Settings(StoreSettings, LimitSettings):
     )
     signing_key: SecretStr | None = Field(
         default=None,
-        description="Secret key that signs the URLs of files in the data folder. If empty, a key is generated in the data folder",
+        description="Secret key of 32 characters or more that signs the URLs of files in the data folder. If empty, a key is "
+        "generated in the data folder",
     )
     audit_log: str | None = Field(
         default=None,
-        description="File of the audit log, - for standard output, or off. If empty: audit.jsonl in the data folder",
+        description="File of the audit log, in a folder that exists, - for standard output, or off. If empty: audit.jsonl in the "
+        "data folder",
     )
     audit_key: SecretStr | None = Field(
         default=None,
-        description="Secret key of the pseudonyms that stand for users in the audit log. If empty, a key is generated in the data "
-        "folder; with a bucket, it is required",
+        description="Secret key, of 32 characters or more, of the pseudonyms that stand for users in the audit log. If empty, a "
+        "key is generated in the data folder; with a bucket, it is required",
     )
     policy_block_list: Path | None = Field(
         default=None,
@@ -309,51 +307,33 @@ class Settings(StoreSettings, LimitSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator(*RULES)
+    @classmethod
+    def _well_formed(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
+        check_value(info.field_name or "", value)
+        return value
+
     @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")
     @classmethod
     def _no_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
 
-    @field_validator("webhook_secrets")
-    @classmethod
-    def _keys(cls, value: SecretStr | None) -> SecretStr | None:
-        for key in value.get_secret_value().split() if value else ():
-            try:
-                size = len(base64.b64decode(key.removeprefix("whsec_"), validate=True))
-            except ValueError:
-                size = 0
-            if not (key.startswith("whsec_") and 24 <= size <= 64):
-                raise ValueError("every key must consist of whsec_ and the base64 encoding of 24 to 64 bytes")
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: str | None) -> str | None:
-        for origin in value.split() if value else ():
-            url = urlsplit(origin)
-            if origin != "*" and (url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}".lower()):
-                raise ValueError("every origin must look like https://app.example.com, in lower case and without a path, or be *")
-        return value
-
-    @field_validator("token_keys")
-    @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and any(len(key) < 32 for key in value.get_secret_value().split()):
-            raise ValueError("every key must have at least 32 characters")
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.heartbeat_interval_s * 3 > self.lease_s:
-            raise ValueError("heartbeat_interval_s must be at most a third of lease_s: otherwise one lost heartbeat ends the lease")
+            raise ValueError(
+                f"S2EDIT_HEARTBEAT_INTERVAL_S ({self.heartbeat_interval_s:g}) must be at most a third of S2EDIT_LEASE_S "
+                f"({self.lease_s:g}): otherwise one lost heartbeat ends the lease"
+            )
         if self.upload_ttl_s < self.upload_url_ttl_s:
             raise ValueError(
-                "upload_ttl_s must be at least upload_url_ttl_s: otherwise bytes may arrive after the upload has expired"
+                f"S2EDIT_UPLOAD_TTL_S ({self.upload_ttl_s:g}) must be at least S2EDIT_UPLOAD_URL_TTL_S ({self.upload_url_ttl_s}): "
+                "otherwise bytes may arrive after the upload has expired"
             )
         if self.s3_endpoint_url and not self.s3_bucket:
-            raise ValueError("s3_endpoint_url is set but s3_bucket is not: set the bucket too")
+            raise ValueError("S2EDIT_S3_ENDPOINT_URL is set and S2EDIT_S3_BUCKET is not: set the bucket too")
         if (self.provenance_certificate is None) != (self.provenance_private_key is None):
-            raise ValueError("set both provenance_certificate and provenance_private_key, or neither")
+            raise ValueError("set both S2EDIT_PROVENANCE_CERTIFICATE and S2EDIT_PROVENANCE_PRIVATE_KEY, or neither")
         return self
 
     @property
@@ -387,3 +367,11 @@ class Settings(StoreSettings, LimitSettings):
         if self.redis_url and (password := urlsplit(self.redis_url).password):
             values["redis_url"] = self.redis_url.replace(f":{password}@", ":**********@")
         return values
+
+
+def settings_of_process() -> Settings:
+    """Return the settings of the environment. Exit with a line that names the variable if a value is invalid."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.exit(f"s2edit: {faults(error)}")

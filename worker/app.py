@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.settings import Settings, settings_of_process
 from s2edit_jobs.start import without_collection
 from worker.attempts.tallies import count
 from worker.engines.engine import Engine
@@ -44,4 +44,4 @@ def _count_reduced_pass() -> None:
     count("reduced_passes")
 
 
-app = WorkerProcess(Settings(), load_engine).app
+app = WorkerProcess(settings_of_process(), load_engine).app

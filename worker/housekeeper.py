@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 
 import structlog
-from pydantic import ValidationError
 
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
-from s2edit_jobs.settings import Settings, faults
+from s2edit_jobs.settings import Settings, settings_of_process
 from worker.health_server import HealthServer
 from worker.housekeeping.breaker import Breaker
 from worker.housekeeping.loop import Loop
@@ -96,9 +95,7 @@ class HousekeeperProcess:
 def main() -> None:
     """Run a housekeeper with the settings of the environment. Exit with a message if it can't start."""
     try:
-        HousekeeperProcess(Settings()).run()
-    except ValidationError as error:
-        sys.exit(f"s2edit: {faults(error)}")
+        HousekeeperProcess(settings_of_process()).run()
     except NotConfigured as error:
         sys.exit(f"s2edit: {error}")
 

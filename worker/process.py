@@ -156,7 +156,7 @@ class WorkerProcess:
             return engine, engine.facts
         except Exception as error:
             message = f"loading the model failed with {type(error).__name__}: see the worker's log"
-            if isinstance(error, S2EditError):  # a library's message may contain paths and host names
+            if isinstance(error, S2EditError | NotConfigured):  # a library's message may contain paths and host names
                 message = str(error)
             with suppress(ServiceUnavailable):
                 part = error.part if isinstance(error, ModelUnusable) else "model"

@@ -1,1 +1,3 @@
-"""What `s2edit doctor` examines: the parts of an installation, and the rights that the service has in its object store."""
+"""What `s2edit doctor` examines: the parts of an installation, the settings, which `s2edit up` checks too, and the rights that the
+service has in its object store.
+"""

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.checks.findings import Finding
+from cli.checks.setting_checks import examine_settings
 from cli.checks.store_checks import check_rights
 from s2edit_core.base_model.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
@@ -24,6 +25,7 @@ from s2edit_jobs.bootstrap import SHARED_KEYS, Services, build_artifacts, build_
 from s2edit_jobs.data_folder import ignores_case
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.setting_rules import missing_gpu
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.auxiliary_models import CHECKS, Part, describe_auxiliary_model
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
@@ -43,6 +45,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding per part. A check that raises yields a broken part, and the next check still runs."""
     checks: tuple[tuple[str, Callable[[Settings], Finding | Iterator[Finding]]], ...] = (
         ("versions", _versions),
+        ("settings", examine_settings),
         ("torch", _torch),
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
         *((("clock", _clock), ("housekeeper", _housekeeper)) if settings.redis_url else ()),
@@ -82,8 +85,8 @@ def _torch(settings: Settings) -> Finding:
     text = f"torch {torch.__version__}, " + (
         f"CUDA: {', '.join(devices)}" if devices else f"CPU, {torch.get_num_threads()} threads"
     )
-    if settings.device.startswith("cuda") and not devices:
-        return Finding("torch", "broken", f"{text}; S2EDIT_DEVICE is {settings.device} and there is no CUDA device")
+    if (problem := missing_gpu(settings.device, len(devices))) is not None:
+        return Finding("torch", "broken", f"{text}; {problem}")
     return Finding("torch", "ok", text)
 
 

@@ -45,6 +45,7 @@ def generate() -> None:
     with tempfile.TemporaryDirectory(prefix=".rest-", dir=PROJECT) as folder:
         new = Path(folder, "rest")
         command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
+        command += ["--custom-template-path", str(PROJECT / "templates")]
         command += ["--path", str(description()), "--config", str(PROJECT / "generator.yaml"), "--output-path", str(new)]
         # The generator formats its output with the `ruff` on PATH, which an environment that is not activated does not extend.
         path = os.pathsep.join([str(Path(find_ruff_bin()).parent), os.environ.get("PATH", os.defpath)])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from s2edit_core.pictures.files import inside_of
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:  # loads torch, which the test-mode engine does without
 
 VISIBLE = 8
 """A pixel counts as visibly changed if one of its channels differs by more than this many 8-bit levels."""
+UNCHANGED = (
+    "nothing changed visibly inside the edit mask: let the prompt say what shall differ from the photo, and let the edit_mask "
+    "cover it"
+)
+OUTSIDE = (
+    "nothing changed visibly, and the edit_mask lies wholly outside the mask of the person: paint it over what the prompt changes"
+)
+"""Warnings: the edit succeeded, and the app probably wanted another one."""
 STRIP_PIXELS = 1 << 18
 """Pixels that are compared at a time."""
 
@@ -37,6 +45,8 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
     unpasted = photo.copy()
     unpasted.paste(raw.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2])
     found = changes(photo, unpasted, result, canvas.edit_mask)
+    if found["changed_share_inside"] == 0 and ImageChops.multiply(canvas.edit_mask, canvas.identity_mask).getbbox() is None:
+        found["warnings"] = [OUTSIDE]
     if embed is not None:
         found["identity_similarity"] = cosine(embed(photo.crop(box)), embed(result.crop(box)))
     return found
@@ -45,12 +55,13 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
 def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
     """Measure the change of pixels. `raw` is the photo with the whole decoded frame pasted in."""
     delivered = _Difference.between(photo, result, edit_mask)
-    return {
+    found = {
         "outside_edit_mask": delivered.outside(),
         "outside_edit_mask_raw": outside_change(photo, raw, edit_mask),
         "mean_change_inside": delivered.mean_inside(),
         "changed_share_inside": delivered.share_inside(),
     }
+    return found if found["changed_share_inside"] else found | {"warnings": [UNCHANGED]}
 
 
 def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:

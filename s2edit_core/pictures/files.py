@@ -248,6 +248,8 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn)
     own, alpha = split_alpha(in_8_bits(picture))
     del picture
+    if alpha is not None and data[8:12] == b"WEBP" and alpha.getextrema()[0] == 255:
+        alpha = None  # an animated one may have it only for what later frames leave out
     if turn is not None:
         own, alpha = own.transpose(turn), alpha.transpose(turn) if alpha is not None else None
     colours = (convert_to_srgb(own, profile) if profile else own).convert("RGB")

@@ -56,7 +56,7 @@ def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str 
     match = find_noun(tidy(subject), prompt)
     if match is None:
         raise PromptInvalid(
-            f"the {field} does not hold the subject {subject!r}: name the person by the same word in both prompts",
+            f"the {field} does not hold the subject {subject!r}: prompts are in English, and both name the person by the same word",
             field=field,
             reason="subject_not_in_prompt",
         )
@@ -104,8 +104,8 @@ def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt"
     found = [(match.start(), -len(word), word) for word in subjects if (match := find_noun(tidy(word), prompt))]
     if not found:
         raise PromptInvalid(
-            f"no word of the {field} names the person ({', '.join(subjects)}): write one of these, as in "
-            f"“{photo_of(subjects[0])}”; if the {field} uses another word for the person, pass that word as `subject`",
+            f"no word of the {field} names the person ({', '.join(subjects)}): prompts are in English, so write one of these, as "
+            f"in “{photo_of(subjects[0])}”; if the {field} uses another word for the person, pass that word as `subject`",
             field="subject",
             reason="subject_unknown",
         )

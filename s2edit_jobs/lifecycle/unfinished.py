@@ -52,7 +52,7 @@ class Unfinished:
                 with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # sent meanwhile
                     place = read_marker(self._artifacts, marker)
                     if self._artifacts.exists(edit_key(place.owner, place.id, "outcome.json")):
-                        self._store.outbox.announce(marker.removeprefix(OUTBOX))
+                        self._store.outbox.announce(marker.removeprefix(OUTBOX), place.owner.tenant)
 
     def reconcile(self) -> int:
         """Make markers and job store agree. Return the number of jobs that were entered."""

@@ -168,8 +168,8 @@ class Estimates(Protocol):
 class Outbox(Protocol):
     """Jobs whose end is still to be sent to a webhook."""
 
-    def announce(self, job_id: str) -> None:
-        """Enter a job that is over. `Records.finish` does this for records with `webhook`. Repeating it is safe."""
+    def announce(self, job_id: str, tenant: str) -> None:
+        """Enter a job of the tenant that is over. `Records.finish` does this for records with `webhook`. Repeating it is safe."""
 
     def take(self, *, lease_s: float, at_once: int) -> tuple[str, int] | None:
         """Return the job that is due longest and the number of this try. Nobody else gets it for `lease_s` seconds.

@@ -10,9 +10,15 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from attrs import fields
+from s2edit_client.rest import models
+from s2edit_client.rest.types import UNSET
 
 from cli.openapi import text
 from s2edit_jobs.settings import ROOT
@@ -20,6 +26,45 @@ from s2edit_jobs.settings import ROOT
 CLIENTS = ROOT / "clients"
 PACKAGE = CLIENTS / "python" / "s2edit_client"
 WRITTEN_BY_HAND = {"__init__.py", "connections.py", "events.py", "py.typed", "waiting.py"}
+
+
+def enums_of(hint: Any) -> list[type[StrEnum]]:
+    """Return the enumerations in a type, such as `Preset | Unset` or `list[Scope] | None`."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return [hint]
+    return [enum for part in get_args(hint) for enum in enums_of(part)]
+
+
+def choices(model: type) -> Iterator[tuple[str, StrEnum, bool]]:
+    """Yield each choice in a request, a member of its enumeration, and whether the request takes a list of them."""
+    for name, hint in get_type_hints(model, None, {**vars(models), **vars(sys.modules[model.__module__])}).items():
+        for enum in enums_of(hint):
+            yield name, next(iter(enum)), "list[" in str(hint)
+
+
+def with_choice(model: type, name: str, value: object) -> Any:
+    """Return a request that holds one choice and nothing else."""
+    made = model.__new__(model)
+    for field in fields(model):
+        setattr(made, field.name, {} if field.name == "additional_properties" else UNSET)
+    setattr(made, name, value)
+    return made
+
+
+def test_a_choice_is_a_plain_string_or_the_member_of_its_enumeration() -> None:
+    seen = set()
+    requests = [model for name, model in vars(models).items() if name.endswith(("Form", "Document", "Request"))]
+    for model in requests:
+        for name, member, many in choices(model):
+            values = [[one] if many else one for one in (member, member.value)]
+            for write in {"to_dict", "to_multipart"} & set(dir(model)):
+                of_member, of_string = (getattr(with_choice(model, name, value), write)() for value in values)
+                assert of_string == of_member, (model, name)
+                assert str(member) in str(of_string)
+                seen.add(f"{model.__name__}.{name}.{write}")
+    assert {f"EditForm.{name}.to_multipart" for name in ("preset", "output_format", "mask_mode", "edit_mask_mode")} <= seen
+    assert {"IdentityForm.preset.to_multipart", "AttributeForm.mask_mode.to_multipart", "TokenRequest.scopes.to_dict"} <= seen
+    assert "UploadRequest.media_type.to_dict" in seen
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from s2edit_client.rest.models import (
     Edit,
     EditDocument,
     EditForm,
+    EditFormOutputFormat,
     JobState,
     Link,
     Problem,
@@ -86,6 +87,35 @@ def test_a_photo_and_a_sentence_are_enough_and_a_pixel_picks_one_of_several(live
     with pytest.raises(EditFailed, match="outside the photo") as outside:
         edit_and_wait(live.url, PROMPT, image=live.photo, at=(9999, 50))
     assert (outside.value.code, outside.value.field) == ("at_outside", "at")
+
+
+def test_choices_are_plain_strings_or_members_of_enumerations_and_none_is_the_default(
+    live: Live, client: AuthenticatedClient
+) -> None:
+    parts = {"mask": live.mask, "edit_mask": live.mask, "user": "choices", "preset": "instant"}
+    done = edit_and_wait(
+        live.url,
+        PROMPT,
+        image=live.photo,
+        mask_mode="luminance",
+        edit_mask_mode="luminance",
+        output_format="webp",
+        keep_alpha=False,
+        seed=None,
+        **parts,
+    )
+    assert httpx.get(done.url).headers["content-type"] == "image/webp"
+    done = edit_and_wait(live.url, PROMPT, image=live.photo, output_format=EditFormOutputFormat.JPEG, attributes=None, **parts)
+    assert httpx.get(done.url).headers["content-type"] == "image/jpeg"
+    with pytest.raises(EditFailed) as unknown:
+        edit_and_wait(live.url, PROMPT, image=live.photo, user="choices", output_format="bmp")
+    assert (unknown.value.status, unknown.value.field) == (422, "output_format")
+    with pytest.raises(EditFailed) as absent:
+        edit_and_wait(live.url, "a photo of a woman with [A] hat", image=live.photo, user="choices", attributes="c_" + "0" * 32)
+    assert absent.value.field == "attributes", "one attribute is a list of one"
+    page = list_edits.sync(client=client, state="succeeded", kind="edit", s2_edit_user="choices")  # type: ignore[arg-type]
+    assert not isinstance(page, Problem)
+    assert len(page.items) == 2
 
 
 def test_it_is_the_same_without_blocking_the_loop(live: Live) -> None:

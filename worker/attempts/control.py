@@ -23,8 +23,8 @@ PROGRESS_INTERVAL_S = 0.2
 PREVIEW_INTERVAL_S = 1.0
 """Shortest time between two previews. A short edit shows one alone, that of its first step: its result is there soon after."""
 PREVIEW_SHARE = 0.005
-"""The share of the time that drawing may take: the next preview waits for as long as the last one took, divided by this. Together
-with the first, which takes longer, and the writing, previews then take less than a percent.
+"""The share of the time that drawing may take: the next preview waits for as long as the last one took, divided by this. The first
+one, which also prepares what the others use, does not count. Seconds are those of the CPU: a busy machine makes previews no rarer.
 """
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,7 @@ class AttemptControl:
         self._polled_at = time.monotonic()
         self._next_preview_at = 0.0  # on the monotonic clock
         self._previews = True
+        self._has_drawn = False
 
     def check(self) -> None:
         """Raise if the attempt must end: the lease is lost, the job is canceled or overdue, or the worker stops. Uses no I/O."""
@@ -121,7 +122,7 @@ class AttemptControl:
         """Return the preview of `progress`, unless it has none or the last one is too recent. No edit fails for its previews."""
         if not self._previews or not isinstance(progress, PreviewedProgress):
             return None
-        began = time.monotonic()
+        began, computed_s = time.monotonic(), time.thread_time()
         if began < self._next_preview_at:
             return None
         try:
@@ -131,5 +132,6 @@ class AttemptControl:
             log.exception("no preview could be drawn: this attempt shows none", action="preview_failed")
             return None
         finally:
-            took_s = time.monotonic() - began
+            took_s = time.thread_time() - computed_s if self._has_drawn else 0.0
             self._next_preview_at = began + max(PREVIEW_INTERVAL_S, took_s / PREVIEW_SHARE)
+            self._has_drawn = True

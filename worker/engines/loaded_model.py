@@ -11,10 +11,12 @@ import torch
 
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.device_faults import free_memory, raising_device_faults
+from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.domains import attribute_words_of
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.recorded import SIZES
 from s2edit_core.unet.rows import Row, Rows
+from s2edit_jobs.setting_rules import missing_gpu
 from s2edit_jobs.stores.model_facts import ModelFacts
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,14 @@ def model_facts(backbone: Backbone) -> ModelFacts:
         attribute_words=attribute_words_of(backbone.card.domains),
         domains=backbone.card.domains,
     )
+
+
+def choose_device(name: str) -> str:
+    """Return the torch device that `S2EDIT_DEVICE` names. Raise `ModelUnusable` if this machine has none such."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (problem := missing_gpu(name, gpus)) is not None:
+        raise ModelUnusable(problem)
+    return ("cuda" if gpus else "cpu") if name == "auto" else name
 
 
 def prove_device(backbone: Backbone) -> None:

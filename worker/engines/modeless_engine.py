@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -167,20 +167,14 @@ class ModelessEngine:
             yield Artifact("inversion", run.plan.inversion_id, inverted)
         elif inversion != inverted:
             raise ArtifactMismatch("the inversion was not made by this engine")
+        preview = self.painter.previews(request, run.prompts.target, inputs)
         for progress in self._phase("editing", directives.duration_s):
-            yield self._previewed(progress, request, run.prompts.target, inputs)
+            yield _previewed(progress, preview)
         directives.raise_failure()
         yield Progress("finishing", 0, 1)
         files, measures = self.painter.draw(request, run.prompts.target, inputs)
         facts = self._report(request, run, learned, inputs, steps, directives.duration_s) | measures[0] | {"variants": measures[1:]}
         return EditResult(files[0], facts, tuple(files[1:]), media_type=Output.of(request).media_type)
-
-    def _previewed(self, progress: Progress, request: EditRequest, prompt: str, inputs: EditInputs) -> PreviewedProgress:
-        """Return `progress` with a preview that depends on how far the edit is, and on nothing else that changes."""
-        share = progress.step / progress.total
-        return PreviewedProgress(
-            progress.phase, progress.step, progress.total, draw=lambda: self.painter.preview(request, prompt, inputs, share)
-        )
 
     def _directives(self, prompt: str | None) -> Directives:
         """Return the prompt's directives. Only test mode has them."""
@@ -324,3 +318,9 @@ class ModelessEngine:
             "model": {"name": self.name, "fingerprint": self.facts.fingerprint},
             "versions": report.versions(),
         }
+
+
+def _previewed(progress: Progress, preview: Callable[[float], bytes]) -> PreviewedProgress:
+    """Return `progress` with a preview that depends on how far the edit is, and on nothing else that changes."""
+    share = progress.step / progress.total
+    return PreviewedProgress(progress.phase, progress.step, progress.total, draw=lambda: preview(share))

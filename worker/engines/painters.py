@@ -6,6 +6,8 @@ import colorsys
 import hashlib
 import struct
 import threading
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,8 +52,11 @@ class Painter(Protocol):
     def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
         """Make the result and its variants. `prompt` is the resolved target prompt."""
 
-    def preview(self, request: EditRequest, prompt: str, inputs: EditInputs, share: float) -> bytes:
-        """Make a preview of the result when this `share` of the edit is done, above 0 and at most 1."""
+    def previews(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Callable[[float], bytes]:
+        """Return what makes a preview of the result when a share of the edit is done, above 0 and at most 1.
+
+        Its first call prepares what the next ones use.
+        """
 
 
 class TintPainter:
@@ -97,13 +102,16 @@ class TintPainter:
             measures.append(report.delivered(report.changes(photo, result, result, edit_mask), output) | _whole(photo))
         return files, measures
 
-    def preview(self, request: EditRequest, prompt: str, inputs: EditInputs, share: float) -> bytes:
-        with _drawing:
-            photo = decode_photo(inputs.image, request.max_pixels)
-            region = _edit_mask(inputs, photo.size)
-        small = photo.resize(preview_size(photo.size), Image.Resampling.BOX)
-        result = tinted(small, region.resize(small.size), _cause(request, prompt, inputs, 0))
-        return encode_preview(Image.blend(small, result, share))
+    def previews(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Callable[[float], bytes]:
+        @cache
+        def ends() -> tuple[Image.Image, Image.Image]:
+            with _drawing:
+                photo = decode_photo(inputs.image, request.max_pixels)
+                region = _edit_mask(inputs, photo.size)
+            small = photo.resize(preview_size(photo.size), Image.Resampling.BOX)
+            return small, tinted(small, region.resize(small.size), _cause(request, prompt, inputs, 0))
+
+        return lambda share: encode_preview(Image.blend(*ends(), share))
 
 
 class DigestPainter:
@@ -131,8 +139,8 @@ class DigestPainter:
     def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
         return f"mask at {at} of ".encode() + photo
 
-    def preview(self, request: EditRequest, prompt: str, inputs: EditInputs, share: float) -> bytes:
-        return hashlib.sha256(f"{share:g} of {request.seed} {prompt}".encode() + inputs.image).digest()
+    def previews(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Callable[[float], bytes]:
+        return lambda share: hashlib.sha256(f"{share:g} of {request.seed} {prompt}".encode() + inputs.image).digest()
 
     def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
         parts = [inputs.image, inputs.mask, prompt.encode(), *inputs.attributes]

@@ -39,7 +39,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.cores import CpuThreads
 from worker.engines.edit_run import EditRun, Steps, with_checkpoints, with_previews
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
-from worker.engines.loaded_model import fit_device, model_facts
+from worker.engines.loaded_model import choose_device, fit_device, model_facts
 from worker.engines.previews import preview_painter
 from worker.engines.shared_passes import SharedPasses
 
@@ -71,7 +71,7 @@ class S2EditEngine:
         jobs: int = 1,
     ) -> None:
         threads = CpuThreads(torch.get_num_threads())
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        chosen = choose_device(device)
         self.model, self.watermark = model, watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen, dtype=choose_dtype(precision, chosen))
         with loading("segmenter", segmenter):

@@ -1,8 +1,8 @@
 """Send webhooks from the outbox, each at least once. Failed tries are repeated for more than two days.
 
-Any number of messengers may run at a time. The host of a receiver that repeatedly does not answer rests for a while, and a tenant's
-messages occupy only some of the messengers. When a webhook has arrived or is given up, `webhook.json` in the job's folder says how,
-for people who look there.
+Any number of messengers may run at a time. A receiver that repeatedly does not answer rests for a while, which holds back no other
+tenant's messages to the same host, and a tenant's messages occupy only some of the messengers. When a webhook has arrived or is
+given up, `webhook.json` in the job's folder says how, for people who look there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from s2edit_jobs.records.webhooks import delay_s, message, message_id
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, read_marker
 from worker.housekeeping import outgoing
-from worker.housekeeping.breaker import REST_S, Breaker
+from worker.housekeeping.breaker import REST_S, Breaker, Receiver
 from worker.housekeeping.loop import Loop
 from worker.metrics import WEBHOOKS
 
@@ -124,15 +124,15 @@ class Messenger(Loop):
         self._services.store.outbox.end(job_id)
 
     def _try(self, spec: JobSpec, outcome: Outcome, tries: int) -> None:
-        host = urlsplit(spec.webhook_url or "").netloc
-        if (rests_s := self._breaker.wait_s(host)) > 0:
+        receiver = Receiver(spec.owner.tenant, urlsplit(spec.webhook_url or "").netloc)
+        if (rests_s := self._breaker.wait_s(receiver)) > 0:
             self._services.store.outbox.put_off(spec.id, rests_s * self._rng.uniform(1, 1.2), counted=False)
             return
         answer = self._send(spec, outcome)
-        if self._breaker.record(host, answered=isinstance(answer, int)):
-            log.warning(
-                "a receiver of webhooks does not answer", action="receiver_rests", host=host.rpartition("@")[2], rests_s=REST_S
-            )
+        if self._breaker.record(receiver, answered=isinstance(answer, int)):
+            host = receiver.host.rpartition("@")[2]
+            what = {"tenant": receiver.tenant, "host": host, "rests_s": REST_S}
+            log.warning("a receiver of webhooks does not answer", action="receiver_rests", **what)
         arrived = isinstance(answer, int) and 200 <= answer < 300
         wait_s = None if arrived or answer == GONE else delay_s(tries, self._rng)
         if arrived and tries == 1 and _is_sent_twice(spec):

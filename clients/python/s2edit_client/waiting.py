@@ -19,7 +19,7 @@ import httpx
 from .connections import INVALID, LOST, checked_token, uses_environment
 from .rest.api.edits import create_edit, get_edit
 from .rest.client import AuthenticatedClient, Client
-from .rest.models import Edit, EditForm, EditFormPreset, JobState, Problem
+from .rest.models import Edit, EditForm, JobState, Problem
 from .rest.types import File, Response
 
 WAIT_S = 30
@@ -105,7 +105,9 @@ def edit_and_wait(
         user: The user that the request acts for, if `token` is an API key.
         timeout_s: Seconds to wait.
         idempotency_key: A key for this edit. Another call with the same key and arguments waits for the same edit.
-        options: The other parts of `POST /edits`, such as `source_prompt`, `preset`, `identity`, `edit_mask` or `seed`.
+        options: The other parts of `POST /edits`, such as `source_prompt`, `preset`, `identity`, `edit_mask` or `seed`. Each choice
+            is a string, such as `output_format="webp"`, or the member of its enumeration in `s2edit_client.rest.models`. None is
+            the default of the service.
 
     Raises:
         EditFailed: If there is no picture. With the code `timeout` the edit still goes on.
@@ -321,9 +323,9 @@ def _form(prompt: str, **parts: Any) -> EditForm:
             parts[name] = File(BytesIO(data), file_name=name)
     if (at := parts.pop("at", None)) is not None:
         parts["at"] = f"{at[0]},{at[1]}"
-    if "preset" in parts:
-        parts["preset"] = EditFormPreset(parts["preset"])
-    return EditForm(prompt=prompt, **parts)
+    if isinstance(attribute := parts.get("attributes"), str):
+        parts["attributes"] = [attribute]
+    return EditForm(prompt=prompt, **{name: value for name, value in parts.items() if value is not None})
 
 
 def new_client(url: str, token: str | None) -> AuthenticatedClient | Client:

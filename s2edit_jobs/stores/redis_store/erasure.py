@@ -30,6 +30,7 @@ if waits_for ~= '' then redis.call('SREM', P .. 'waiters:' .. waits_for, id) end
 if holds ~= '' and redis.call('GET', P .. 'learner:' .. holds) == id then redis.call('DEL', P .. 'learner:' .. holds) end
 redis.call('ZREM', P .. 'outbox', id)
 redis.call('HDEL', P .. 'tries', id)
+redis.call('HDEL', P .. 'announced', id)
 redis.call('ZREM', P .. 'parked:' .. tenant, id)
 remove(id, who)
 return { running and 1 or 0, holds }

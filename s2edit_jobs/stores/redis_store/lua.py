@@ -18,6 +18,7 @@ Keys (all under `s2edit:`)
     waiters:<concept> set: jobs that wait for it
     outbox            sorted set: jobs whose end is to be sent, by the millisecond at which the next try is due
     tries             hash: how many tries there were
+    announced         hash: the tenant of each whose record was lost
     sending:<tenant>  sorted set: those of them that are being sent, by the millisecond at which the sender's lease ends
     parked:<tenant>   sorted set: those that wait for one of these, oldest first
     task:<name>       string: the millisecond at which the periodic task is due again; kept for a minute longer. `/readyz` of the

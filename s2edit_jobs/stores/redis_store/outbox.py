@@ -12,12 +12,12 @@ from s2edit_jobs.stores.redis_store.server.connection import Connection
 PAGES = 10
 """Pages of due messages that one call looks through for a tenant that may send."""
 
-# The tenant of a message. Those whose records are gone count as one tenant.
+# The tenant of a message: its record says it, and `announced` where Redis has lost the record of a job that is over.
 _SHARED = """
-local outbox = P .. 'outbox'
+local outbox, announced = P .. 'outbox', P .. 'announced'
 local function names(id)
   local tenant = redis.pcall('HGET', job(id), 'tenant')
-  tenant = type(tenant) == 'string' and tenant or ''
+  if type(tenant) ~= 'string' then tenant = redis.call('HGET', announced, id) or '' end
   return P .. 'sending:' .. tenant, P .. 'parked:' .. tenant
 end
 local function leave(id)  -- let the tenant's next message be sent
@@ -57,7 +57,13 @@ return false
     "lease_ms, at_once",
 )
 
-ANNOUNCE = script("return redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id)", "id")
+ANNOUNCE = script(
+    """
+redis.call('HSET', P .. 'announced', id, tenant)
+return redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id)
+""",
+    "id, tenant",
+)
 
 PUT_OFF = script(
     _SHARED
@@ -69,15 +75,24 @@ return redis.call('ZADD', outbox, 'XX', now_ms + wait_ms, id)
     "id, wait_ms, uncounted",
 )
 
-END = script(_SHARED + "redis.call('ZREM', outbox, id) redis.call('HDEL', P .. 'tries', id) leave(id)", "id")
+END = script(
+    _SHARED
+    + """
+redis.call('ZREM', outbox, id)
+redis.call('HDEL', P .. 'tries', id)
+leave(id)
+redis.call('HDEL', announced, id)
+""",
+    "id",
+)
 
 
 class RedisOutbox:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def announce(self, job_id: str) -> None:
-        self._connection.run(ANNOUNCE, job_id)
+    def announce(self, job_id: str, tenant: str) -> None:
+        self._connection.run(ANNOUNCE, job_id, tenant)
 
     def take(self, *, lease_s: float, at_once: int) -> tuple[str, int] | None:
         taken = self._connection.run(TAKE, int(lease_s * 1000), at_once)

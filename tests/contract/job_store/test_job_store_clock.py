@@ -73,7 +73,7 @@ def test_slots_tasks_and_deliveries_are_free_again_after_their_time(monkeypatch:
     def check(store: JobStore, pace_s: float) -> None:
         monkeypatch.setattr(admission, "SLOT_TTL_S", pace_s)
         store.admission.take_slot(ANN, "e_1", of_owner=9, of_tenant=9, in_all=9)
-        store.outbox.announce("e_2")
+        store.outbox.announce("e_2", "acme")
         assert store.tasks.take_task("sweep", every_s=pace_s)
         assert store.outbox.take(lease_s=pace_s, at_once=9) == ("e_2", 1)
         assert store.admission.take_slot(ANN, "e_9", of_owner=0, of_tenant=0, in_all=0).of_owner == 1

@@ -144,7 +144,7 @@ def meet_every_method(truth: Truth) -> None:
     store.usage.spent("app")
     store.usage.refusals()
     store.tasks.take_task("sweep", every_s=0)
-    store.outbox.announce("e_x")
+    store.outbox.announce("e_x", "acme")
     store.outbox.put_off("e_x", 1)
     store.outbox.end("e_x")
     store.leases.orphans()

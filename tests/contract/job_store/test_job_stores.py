@@ -223,7 +223,7 @@ def test_a_job_that_waits_is_canceled_and_erased_as_any_other(case: StoreCase) -
 
 
 def test_a_webhook_that_is_put_off_uncounted_begins_the_same_try_again(case: StoreCase) -> None:
-    case.store.outbox.announce("e_1")
+    case.store.outbox.announce("e_1", "acme")
     assert case.store.outbox.take(lease_s=60, at_once=9) == ("e_1", 1)
     case.store.outbox.put_off("e_1", 5, counted=False)
     assert case.store.outbox.take(lease_s=60, at_once=9) is None

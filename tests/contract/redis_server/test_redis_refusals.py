@@ -74,7 +74,7 @@ class Populated:
         self.learner, self.waiter, self.running, self.ending = (self.claim(f"e_{number}") for number in range(1, 5))
         self.store.reservations.reserve(self.learner, CONCEPT)
         self.store.reservations.reserve(self.waiter, CONCEPT)
-        self.store.outbox.announce("e_9")
+        self.store.outbox.announce("e_9", "acme")
 
     def claim(self, job_id: str) -> Lease:
         lease = self.store.leases.claim(job_id, lease_s=60)
@@ -114,7 +114,7 @@ class Populated:
             "estimates.measured": lambda: s.estimates.measured("instant", {"total": 1.0}),
             "estimates.outlook": lambda: s.estimates.outlook(ANN, "e_6"),
             "estimates.prospect": lambda: s.estimates.prospect(ANN, "instant"),
-            "outbox.announce": lambda: s.outbox.announce("e_y"),
+            "outbox.announce": lambda: s.outbox.announce("e_y", "acme"),
             "outbox.take": lambda: s.outbox.take(lease_s=60, at_once=9),
             "outbox.put_off": lambda: s.outbox.put_off("e_9", 5),
             "outbox.end": lambda: s.outbox.end("e_9"),

@@ -96,6 +96,30 @@ def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "S2EDIT_LEASE_S" in result.output
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLICY_BLOCK_LIST", "/nope"),
+        ("POLICY_CHECKER", "no_such_module:check"),
+        ("AUDIT_LOG", "/nope/a.log"),
+        ("DEVICE", "cuda:99"),
+    ],
+)
+def test_a_setting_that_no_process_could_start_with_ends_up_and_doctor(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Service, "run", lambda self, **_: pytest.fail("it must not start"))
+    monkeypatch.setenv(f"S2EDIT_{name}", value)
+    monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("S2EDIT_TYPO", "1")
+    for command in ("up", "doctor"):
+        result = runner.invoke(app, [command])
+        assert result.exit_code == 1, result.output
+        assert f"S2EDIT_{name}" in result.output
+        assert "S2EDIT_TYPO is no setting" in result.output
+    assert not Path("/nope").exists()
+
+
 def test_an_incomplete_model_is_reported_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_MODEL", str(tmp_path))
     result = runner.invoke(app, ["up", "--data-dir", str(tmp_path / "data")])

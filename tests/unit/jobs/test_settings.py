@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services, check_audit_log, open_policy
+from s2edit_jobs.setting_rules import RULES, faults, missing_gpu, unknown_variables
+from s2edit_jobs.settings import Settings, settings_of_process
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 
@@ -96,7 +98,7 @@ def test_settings_cannot_change() -> None:
 
 
 def test_no_secret_is_ever_printed() -> None:
-    secret = "hunter2-canary"
+    secret = "hunter2-canary-of-at-least-32-characters"
     settings = Settings(
         redis_url=f"redis://user:{secret}@redis:6379/0",
         s3_bucket="b",
@@ -107,6 +109,114 @@ def test_no_secret_is_ever_printed() -> None:
     assert secret not in f"{settings!r} {settings} {shown}"
     assert shown["redis_url"] == "redis://user:**********@redis:6379/0"
     assert shown["s3_bucket"] == "b"
+
+
+INVALID = {
+    "S2EDIT_PUBLIC_URL": [
+        "example.com",
+        "ftp://x",
+        "https://",
+        "https://a b",
+        "http://x:99999",
+        "http://x:0",
+        "https://x/?a=b",
+        "http://u@x",
+    ],
+    "S2EDIT_S3_PUBLIC_ENDPOINT_URL": ["store:8333"],
+    "S2EDIT_PROVENANCE_TIMESTAMP_URL": ["timestamp.example.com"],
+    "S2EDIT_REDIS_URL": ["http://x", "redis:6379", "127.0.0.1:6379", "redis://a:1,b:2", "redis://a:port"],
+    "S2EDIT_DEVICE": ["tpu", "CUDA", "cuda:", "cuda:one", "cuda:-1"],
+    "S2EDIT_POLICY_CHECKER": ["foo", "foo:", ":bar", "foo bar:baz"],
+    "S2EDIT_SIGNING_KEY": ["zqz", "x" * 31],
+    "S2EDIT_AUDIT_KEY": ["zqz"],
+    "S2EDIT_TOKEN_KEYS": ["x" * 32 + " x"],
+    "S2EDIT_WEBHOOK_SECRETS": ["whsec_short"],
+    "S2EDIT_CORS_ORIGINS": ["https://app.example.com/path"],
+    "S2EDIT_PROVENANCE": ["maybe"],
+    "S2EDIT_PRECISION": ["fp8"],
+    "S2EDIT_MAX_ATTEMPTS": ["0"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INVALID.items() for value in values])
+def test_one_line_names_the_variable_and_says_what_to_write(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        settings_of_process()
+    line = str(ended.value)
+    assert re.fullmatch(rf"s2edit: {name}: (it|a key|every key|every origin) must [^\n]+", line)
+    assert "Value error" not in line
+    assert not (name.endswith(("KEY", "KEYS", "SECRETS", "REDIS_URL")) and value in line), "the value may be secret"
+
+
+def test_every_rule_is_of_a_setting_that_some_test_gets_wrong() -> None:
+    assert {f"S2EDIT_{name.upper()}" for name in RULES} - INVALID.keys() == {"S2EDIT_S3_ENDPOINT_URL"}
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"LEASE_S": "1"}, ("S2EDIT_HEARTBEAT_INTERVAL_S", "S2EDIT_LEASE_S")),
+        ({"UPLOAD_TTL_S": "3600", "UPLOAD_URL_TTL_S": "7200"}, ("S2EDIT_UPLOAD_TTL_S", "S2EDIT_UPLOAD_URL_TTL_S")),
+        ({"S3_ENDPOINT_URL": "http://x"}, ("S2EDIT_S3_ENDPOINT_URL", "S2EDIT_S3_BUCKET")),
+        ({"PROVENANCE_CERTIFICATE": "/x"}, ("S2EDIT_PROVENANCE_CERTIFICATE", "S2EDIT_PROVENANCE_PRIVATE_KEY")),
+    ],
+)
+def test_settings_that_contradict_each_other_are_both_named(
+    values: dict[str, str], names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"S2EDIT_{name}", value)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    line = faults(refused.value)
+    assert all(re.search(rf"\b{name}\b", line) for name in names)
+    assert "S2EDIT_:" not in line
+    assert "Value error" not in line
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest_one() -> None:
+    names = ["S2EDIT_WORKER_JOB", "S2EDIT_XYZZY", "S2EDIT_API_KEY", "S2EDIT_MODEL", "s2edit_model", "HOME"]
+    assert unknown_variables(names, Settings.model_fields) == [
+        "S2EDIT_WORKER_JOB is no setting, so it is ignored: did you mean S2EDIT_WORKER_JOBS?",
+        "S2EDIT_XYZZY is no setting, so it is ignored; docs/self-hosting.md lists all settings",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "missing"),
+    [("auto", 0, False), ("cpu", 0, False), ("cuda", 0, True), ("cuda", 1, False), ("cuda:1", 2, False), ("cuda:2", 2, True)],
+)
+def test_a_gpu_that_is_not_there_is_named(device: str, count: int, missing: bool) -> None:
+    problem = missing_gpu(device, count)
+    assert (problem is not None) is missing
+    assert f"S2EDIT_DEVICE is {device}" in (problem or f"S2EDIT_DEVICE is {device}")
+
+
+def test_an_audit_log_outside_the_data_folder_needs_a_folder(tmp_path: Path) -> None:
+    def check(log: Path) -> None:
+        check_audit_log(Settings(data_dir=tmp_path / "data", audit_log=str(log)))
+
+    for log, text in ((tmp_path / "nope" / "a.log", "does not exist"), (tmp_path, "is a folder")):
+        with pytest.raises(NotConfigured, match=f"S2EDIT_AUDIT_LOG: .*{text}"):
+            check(log)
+    check(tmp_path / "a.log")
+    check(tmp_path / "data" / "logs" / "a.log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_that_cannot_be_used_names_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "terms").write_bytes(b"\xff")
+    for path, text in ((tmp_path / "nope", "No such file"), (tmp_path, "directory"), (tmp_path / "terms", "UTF-8")):
+        with pytest.raises(NotConfigured, match=rf"S2EDIT_POLICY_BLOCK_LIST: {path} can't be read \(.*{text}"):
+            open_policy(Settings(policy_block_list=path))
+    for checker, text in (
+        ("no_such_module:check", "No module"),
+        ("json:no_such_name", "no_such_name"),
+        ("json:loads", "TypeError"),
+    ):
+        with pytest.raises(NotConfigured, match=f"S2EDIT_POLICY_CHECKER: {checker} can't be used .*{text}"):
+            open_policy(Settings(policy_checker=checker))
 
 
 def test_every_setting_is_described() -> None:

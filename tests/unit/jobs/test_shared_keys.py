@@ -19,6 +19,7 @@ from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api.model_folder import write_model_folder
 
 PEM = ECKey.generate_key("P-256").as_pem(private=True).decode()
+KEY = "k" * 32
 
 
 def settings(folder: Path, **more: object) -> Settings:
@@ -31,13 +32,13 @@ def test_with_a_bucket_no_process_starts_without_the_key_of_the_audit_log(tmp_pa
     with pytest.raises(NotConfigured, match="S2EDIT_AUDIT_KEY"):
         build_services(settings(tmp_path))
     assert list(tmp_path.iterdir()) == []
-    build_services(settings(tmp_path, audit_key=SecretStr("one")))
+    build_services(settings(tmp_path, audit_key=SecretStr(KEY)))
     build_services(settings(tmp_path, audit_log="off"))
 
 
 def test_with_a_bucket_the_api_does_not_start_without_the_key_of_receipts(tmp_path: Path) -> None:
     parts = {"artifacts": MemoryArtifactStore(), "store": Database().store(), "queue": MemoryJobQueue()}
-    chosen = settings(tmp_path, audit_key=SecretStr("one"), model=str(write_model_folder(tmp_path / "model")))
+    chosen = settings(tmp_path, audit_key=SecretStr(KEY), model=str(write_model_folder(tmp_path / "model")))
     with pytest.raises(NotConfigured, match="S2EDIT_RECEIPT_KEY"):
         create_app(build_services(chosen, **parts))  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -74,7 +75,7 @@ def test_the_printed_command_makes_such_a_key(page: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict"), [({}, "broken"), ({"audit_key": "a", "receipt_key": PEM}, "ok"), ({"audit_key": "a"}, "broken")]
+    ("given", "verdict"), [({}, "broken"), ({"audit_key": KEY, "receipt_key": PEM}, "ok"), ({"audit_key": KEY}, "broken")]
 )
 def test_doctor_names_the_missing_keys(
     given: dict[str, str], verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ import pytest
 from cli.supervision.service import free_port
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.spec import EditRequest, Progress
-from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelUnknown
@@ -85,6 +85,10 @@ class Unloadable:
     ("error", "words"),
     [
         (ModelUnusable("the model 'm' can't be loaded: no weights in unet/"), "no weights in unet/"),
+        (
+            NotConfigured("cannot sign results with S2EDIT_PROVENANCE_CERTIFICATE"),
+            "cannot sign results with S2EDIT_PROVENANCE_CERT",
+        ),
         (RuntimeError("CUDA error at /srv/secret"), "loading the model failed with RuntimeError: see the worker's log"),
     ],
 )

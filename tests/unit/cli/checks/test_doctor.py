@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from cli.checks import doctor
 from cli.checks.doctor import adopt, examine, examine_model
 from cli.checks.findings import Finding
+from cli.checks.setting_checks import broken_settings, examine_settings
 from cli.supervision.service import free_port
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
@@ -43,7 +44,7 @@ def test_a_working_installation_has_nothing_broken(tmp_path: Path, model: Path) 
     findings = findings_of(Settings(data_dir=tmp_path / "data", model=str(model)))
     assert findings.pop("access").verdict == "note", "nobody has made a key yet"
     assert {part: finding.verdict for part, finding in findings.items()} == dict.fromkeys(
-        ("versions", "torch", "redis", "store", "model", "segmenter", "captioner", "safety"), "ok"
+        ("versions", "settings", "torch", "redis", "store", "model", "segmenter", "captioner", "safety"), "ok"
     )
     assert "embedded" in findings["redis"].text
     assert not (tmp_path / "data").exists()
@@ -81,6 +82,28 @@ def test_a_missing_device_is_broken(tmp_path: Path, model: Path, monkeypatch: py
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     findings = findings_of(Settings(data_dir=tmp_path, model=str(model), device="cuda"))
     assert findings["torch"].verdict == "broken"
+    assert "S2EDIT_DEVICE is cuda" in findings["torch"].text
+
+
+def test_settings_that_a_process_cannot_start_with_are_broken_and_unknown_variables_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2EDIT_TYPO", "1")
+    broken = {
+        "policy_block_list": tmp_path / "nope",
+        "policy_checker": "no_such_module:check",
+        "audit_log": str(tmp_path / "nope" / "audit.jsonl"),
+        "receipt_key": SecretStr("x"),
+        "provenance_certificate": tmp_path / "nope",
+        "provenance_private_key": tmp_path / "nope",
+    }
+    found = list(examine_settings(Settings(data_dir=tmp_path / "data", **broken)))  # type: ignore[arg-type]
+    assert [finding.verdict for finding in found] == ["broken"] * 4 + ["note"], "the first fault of the policy, and the others"
+    for name in ("POLICY_BLOCK_LIST", "AUDIT_LOG", "RECEIPT_KEY", "PROVENANCE_CERTIFICATE", "TYPO"):
+        assert [f"S2EDIT_{name}" in finding.text for finding in found].count(True) == 1
+    (checker,) = broken_settings(Settings(data_dir=tmp_path / "data", policy_checker="no_such_module:check"))
+    assert "S2EDIT_POLICY_CHECKER" in checker
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["vae/config.json", "scheduler/scheduler_config.json", "text_encoder/model.safetensors"])

@@ -116,3 +116,20 @@ class TestAlpha:
         hidden = decode_original(file_of(clear))
         _, told = encode_result(hidden.photo, hidden, opaque_inside, WEBP)
         assert told["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_an_animated_webp_has_an_alpha_only_where_it_shows(transparent: bool) -> None:
+    """A later frame leaves out what did not change, so the file has an alpha even where every picture is opaque."""
+    first = Image.fromarray(see_through() if transparent else see_through()[..., :3])
+    second = first.copy()
+    for corner in ((1, 1, 3, 3), (SIZE[0] - 3, SIZE[1] - 3, SIZE[0] - 1, SIZE[1] - 1)):
+        second.paste((1, 2, 3), corner)
+    buffer = io.BytesIO()
+    first.save(buffer, "WEBP", lossless=True, save_all=True, append_images=[second])
+    with Image.open(io.BytesIO(buffer.getvalue())) as opened:
+        assert (opened.mode, getattr(opened, "n_frames", 1)) == ("RGBA", 2)
+    original = decode_original(buffer.getvalue())
+    data, told = encode_result(repainted(original), original, mask(), PNG)
+    assert told["alpha"] == ("kept" if transparent else None)
+    assert pixels(data).shape[-1] == (4 if transparent else 3)

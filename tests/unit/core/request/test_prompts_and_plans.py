@@ -81,6 +81,13 @@ def test_a_subject_that_only_the_source_has_is_an_error_of_the_prompt() -> None:
     assert refused.value.field == "prompt"
 
 
+@pytest.mark.parametrize("prompt", ["фото женщины с рыжими волосами", "一个女人的照片", "صورة امرأة", "ein Foto einer Frau"])
+@pytest.mark.parametrize("subject", [None, "woman"])
+def test_the_error_for_a_prompt_in_another_language_says_that_prompts_are_in_english(prompt: str, subject: str | None) -> None:
+    with pytest.raises(PromptInvalid, match="prompts are in English"):
+        resolve_prompts(EditRequest(prompt=prompt, subject=subject), SUBJECTS)
+
+
 def test_a_subject_of_ones_own_need_not_be_among_the_models() -> None:
     resolved = resolve_prompts(EditRequest(prompt="a lighthouse at night", subject="lighthouse"), SUBJECTS)
     assert (resolved.source, resolved.target) == ("a photo of a [I] lighthouse", "a [I] lighthouse at night")

@@ -173,7 +173,7 @@ class TestCertificates:
                 Credentials.from_settings(settings)
 
     def test_a_certificate_without_its_key_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="set both provenance_certificate"):
+        with pytest.raises(ValueError, match="set both S2EDIT_PROVENANCE_CERTIFICATE"):
             Settings(provenance_certificate=tmp_path / "certificate.pem")
 
 

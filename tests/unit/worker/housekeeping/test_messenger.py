@@ -260,6 +260,38 @@ def test_messages_to_a_host_that_does_not_answer_wait_without_a_try(service: InP
     assert sorted(int(number or 0) for number in tries.values()) == [0] * 3 + [1] * FAILURES
 
 
+def test_a_tenant_whose_path_never_answers_holds_back_no_other_on_the_same_host(service: InProcessService) -> None:
+    host, got = "https://relay.example:8443", list[str]()
+
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        got.append(urlsplit(url).path)
+        if url.endswith("/hang"):
+            raise TimeoutError
+        return 204
+
+    sender = Messenger(service.services, post=post, rng=random.Random(1))
+    for _ in range(FAILURES):
+        service.accept(webhook_url=f"{host}/hang")
+    for _ in range(FAILURES):
+        service.work()
+        assert sender.send_next()
+    for user, path in (("eve", "/b1"), ("bob", "/b2")):
+        one = draft(service.services, Owner("umbrella", user), EditRequest(prompt="a woman"), FILES, webhook_url=host + path)
+        service.jobs.accept(one, FILES)
+        service.work()
+    service.accept(webhook_url=f"{host}/a2")
+    service.work()
+    while sender.send_next():
+        pass
+    assert got == ["/hang"] * FAILURES + ["/b1", "/b2"], "the other tenant's at once, the tenant's own after the rest"
+    service.database.empty()
+    rebuild(service.services)
+    got.clear()
+    while sender.send_next():
+        pass
+    assert got == [], "all of the tenant's wait, although their records are lost"
+
+
 def test_dead_receivers_of_one_tenant_hold_up_no_other(service: InProcessService) -> None:
     """The tenant has as many dead receivers as there are messages, so that no breaker helps."""
     release, arrived = threading.Event(), threading.Event()
