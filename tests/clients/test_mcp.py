@@ -218,6 +218,26 @@ def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Gro
     run(http(http_server, ground.key, "library"), body)
 
 
+def test_an_erased_job_does_not_come_back_by_its_key(ground: Ground, http_server: Http) -> None:
+    async def body(client: Client) -> None:
+        photo = {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "idempotency_key": "order-1"}
+        calls: dict[str, dict[str, Any]] = {
+            "edit_photo": {**photo, "prompt": PROMPT},
+            "learn_person": {**photo, "prompt": PROMPT, "idempotency_key": "order-2"},
+            "learn_attribute": {**photo, "prompt": "a woman with [A] hair", "name": "Evening", "idempotency_key": "order-3"},
+        }
+        for tool, arguments in calls.items():
+            job = the(r"e_\w+", await client.call_tool(tool, arguments))
+            assert not (await client.call_tool("erase", {"id": job})).is_error
+            again = await client.call_tool(tool, arguments)
+            assert again.is_error
+            assert "was erased" in text(again)
+            assert "`idempotency_key`" in text(again)
+        assert text(await client.call_tool("list_jobs")) == "none"
+
+    run(http(http_server, ground.key, "erased"), body)
+
+
 def test_a_running_job_is_canceled(ground: Ground, http_server: Http) -> None:
     async def body(client: Client) -> None:
         arguments = {
