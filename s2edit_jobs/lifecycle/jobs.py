@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
+from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.history import History, places_of
 from s2edit_jobs.lifecycle.stored_jobs import StoredJobs
@@ -83,13 +84,15 @@ class Jobs(StoredJobs):
         except ServiceUnavailable:
             return
         if load.of_owner >= of_owner:
-            message = f"this user already has {load.of_owner} unfinished edits: wait until one has finished"
+            message = f"this user already has {counted(load.of_owner, 'unfinished edit')}: wait until one has finished"
             raise TooManyEdits(message, retry_after_s=RETRY_AFTER_S)
         if load.of_tenant >= of_tenant:
-            message = f"this tenant already has {load.of_tenant} unfinished edits: wait until one has finished"
+            message = f"this tenant already has {counted(load.of_tenant, 'unfinished edit')}: wait until one has finished"
             raise TenantQueueFull(message, retry_after_s=RETRY_AFTER_S)
         if load.in_all >= in_all:
-            raise QueueFull(f"the service already has {load.in_all} unfinished edits: try again later", retry_after_s=RETRY_AFTER_S)
+            raise QueueFull(
+                f"the service already has {counted(load.in_all, 'unfinished edit')}: try again later", retry_after_s=RETRY_AFTER_S
+            )
 
     @contextmanager
     def queue_slot(self, owner: Owner, job_id: str) -> Iterator[None]:

@@ -90,6 +90,8 @@ VERSIONS: dict[Kind, int] = {
 }
 """The newest version of each kind that this release reads and writes."""
 Record = TypeVar("Record")
+_IN_WORDS = {"spec": "request", "outcome": "end of the edit", "concept": "identity or attribute", "image": "photo"}
+"""What users call a record."""
 _UNKNOWN_VALUE = ("literal_error", "enum")
 _STRICT = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -161,7 +163,8 @@ def read_number(data: bytes, what: str) -> float:
 
 
 def damaged(what: str, why: str) -> RecordDamaged:
-    return RecordDamaged(f"the stored {what} is damaged: {why}")
+    """Return the error for a record that can't be read. Its message may reach the user."""
+    return RecordDamaged(f"the stored {_IN_WORDS.get(what, what)} is damaged: {why}")
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.settings import Settings, faults
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 
@@ -111,3 +111,23 @@ def test_no_secret_is_ever_printed() -> None:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORKER_JOBS", "many", "S2EDIT_WORKER_JOBS must be a whole number between 1 and 64 in decimal digits, such as 1"),
+        ("WORKER_JOBS", "0", "S2EDIT_WORKER_JOBS must be a whole number between 1 and 64, such as 1"),
+        ("LEASE_S", "1e1", "S2EDIT_LEASE_S must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
+        ("AUTH", "closed", "S2EDIT_AUTH must be 'auto', 'keys' or 'open'"),
+        ("PROVENANCE", "maybe", "S2EDIT_PROVENANCE must be true or false"),
+        ("TOKEN_KEYS", "secret", "S2EDIT_TOKEN_KEYS is invalid: every key must have at least 32 characters"),
+    ],
+)
+def test_a_wrong_setting_is_told_its_rule_and_never_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"S2EDIT_{name}", value)
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+    assert faults(raised.value) == words
