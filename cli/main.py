@@ -27,6 +27,7 @@ from s2edit_core.delivery import watermark as mark
 from s2edit_core.delivery.output import check_writable, format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.pictures.files import decode_photo
+from s2edit_core.request.texts import counted
 from s2edit_jobs.access.keys import KeyRing, open_to
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.lifecycle.survey import rebuild as rebuild_job_store
@@ -180,7 +181,7 @@ def rebuild() -> None:
         entered = rebuild_job_store(build_services(_settings()))
     except (NotConfigured, ServiceUnavailable) as error:
         _fail(str(error))
-    console.print(f"{entered} unfinished edits are in the job store")
+    console.print(f"in the job store: {counted(entered, 'unfinished edit')}")
 
 
 @app.command()

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from cli.display import errors
 from s2edit_core.request.numbers import number, whole_number
-from s2edit_jobs.setting_rules import faults
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.settings import Settings, faults
 
 
 def fail(message: str) -> NoReturn:

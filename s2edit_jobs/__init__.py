@@ -16,6 +16,7 @@
     data_folder       the checks of the data folder
     logs              logs as JSON lines
     error_messages    which messages of exceptions may be logged
+    value_rules       what a field of a request or a setting must be, in words
     health            the health check of the images
 
 This package imports neither torch nor FastAPI. Only `stores` imports redis, boto3 and celery. The object store holds the truth.

@@ -13,25 +13,12 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 PREFIX = "S2EDIT_"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 OF_COMMANDS = ("S2EDIT_API_KEY",)
 """Variables that commands read and that are no settings of the service."""
-
-
-def faults(error: ValidationError) -> str:
-    """Return in one line which variables have invalid values and why, without the values, which may be secret."""
-    return "; ".join(_fault(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors())
-
-
-def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    text = message.removeprefix("Value error, ").replace("Input should be", "it must be")
-    if kind == "bool_parsing":
-        text = "it must be true or false"
-    # A rule for several settings has no place: its message names them.
-    return f"{PREFIX}{'_'.join(map(str, place)).upper()}: {text}" if place else text
 
 
 def unknown_variables(environment: Iterable[str], settings: Iterable[str]) -> list[str]:

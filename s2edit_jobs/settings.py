@@ -12,13 +12,15 @@ from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.limit_settings import LimitSettings
-from s2edit_jobs.setting_rules import RULES, check_value, faults
+from s2edit_jobs.setting_rules import PREFIX, RULES, check_value
 from s2edit_jobs.store_settings import StoreSettings
+from s2edit_jobs.value_rules import NOT_DECIMAL, variable_fault
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder, which contains the shipped `models/`."""
@@ -26,6 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2edit"
+
+
+def faults(error: ValidationError) -> str:
+    """Return which variables have invalid values and why, without the values, which may be secret."""
+    return "; ".join(variable_fault(Settings, PREFIX, each) for each in error.errors())
 
 
 class Settings(StoreSettings, LimitSettings):
@@ -294,7 +301,10 @@ class Settings(StoreSettings, LimitSettings):
         kinds = {annotation, *get_args(annotation)}
         if not isinstance(value, str) or not kinds & {int, float}:
             return value
-        return whole_number(value) if int in kinds else number(value)
+        try:
+            return whole_number(value) if int in kinds else number(value)
+        except ValueError as error:
+            raise PydanticCustomError(NOT_DECIMAL, "{reason}", {"reason": str(error)}) from None
 
     @field_validator("model")
     @classmethod

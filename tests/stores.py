@@ -101,6 +101,9 @@ class MemoryArtifactStore:
             self.objects[check_key(key)] = data
             self.media_types[key] = media_type
 
+    def replace(self, key: str, data: bytes, *, media_type: str) -> None:
+        self.put(key, data, media_type=media_type)
+
     def get(self, key: str) -> bytes:
         try:
             return self.objects[check_key(key)]

@@ -15,6 +15,7 @@ from api.description.texts import add_texts
 from api.wire.openai_errors import RETRIED, STATUSES, speaks_openai
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from api.wire.problems import MEDIA_TYPE
+from s2edit_core.request.spec import MAX_SEED
 from s2edit_jobs.records.errors import AccessDenied, CredentialsMissing, HostForeign, RateExceeded
 
 CALLER_ERRORS = {
@@ -47,6 +48,7 @@ def describe(app: FastAPI, public_url: str, schemas: Mapping[str, Any]) -> None:
                 servers=[server],
             )
             schema["components"]["schemas"].update(schemas)
+            _make_limits_whole(schema["components"]["schemas"])
             add_texts(schema)
             schema["components"]["headers"] = HEADERS
             for webhook in schema["webhooks"].values():
@@ -62,6 +64,18 @@ def describe(app: FastAPI, public_url: str, schemas: Mapping[str, Any]) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _make_limits_whole(node: Any) -> None:
+    """Write the limits of whole numbers as whole numbers. FastAPI writes floating-point ones, which makes 2⁶³ of 2⁶³ − 1."""
+    if isinstance(node, list):
+        for each in node:
+            _make_limits_whole(each)
+    elif isinstance(node, dict):
+        if node.get("type") == "integer":
+            node.update({name: min(int(node[name]), MAX_SEED) for name in ("minimum", "maximum") if name in node})
+        for each in node.values():
+            _make_limits_whole(each)
 
 
 def _add_errors(operation: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.wire.fields import ID_PATTERN, WHOLE
+from api.wire.fields import ID_PATTERN, SIZE_PATTERN, WHOLE
 from api.wire.known_names import LONGEST, unknown
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.presets import PresetName
@@ -43,7 +43,7 @@ class OpenAIOptions(BaseModel):
     size: Annotated[
         str | None,
         Field(
-            pattern=r"^(auto|[0-9]{1,5}x[0-9]{1,5})$",
+            pattern=SIZE_PATTERN,
             description="`auto` (default), or the photo's own size such as `1024x768`. The result always has the photo's size, so "
             "any other is refused.",
         ),

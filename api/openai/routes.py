@@ -22,7 +22,7 @@ from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
 from api.openai.translation import Asked, translate, user_of
 from api.openai.waiting import Waiting, answer
-from api.routes.submissions import IdempotencyKey
+from api.routes.submissions import IdempotencyKey, as_erased
 from api.wire.bodies.strict_forms import FormRoute
 from api.wire.fields import ID_PATTERN
 from api.wire.openai_errors import OpenAIError
@@ -133,4 +133,7 @@ async def create_image_edit(
         record = await run_in_threadpool(submission.accept)
         await _release(request, sent, asked)
         waiting = Waiting(request, sent.principal, submission, asked)
-        return stream(waiting, record, held) if asked.options.stream else await answer(waiting, record, held)
+        if asked.options.stream:
+            return stream(waiting, record, held)
+        with as_erased():
+            return await answer(waiting, record, held)

@@ -16,6 +16,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from api.following.events import KEEPALIVE_S
 from api.openai.answers import size_of
 from api.openai.waiting import HeldResponse, Pictures, Waiting, failure_of
+from api.routes.submissions import as_erased
 from api.wire import openai_errors, problems
 from s2edit_core.errors import S2EditError
 from s2edit_jobs.records.errors import JobsError
@@ -34,8 +35,9 @@ async def _events(waiting: Waiting, record: JobRecord) -> AsyncIterator[bytes]:
     """Yield the events. An error after the beginning is an event, from which the SDKs raise `APIError`."""
     yield format_sse_event(comment=f"edit {record.id}")
     try:
-        async for event in _until_over(waiting, record):
-            yield event
+        with as_erased():
+            async for event in _until_over(waiting, record):
+                yield event
     except (JobsError, S2EditError) as error:
         problem = problems.problem_of(error)
         yield _error(problem.status, problem.code, problem.detail, problem.field)

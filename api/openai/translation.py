@@ -14,11 +14,12 @@ from starlette.datastructures import UploadFile
 from api.openai.body import Body, Source
 from api.openai.parameters import OWN, PRESETS, OpenAIOptions, check_known
 from api.wire.edit_requests import EditDocument
-from api.wire.fields import ID_PATTERN
+from api.wire.fields import ID_PATTERN, IN_WORDS
 from api.wire.forms import parse_pixel
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures.data_urls import body_of, decoded, is_data_url
 from s2edit_core.request.spec import LOSSLESS
+from s2edit_jobs.value_rules import fault, field_schema
 
 Model = TypeVar("Model", bound=BaseModel)
 PARTS: Mapping[str, str] = {"image": "image", "person_mask": "mask", "edit_mask": "edit_mask"}
@@ -131,8 +132,11 @@ def _validated(model: type[Model], values: Mapping[str, Any], body: Body) -> Mod
     try:
         return model.model_validate(values, strict=body.typed)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults]) from None
+        faults = error.errors(include_url=False)
+        told = [fault(field_schema(model, str(each["loc"][0])), each, IN_WORDS) for each in faults]
+        raise RequestValidationError(
+            [{**each, "loc": ("body", *each["loc"]), "wrong": wrong} for each, wrong in zip(faults, told, strict=True)]
+        ) from None
 
 
 def _check_streaming(options: OpenAIOptions) -> None:

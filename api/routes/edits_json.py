@@ -65,7 +65,7 @@ class UploadsEdit(EditSubmission[EditDocument]):
     def _take(self, name: str, upload_id: str) -> Upload:
         """Return an upload, checked against its announcement. Raises `ImageInvalid` or `MaskInvalid`."""
         try:
-            upload = Uploads(self.services).take(self.owner, upload_id, again=self._key is not None)
+            upload = Uploads(self.services).take(self.owner, upload_id, again=self._once is not None)
         except UploadNotFound as error:
             raise _unknown(name, upload_id) from error
         except UploadUnfinished as error:

@@ -53,8 +53,9 @@ async def erase_user(
     """Erase all photos, masks, uploads, edits, results, identities, attributes and intermediate data of the user.
 
     Running jobs stop and publish nothing, and the user's device tokens end. The key needs the scope `admin`. Until the erasure is
-    done, new requests of the user are rejected with 409; afterwards the user can start anew. If a worker runs a job of the user,
-    the response takes as long as a worker's lease. Safe to repeat.
+    done, new requests of the user are rejected with 409; afterwards the user can start anew. A request from before that is
+    repeated with its Idempotency-Key is answered 410. If a worker runs a job of the user, the response takes as long as a worker's
+    lease. Safe to repeat.
     """
     owner = Owner(caller.tenant, user)
     begun, wait_s = await slow.run(lambda: erasure.begin(owner))
@@ -80,7 +81,7 @@ async def erase_user(
 async def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep, slow: SlowCallsDep) -> Receipt:
     """Erase the photo, masks, prompts, results and report of an edit or other job. A learned identity or attribute stays.
 
-    Erase that by its own id.
+    Erase that by its own id. A request that is repeated with the Idempotency-Key of the edit is answered 410.
     """
     began_at = time.time()
     objects = await slow.run(lambda: erasure.edit(owner, edit_id))
@@ -99,7 +100,8 @@ async def erase_identity(
 ) -> Receipt:
     """Erase what was learned, the copies of photo and mask, and the inversions made with it.
 
-    Queued edits that use the identity fail with `identity_unknown`. Finished ones stay.
+    Queued edits that use the identity, or would learn it again from the same photo, fail with `identity_unknown`. Finished ones
+    stay. A later edit of the photo learns the person anew.
     """
     began_at = time.time()
     objects = await slow.run(lambda: erasure.identity(owner, identity_id))
@@ -118,7 +120,7 @@ async def erase_attribute(
 ) -> Receipt:
     """Erase what was learned. The photo stays with the job that learned the attribute.
 
-    Queued edits that use the attribute fail with `attribute_unknown`.
+    Queued edits that use the attribute, and queued requests that would learn it again, fail with `attribute_unknown`.
     """
     began_at = time.time()
     objects = await slow.run(lambda: erasure.attribute(owner, attribute_id))

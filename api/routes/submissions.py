@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Header, Request, Response
@@ -30,7 +30,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.lifecycle.jobs import Jobs
-from s2edit_jobs.records.errors import ServiceUnavailable, StreamsFull, TooManyStreams
+from s2edit_jobs.records.errors import JobErased, JobNotFound, ServiceUnavailable, StreamsFull, TooManyStreams
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobRecord, JobSpec
 from s2edit_jobs.records.testmode import without_directives
@@ -57,7 +57,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
             "Location": {"description": "The path of the job, to poll or stream.", "schema": {"type": "string"}},
         },
     },
-    **responses(400, 409, 413, 415, 429),
+    **responses(400, 409, 410, 413, 415, 429),
 }
 """The OpenAPI responses of a route that accepts a job."""
 
@@ -77,18 +77,23 @@ class Submission(ABC, Generic[FormT, RequestT]):
         self.jobs = Jobs(self.services)
         self.changes: Changes = state.changes
         self.connections: Connections = state.connections
-        self._key = idempotency_key
+        self._once = None if idempotency_key is None else Idempotency(self.jobs, self.owner, idempotency_key)
         self._vocabulary: Vocabulary | None = state.vocabulary
         self._budgets = Budgets(state.auth, principal, self.services)
 
     def accept(self) -> JobRecord:
-        """Check the request and accept its job. A retry returns the job of the first request with the same key."""
+        """Check the request and accept its job. A retry returns the job of the first request with the same key.
+
+        Raises `JobErased` for a retry whose job was erased.
+        """
+        once = self._once
+        # First: an upload may have gone with the job, or would be kept for longer after it was read again.
+        marker = None if once is None else once.check_not_erased()
         request, files = self._read()
-        once = None
-        if self._key is not None:
+        if once is not None:
             values = {**request.to_dict(), **self.form.model_dump(include={*JOB_FIELDS})}
-            once = Idempotency(self.jobs, self.owner, self._key, request_digest(values, files))
-            if (earlier := once.earlier()) is not None:
+            once.request = request_digest(values, files)
+            if (earlier := once.earlier(marker)) is not None:
                 return earlier
         request, files = self._complete(request, files)
         spec, kept = self._check(request, files)
@@ -122,7 +127,9 @@ class Submission(ABC, Generic[FormT, RequestT]):
         """Return whether the job may have to learn a person or attribute."""
 
     def _draft(self, request: RequestT, files: Mapping[str, Upload], **fixed: Any) -> JobSpec:
-        return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*JOB_FIELDS}), **fixed)
+        key_marker = "" if self._once is None else self._once.name
+        values = self.form.model_dump(include={*JOB_FIELDS})
+        return draft(self.services, self.owner, request, files, key_marker=key_marker, **values, **fixed)
 
 
 class LearningSubmission(Submission[IdentityForm | AttributeForm | MaskForm, LearningRequest | MaskRequest]):
@@ -167,14 +174,24 @@ class LearningSubmission(Submission[IdentityForm | AttributeForm | MaskForm, Lea
         return isinstance(request, LearningRequest)
 
 
+@contextmanager
+def as_erased() -> Iterator[None]:
+    """Raise `JobErased` if the job of a request is not found any more: somebody has erased it since it was accepted."""
+    try:
+        yield
+    except JobNotFound as error:
+        raise JobErased(str(error)) from error
+
+
 async def respond(submission: Submission[Any, Any], response: Response, prefer: str | None) -> Edit:
-    """Accept the job and return its state: at once, or with `Prefer: wait` when it is over."""
+    """Accept the job and return its state: at once, or with `Prefer: wait` when it is over. Raises `JobErased`."""
     services, jobs, owner = submission.services, submission.jobs, submission.owner
 
     def shown(record: JobRecord) -> Edit:
         response.headers["Location"] = f"/edits/{record.id}"
         try:
-            return present(services, record, response)
+            with as_erased():
+                return present(services, record, response)
         except ServiceUnavailable:  # the job is accepted, so the app must get its id
             return Edit.of(record)
 
@@ -182,7 +199,8 @@ async def respond(submission: Submission[Any, Any], response: Response, prefer: 
     if not wait_s or not submission.connections.has_room(owner):
         return await run_in_threadpool(lambda: shown(submission.accept()))
     record = await run_in_threadpool(submission.accept)
-    with suppress(ServiceUnavailable, TooManyStreams, StreamsFull), submission.connections.held(owner):  # as above
+    unseen = suppress(ServiceUnavailable, TooManyStreams, StreamsFull)  # as above
+    with unseen, submission.connections.held(owner), as_erased():
         record = await submission.changes.until(
             lambda: jobs.get(owner, record.id), lambda record: record.state.over, job_id=record.id, wait_s=wait_s
         )

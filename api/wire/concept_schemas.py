@@ -12,6 +12,7 @@ from api.wire.edit_answers import Link
 from api.wire.fields import (
     NUMBER,
     PHOTO_FORMATS,
+    SHORTEST_S,
     WHOLE,
     IdentityTtl,
     MaxPixels,
@@ -22,7 +23,7 @@ from api.wire.fields import (
     to_datetime,
 )
 from s2edit_core.request.presets import PresetName
-from s2edit_core.request.spec import MaskMode
+from s2edit_core.request.spec import MAX_SEED, MaskMode
 from s2edit_jobs.library import concepts
 
 
@@ -36,9 +37,10 @@ class JobForm(BaseModel):
     deadline_s: Annotated[
         float | None,
         Field(
-            gt=0,
+            ge=SHORTEST_S,
             le=604_800,
-            description="Seconds from now until the job must be done. After that it fails with `deadline_exceeded`.",
+            description="Seconds from now until the job must be done, 0.001 to 604,800. After that it fails with "
+            "`deadline_exceeded`.",
             examples=[600],
         ),
         NUMBER,
@@ -76,7 +78,9 @@ class LearningForm(JobForm):
             examples=["balanced"],
         ),
     ] = None
-    seed: Annotated[int | None, Field(description="The random seed, 0 to 2⁶³ − 1; default 0.", examples=[0]), WHOLE] = None
+    seed: Annotated[
+        int | None, Field(ge=0, le=MAX_SEED, description="The random seed, 0 to 2⁶³ − 1; default 0.", examples=[0]), WHOLE
+    ] = None
     mask_mode: Annotated[
         MaskMode | None,
         Field(

@@ -7,9 +7,21 @@ from typing import Annotated
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.wire.fields import NUMBER, PHOTO_FORMATS, WHOLE, Id, IdentityTtl, Ids, MaxPixels, Pixel, Statement, drop_null_types
-from s2edit_core.request.presets import PresetName
-from s2edit_core.request.spec import MaskMode, OutputFormat
+from api.wire.fields import (
+    NUMBER,
+    PHOTO_FORMATS,
+    SHORTEST_S,
+    WHOLE,
+    Id,
+    IdentityTtl,
+    Ids,
+    MaxPixels,
+    Pixel,
+    Statement,
+    drop_null_types,
+)
+from s2edit_core.request.presets import MAX_GUIDANCE, MAX_STEPS, MIN_GUIDANCE, MIN_STEPS, PresetName
+from s2edit_core.request.spec import MAX_SEED, MAX_VARIANTS, MaskMode, OutputFormat
 
 
 class EditOptions(BaseModel):
@@ -66,11 +78,20 @@ class EditOptions(BaseModel):
         ),
     ] = None
     steps: Annotated[
-        int | None, Field(description="The number of denoising steps, 2 to 999. Default: the preset's.", examples=[50]), WHOLE
+        int | None,
+        Field(
+            ge=MIN_STEPS,
+            le=MAX_STEPS,
+            description=f"The number of denoising steps, {MIN_STEPS} to {MAX_STEPS}. Default: the preset's.",
+            examples=[50],
+        ),
+        WHOLE,
     ] = None
     guidance_scale: Annotated[
         float | None,
         Field(
+            ge=MIN_GUIDANCE,
+            le=MAX_GUIDANCE,
             description="The classifier-free guidance scale, 1 to 30: how strongly the prompt steers the result. Default: the "
             "model's recommendation for the preset.",
             examples=[3.0],
@@ -88,6 +109,8 @@ class EditOptions(BaseModel):
     strength: Annotated[
         float | None,
         Field(
+            gt=0,
+            le=1,
             description="How far back towards noise the edit starts, from 1/`steps` to 1 (default). Lower values stay closer to "
             "the photo.",
             examples=[1.0],
@@ -105,6 +128,8 @@ class EditOptions(BaseModel):
     output_quality: Annotated[
         int | None,
         Field(
+            ge=1,
+            le=100,
             description="The quality of a JPEG or WebP, 1 to 100; default 95. A WebP of quality 100 is lossless; a PNG takes no "
             "quality.",
             examples=[95],
@@ -121,6 +146,8 @@ class EditOptions(BaseModel):
     seed: Annotated[
         int | None,
         Field(
+            ge=0,
+            le=MAX_SEED,
             description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures. It decides how a "
             "new identity is learned. With a learned `identity`, another seed gives another picture: 0 is the edit itself, and "
             "any other seed draws anew a part of the noise that the edit starts from.",
@@ -153,8 +180,10 @@ class EditOptions(BaseModel):
     variants: Annotated[
         int | None,
         Field(
-            description="The number of pictures, 1 to 8; default 1. The first is that of `seed`; the others start from the same "
-            "inversion with partly redrawn noise, by the seeds that follow `seed`.",
+            ge=1,
+            le=MAX_VARIANTS,
+            description=f"The number of pictures, 1 to {MAX_VARIANTS}; default 1. The first is that of `seed`; the others start "
+            "from the same inversion with partly redrawn noise, by the seeds that follow `seed`.",
             examples=[3],
         ),
         WHOLE,
@@ -163,9 +192,10 @@ class EditOptions(BaseModel):
     deadline_s: Annotated[
         float | None,
         Field(
-            gt=0,
+            ge=SHORTEST_S,
             le=604_800,
-            description="Seconds from now until the edit must be done. After that it fails with `deadline_exceeded`.",
+            description="Seconds from now until the edit must be done, 0.001 to 604,800. After that it fails with "
+            "`deadline_exceeded`.",
             examples=[600],
         ),
         NUMBER,
@@ -228,6 +258,7 @@ class EditDocument(EditOptions):
         Field(
             min_length=2,
             max_length=2,
+            examples=[[512, 384]],
             description="A pixel `[x, y]` on the person to edit, in the photo as displayed, from its top left corner. It replaces "
             "a mask; without both, the service takes the largest person.",
         ),

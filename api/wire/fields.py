@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.picture_limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.spec import MAX_ATTRIBUTES
 from s2edit_core.request.texts import is_visible, unfit_character
+from s2edit_jobs.value_rules import NOT_DECIMAL
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
@@ -19,13 +21,20 @@ KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 """Pattern of an Idempotency-Key."""
 SEQUENCE_PATTERN = r"^[0-9]{1,18}$"
 """Pattern of a Last-Event-ID."""
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+SIZE_PATTERN = r"^(auto|[0-9]{1,5}x[0-9]{1,5})$"
+"""Pattern of the size of a picture."""
 IN_WORDS = {
     ID_PATTERN: "1 to 64 letters, digits, hyphens and underscores",
-    KEY_PATTERN: "1 to 255 visible ASCII characters, no spaces",
+    KEY_PATTERN: "1 to 255 visible ASCII characters without spaces",
     SEQUENCE_PATTERN: "the id of an event, in digits",
+    DIGEST_PATTERN: "a SHA-256 digest: 64 hexadecimal digits",
+    SIZE_PATTERN: "auto, or width and height such as 1024x768",
 }
 """What a value must be to match the pattern, for messages."""
 MAX_ID_CHARS = 64
+SHORTEST_S = 0.001
+"""Of a time in seconds that a request may name. A shorter one is a mistake, such as a wrong unit."""
 MAX_STATEMENT_CHARS = 2000
 """Of a statement of consent, or a URL."""
 MAX_LABEL_CHARS = 100
@@ -50,9 +59,10 @@ def _number(value: object) -> object:
 def _plain(text: str, read: Callable[[str], float]) -> str:
     """Return a number of a form as pydantic reads it. It stays a text, which a JSON document must not have in its place."""
     try:
-        return str(read(text))
+        value = read(text)
     except ValueError as error:
-        raise PydanticCustomError("number_invalid", "{reason}", {"reason": str(error)}) from None
+        raise PydanticCustomError(NOT_DECIMAL, "{reason}", {"reason": str(error)}) from None
+    return str(value) if isinstance(value, int) else text.strip()
 
 
 def _fit(text: object) -> object:
@@ -76,11 +86,11 @@ NUMBER = BeforeValidator(_number)
 Id = Annotated[str, Field(max_length=MAX_ID_CHARS), BeforeValidator(_fit)]
 """The id of something that exists."""
 HexDigest = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{64}$"), BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
+    str, Field(pattern=DIGEST_PATTERN), BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
 ]
 """A SHA-256 digest in hexadecimal. Capitals are accepted."""
-Ids = Annotated[list[Id] | None, Field(max_length=16), BeforeValidator(_without_blanks)]
-"""Some ids. Blank ones are left out, because forms send empty fields."""
+Ids = Annotated[list[Id] | None, Field(max_length=MAX_ATTRIBUTES), BeforeValidator(_without_blanks)]
+"""The ids of attributes. Blank ones are left out, because forms send empty fields."""
 Statement = Annotated[str, Field(max_length=MAX_STATEMENT_CHARS), BeforeValidator(_fit)]
 """A text that is stored as it is, such as a statement of consent."""
 Name = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), BeforeValidator(_fit)]
@@ -96,6 +106,8 @@ Pixel = Annotated[
 MaxPixels = Annotated[
     int | None,
     Field(
+        ge=MIN_MAX_PIXELS,
+        le=MAX_PIXELS,
         description=f"Scale a larger photo, and its masks, down to this many pixels: {MIN_MAX_PIXELS:,} to {MAX_PIXELS:,}. "
         f"Default: nothing is scaled, and a photo above {MAX_PIXELS / 1e6:.0f} megapixels is rejected.",
         examples=[12_000_000],
@@ -105,10 +117,10 @@ MaxPixels = Annotated[
 IdentityTtl = Annotated[
     float | None,
     Field(
-        gt=0,
+        ge=SHORTEST_S,
         le=315_360_000,
-        description="Seconds until the new identity is erased. The service may set a shorter maximum. An identity that exists "
-        "already keeps its own time.",
+        description="Seconds until the new identity is erased, 0.001 to 315,360,000. The service may set a shorter maximum. An "
+        "identity that exists already keeps its own time.",
         examples=[2_592_000],
     ),
     NUMBER,

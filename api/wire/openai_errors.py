@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 PREFIX = "/v1/"
-STATUSES: Mapping[int, int] = {415: 400, 421: 403, 422: 400}
+STATUSES: Mapping[int, int] = {410: 404, 415: 400, 421: 403, 422: 400}
 """Statuses that the SDKs have no error class for, and what is sent instead."""
 TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 """The `type` of an error by its status, where it is neither a wrong request nor a fault of the service."""

@@ -52,6 +52,13 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     jobs.JobsError: INTERNAL,
     jobs.JobNotFound: ProblemKind(404, "not_found", "Not found", "This user has no such edit: see GET /edits."),
+    jobs.JobErased: ProblemKind(
+        410,
+        "edit_erased",
+        "The edit of this request was erased",
+        "The edit of this request was erased, and a repetition does not bring it back: send a new request with a new "
+        "Idempotency-Key.",
+    ),
     jobs.PreviewMissing: ProblemKind(
         404,
         "preview_missing",
@@ -249,6 +256,7 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "Method not allowed"),
     408: ("body_too_slow", "The body arrived too slowly"),
     409: ("conflict", "The request conflicts with another one"),
+    410: ("edit_erased", KINDS[jobs.JobErased].title),
     412: ("already_exists", "Already exists"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -17,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from api.wire import openai_errors
 from api.wire.fields import IN_WORDS
-from api.wire.known_names import body_names, unknown
+from api.wire.known_names import body_names, schema_of, unknown
 from api.wire.problem_kinds import HTTP_CODES, HTTP_DETAILS, KINDS, kind_of
 from api.wire.query import REPEATED, UNKNOWN
 from s2edit_core import errors as core
 from s2edit_jobs.records import errors as jobs
+from s2edit_jobs.value_rules import fault
 
 MEDIA_TYPE = "application/problem+json"
 QUERY_CODES = {UNKNOWN: "option_unknown", REPEATED: "part_repeated"}
@@ -158,16 +159,13 @@ def problem_of_http(error: HTTPException) -> Problem:
     return _problem(error.status_code, getattr(error, "code", code), title, detail, retryable=retryable)
 
 
-def problem_of_validation(error: RequestValidationError, known: Collection[str] = ()) -> Problem:
-    """Return the problem for parts, fields, headers and parameters that are missing, unknown or malformed.
-
-    `known` are the fields that the body may have.
-    """
-    details = [_validation_detail(item, known) for item in error.errors()[:MAX_DETAILS]]
+def problem_of_validation(request: Request, error: RequestValidationError) -> Problem:
+    """Return the problem for parts, fields, headers and parameters that are missing, unknown or malformed."""
+    details = [_validation_detail(request, item) for item in error.errors()[:MAX_DETAILS]]
     return _problem(422, details[0].code, KINDS[core.InvalidInput].title, details[0].detail, errors=details)
 
 
-def _validation_detail(item: Mapping[str, Any], known: Collection[str]) -> ProblemDetail:
+def _validation_detail(request: Request, item: Mapping[str, Any]) -> ProblemDetail:
     source, *path = item["loc"]
     if item["type"] == "json_invalid":
         where = f" at character {path[0]}" if path and path[0] else ""
@@ -177,17 +175,16 @@ def _validation_detail(item: Mapping[str, Any], known: Collection[str]) -> Probl
     field = str(path[0])
     if item["type"] in QUERY_CODES:
         return ProblemDetail(detail=item["msg"], code=QUERY_CODES[item["type"]], field=field)
+    if item["type"] == "extra_forbidden":
+        return _at(field, "option_unknown", unknown("part", field, body_names(request)))
+    if item["type"] == "missing":
+        return _at(field, f"{field}_missing", f"the part {field!r} is missing: send it", path[1:])
+    wrong = item.get("wrong") or fault(schema_of(request, source, field), item, IN_WORDS)
     if source in ("header", "path", "query"):  # a JSON pointer can only name a part of the body
         code = "option_invalid" if source == "query" else f"{source}_invalid"
         where = "header" if source == "header" else f"{source} parameter"
-        needed = IN_WORDS.get(item.get("ctx", {}).get("pattern", ""))
-        fault = f"must be {needed}" if needed else f"is invalid: {item['msg']}"
-        return ProblemDetail(detail=f"the {where} {field!r} {fault}", code=code, field=field)
-    if item["type"] == "extra_forbidden":
-        return _at(field, "option_unknown", unknown("part", field, known))
-    if item["type"] == "missing":
-        return _at(field, f"{field}_missing", f"the part {field!r} is missing: send it", path[1:])
-    return _at(field, "option_invalid", f"the part {field!r} is invalid: {item['msg']}", path[1:])
+        return ProblemDetail(detail=f"the {where} {field!r} {wrong}", code=code, field=field)
+    return _at(field, "option_invalid", f"{field} {wrong}", path[1:])
 
 
 def not_ready(silent: Sequence[str], model_failure: str | None = None) -> Problem:
@@ -238,7 +235,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return response(problem_of_validation(error, body_names(request)))
+        return response(problem_of_validation(request, error))
 
     async def unforeseen(_: Request, error: Exception) -> JSONResponse:
         return response(problem_of(error))  # the server logs the traceback

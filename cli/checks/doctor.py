@@ -19,6 +19,7 @@ from cli.checks.setting_checks import examine_settings
 from cli.checks.store_checks import check_rights
 from s2edit_core.base_model.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
+from s2edit_core.request.texts import counted
 from s2edit_jobs.access.keys import OPEN_TO, KeyRing, open_to
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S
 from s2edit_jobs.bootstrap import SHARED_KEYS, Services, build_artifacts, build_services
@@ -83,7 +84,7 @@ def _torch(settings: Settings) -> Finding:
     torch = importlib.import_module("torch")
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     text = f"torch {torch.__version__}, " + (
-        f"CUDA: {', '.join(devices)}" if devices else f"CPU, {torch.get_num_threads()} threads"
+        f"CUDA: {', '.join(devices)}" if devices else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     )
     if (problem := missing_gpu(settings.device, len(devices))) is not None:
         return Finding("torch", "broken", f"{text}; {problem}")

@@ -27,6 +27,7 @@ from cli.display import console, follow, save
 from cli.supervision.own_service import own_service
 from cli.supervision.processes import StartFailed
 from s2edit_core.pictures.files import grown, inside_of
+from s2edit_core.request.texts import counted
 from s2edit_jobs.settings import Settings
 
 NEXT_PROMPT = "a photo of a smiling woman with long red hair"
@@ -161,7 +162,7 @@ def columns(what: Sample, edits: Sequence[Done]) -> list[Column]:
     for number, done in enumerate(edits, start=1):
         title = f"edit {number}: {done.wall_s:.1f} s, {'learns the person' if done.is_cold else 'the person is known'}"
         lines = ["what changed", *(f"{_percent(done, name)} {word}" for name, word in SHARES.items())]
-        lines.append(f"{changed_outside(what, done.result())} pixels outside")
+        lines.append(f"{counted(changed_outside(what, done.result()), 'pixel')} outside")
         changed = difference_map(what.source, done.result())
         found.append(Column(title, done.result(), done.prompt, what.source_prompt, changed, lines))
     return found

@@ -23,6 +23,7 @@ ADVICE = {
     403: "The key does not allow this: ask the operator for another one.",
     404: "The id is wrong, or it was erased: see list_jobs, list_people or list_attributes.",
     409: "Wait a moment, then try again.",
+    410: "Ask the user before you make it again.",
     413: "Send a smaller picture.",
     422: "Correct the named argument and call the tool again.",
     429: "Wait until other jobs are over, then try again.",
@@ -34,6 +35,7 @@ OWN_WORDS = (
     ("the part 'image'", "the photo"),
     ("the part '", "the argument '"),
     ("`image`", "`photo`"),
+    ("with a new Idempotency-Key", "with another `idempotency_key`, or without one"),
     ("see GET /identities", "see list_people"),
     ("see GET /attributes", "see list_attributes"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
@@ -20,11 +20,14 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.wire.fields import IN_WORDS
+from api.wire.known_names import LONGEST
 from cli.client import EditClient, ServiceError, new_http
 from cli.mcp_server import answers, words
 from cli.mcp_server.photos import MAX_BYTES, PhotoReader
 from cli.mcp_server.requests import bounded
 from cli.mcp_server.tools import Tools
+from s2edit_jobs.value_rules import fault, field_schema
 
 PATH = "/mcp"
 MAX_BODY = MAX_BYTES * 3 * 4 // 3 + 1_000_000
@@ -179,9 +182,18 @@ class StrictTool(Tool):
         except ToolError as error:
             if not isinstance(faults := error.__cause__, ValidationError):
                 raise
-            told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults.errors())
+            told = "; ".join(map(self._wrong, faults.errors()))
             known = ", ".join(self.fn_metadata.arg_model.model_fields)
             raise ToolError(f"wrong arguments for {self.name}: {told}. Its arguments are {known}") from faults
+
+    def _wrong(self, error: Mapping[str, Any]) -> str:
+        """Return what is wrong with an argument. `error` is one of pydantic's."""
+        name = str(error["loc"][0])
+        if error["type"] == "missing":
+            return f"{name} is missing"
+        if error["type"] == "extra_forbidden":
+            return f"there is no {name[:LONGEST]}"
+        return f"{name} {fault(field_schema(self.fn_metadata.arg_model, name), error, IN_WORDS)}"
 
 
 def _tool(function: Callable[..., Any], title: str, description: str, annotations: ToolAnnotations) -> Tool:

@@ -18,6 +18,7 @@ from cli.client import EditClient, ServiceError, View
 from cli.mcp_server import answers, words
 from cli.mcp_server.photos import PhotoReader, PictureRefused
 from cli.mcp_server.waiting import followed
+from s2edit_core.request.texts import counted
 
 WAIT_S = 45.0
 """How long a tool waits by default. Many clients give up after 60 s."""
@@ -124,8 +125,9 @@ class Tools:
     async def erase(self, ctx: Context, id: words.AnyId) -> CallToolResult:
         with _plain_errors():
             receipt = await _run(partial(self._client_of(ctx).call, "DELETE", _path(id)))
+        objects = counted(receipt["objects"], "stored object")
         return _said(
-            f"{receipt['erased']} {receipt['id']} was erased at {receipt['erased_at']}, {receipt['objects']} stored objects.",
+            f"{receipt['erased']} {receipt['id']} was erased at {receipt['erased_at']}, {objects}.",
             f"receipt: {receipt['receipt']}",
         )
 

@@ -167,4 +167,4 @@ def finish_edit(
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     outside = facts["outside_edit_mask"]["max_level_difference"]
-    say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")
+    say(f"{args.output}  {spent} s; largest change outside the edit mask: {outside} of 255 levels")

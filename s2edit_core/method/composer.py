@@ -253,7 +253,9 @@ class Composer:
         given = [concept, *applied] if concept is not None else applied
         for each in given:
             if each.fingerprint not in self.backbone.fingerprints:
-                raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
+                raise ArtifactMismatch(
+                    f"{each.placeholder} was learned with another model or schedule: learn it again with this one"
+                )
         if concept is not None and concept.kind != "identity":
             raise OptionInvalid(f"{concept.placeholder} is an attribute: pass it as an attribute", field="identity")
         if any(each.kind == "identity" for each in applied):

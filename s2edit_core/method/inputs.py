@@ -11,7 +11,7 @@ from PIL import Image
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.prompts import with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, Delivery
+from s2edit_core.request.spec import MAX_SEED, PLACEHOLDER, Delivery
 
 VARIATION = 0.5
 """The default share of fresh start noise: variants differ visibly and still resemble the photo."""
@@ -60,7 +60,7 @@ class Reference:
 
 def check_seed(seed: int) -> None:
     """Raise `OptionInvalid` unless `seed` is an integer in 0..2^63 − 1."""
-    if not (isinstance(seed, int) and 0 <= seed < 2**63):
+    if not (isinstance(seed, int) and 0 <= seed <= MAX_SEED):
         raise OptionInvalid(f"a seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
 
 

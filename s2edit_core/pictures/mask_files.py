@@ -19,6 +19,7 @@ from s2edit_core.pictures.colours import in_8_bits
 from s2edit_core.pictures.files import INSIDE, SIDEWAYS, open_picture, orientation_of, same_frame
 from s2edit_core.pictures.mask_regions import main_side
 from s2edit_core.request.spec import MaskMode
+from s2edit_core.request.texts import counted
 
 Counts = NDArray[np.int64]
 """Pixel counts, by level."""
@@ -158,7 +159,7 @@ def _too_small(side: int, drawn: Image.Image, mask: Image.Image, field: str, sma
         enough = math.ceil(pixels * ((smallest + 1) / exact) ** 2)  # one extra pixel allows for rounding
         advice = f"set max_pixels to {min(enough, sent_pixels)} or more"
     return MaskInvalid(
-        f"the region in the {field} is {side} pixels long in the photo{scaled}; it needs {smallest} or more: {advice}",
+        f"the region in the {field} is {counted(side, 'pixel')} long in the photo{scaled}; it needs {smallest} or more: {advice}",
         field=field,
         reason="mask_too_small",
     )

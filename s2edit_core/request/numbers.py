@@ -1,7 +1,7 @@
 """Numbers written as text, in forms, queries, options and settings. Loads no torch.
 
 Python's own `int` and `float` also read digits of other scripts, `1_000`, `+5` and `inf`. A request with such a number is more
-likely a mistake than a wish, and other languages read it differently or not at all.
+likely a mistake than a wish, and other languages read it differently or not at all. Exponents, as in `7e-1`, are left to JSON.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 import re
 
-_WHOLE = re.compile(r"(-?[0-9]{1,20})(?:\.0{1,20})?")
-_NUMBER = re.compile(r"-?(?:[0-9]{1,20}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
+MAX_DIGITS = 4000
+"""Of a number; Python itself reads no whole number of more than 4300. The range of a field decides what is too large."""
+_DIGITS = f"[0-9]{{1,{MAX_DIGITS}}}"
+_WHOLE = re.compile(rf"(-?{_DIGITS})(?:\.0{{1,{MAX_DIGITS}}})?")
+_NUMBER = re.compile(rf"-?(?:{_DIGITS}(?:\.{_DIGITS})?|\.{_DIGITS})")
 
 
 def whole_number(text: str) -> int:
@@ -25,7 +28,7 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Return the finite number that `text` writes in decimal digits, as `0.7` or `7e-1`. Spaces around it are accepted.
+    """Return the finite number that `text` writes in decimal digits, such as `0.7`. Spaces around it are accepted.
 
     Raises `ValueError`.
     """

@@ -13,6 +13,8 @@ from typing import Literal
 from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions, check_number
 
 PresetName = Literal["paper", "balanced", "instant"]
+MIN_STEPS, MAX_STEPS = 2, 999  # 1000 "leading" steps with offset 1 would begin after the last timestep
+MIN_GUIDANCE, MAX_GUIDANCE = 1.0, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +30,9 @@ class Preset:
 
     def __post_init__(self) -> None:
         self.injection.check_tier(self.inversion.tier)
-        check_number("steps", self.steps, 2, 999)  # 1000 "leading" steps with offset 1 would begin after the last timestep
+        check_number("steps", self.steps, MIN_STEPS, MAX_STEPS)
         if self.guidance_scale is not None:
-            check_number("guidance_scale", self.guidance_scale, 1.0, 30.0)
+            check_number("guidance_scale", self.guidance_scale, MIN_GUIDANCE, MAX_GUIDANCE)
 
     def guidance(self, recommended: float) -> float:
         """Return the guidance scale; `recommended` is the model card's for this preset."""

@@ -61,6 +61,6 @@ def _tagged(prompt: str) -> Iterator[str]:
 NOTATIONS: tuple[tuple[Finder, str], ...] = (
     (_tagged, "a prompt can't refer to files such as LoRAs and embeddings: leave it out, and learn an attribute instead"),
     (_weighted, "weights are not supported: write plain words, and control the strength of the prompt with guidance_scale"),
-    (_bracketed, "brackets mark learned concepts, such as [I] or [A], and not emphasis: write plain words"),
+    (_bracketed, "brackets mark identities and attributes, such as [I] or [A], and not emphasis: write plain words"),
 )
 """The functions that find a notation, with the end of the error message."""

@@ -79,7 +79,8 @@ def check_placeholders(prompt: str, known: Collection[str], *, field: str) -> No
     unknown = sorted(set(PLACEHOLDERS.findall(prompt)) - set(known))
     if unknown:
         raise PromptInvalid(
-            f"the {field} holds {unknown[0]}, but no concept with this placeholder was given",
+            f"the {field} holds {unknown[0]}, but no identity or attribute with this placeholder was given: name it, or leave the "
+            "placeholder out",
             field=field,
             reason="placeholder_unknown",
         )
@@ -89,7 +90,7 @@ def check_negative(prompt: str) -> None:
     """Raise `PromptInvalid` if a negative prompt holds a placeholder: an edit keeps what was learned."""
     if found := PLACEHOLDERS.search(prompt):
         raise PromptInvalid(
-            f"the negative_prompt holds {found[0]}, but edits keep learned concepts: write plain words for what to avoid",
+            f"the negative_prompt holds {found[0]}, but edits keep identities and attributes: write plain words for what to avoid",
             field="negative_prompt",
             reason="placeholder_unknown",
         )

@@ -40,6 +40,7 @@ MAX_SIDE = 2**31
 """No photo is as wide or as high."""
 MAX_SUBJECT_WORDS = 4
 """[I] starts from the mean of their embeddings, which carries little meaning for many words."""
+MAX_SEED = 2**63 - 1
 QUALITY = 95
 """The default quality of a JPEG or WebP."""
 LOSSLESS = 100
@@ -323,7 +324,7 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
         )
     if preset not in presets.PRESETS:
         raise OptionInvalid(f"preset must be one of {', '.join(presets.PRESETS)}, not {preset!r}", field="preset")
-    if not (isinstance(seed, int) and 0 <= seed < 2**63):
+    if not (isinstance(seed, int) and 0 <= seed <= MAX_SEED):
         raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
     _check_mask_mode("mask_mode", mask_mode)
 

@@ -34,6 +34,11 @@ def check_text(name: str, text: object, longest: int) -> None:
         raise kind(f"the {name} contains {found}: remove it", field=name, reason="text_invalid")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with the noun in its form: `1 pixel`, `2 pixels`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def is_visible(text: str) -> bool:
     """Return whether a character of the text shows. Spaces and format characters, such as the zero-width space, do not."""
     return any(unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp") for character in text)

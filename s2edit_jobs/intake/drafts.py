@@ -31,15 +31,16 @@ def draft(
     consent: str | None = None,
     identity_ttl_s: float | None = None,
     parent: str | None = None,
+    key_marker: str = "",
     job_id: str | None = None,
     created_at: float | None = None,
 ) -> JobSpec:
     """Return the spec for `Jobs.accept`, with an object key for every file. The job id is new unless `job_id` is given.
 
-    `deadline_s` counts from `created_at`, by default now. `consent` and `identity_ttl_s` are stored with the identity that the
-    job learns. If `request.identity` is set and no photo is sent, the identity's photo and mask are used. The identity also
-    supplies the prompt, subject and pixel limit where the request has none. In test mode, the prompt's directives are applied
-    (`testmode`).
+    `key_marker` is the name of the marker of the request's Idempotency-Key. `deadline_s` counts from `created_at`, by default now.
+    `consent` and `identity_ttl_s` are stored with the identity that the job learns. If `request.identity` is set and no photo is
+    sent, the identity's photo and mask are used. The identity also supplies the prompt, subject and pixel limit where the request
+    has none. In test mode, the prompt's directives are applied (`testmode`).
 
     Raise `IdentityNotFound`, `PolicyRefused`, `PromptInvalid` for an unknown test directive, `OptionInvalid` if consent is required
     and missing, or `ServiceUnavailable`.
@@ -73,6 +74,7 @@ def draft(
         identity_ttl_s=ttl_of(services.settings, identity_ttl_s),
         traceparent=trace.current(),
         parent=parent,
+        key_marker=key_marker,
         by_marker=True,
     )
 

@@ -17,6 +17,7 @@ from s2edit_core.request.spec import LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concept_files import check_identity_file
 from s2edit_jobs.library.edit_list import EditList, Item, Page
+from s2edit_jobs.library.erased_concepts import is_erased_for
 from s2edit_jobs.library.last_use import DAY_S, INVERSIONS, Uses, drop_inversions, used_name
 from s2edit_jobs.lifecycle.history import ANY, Filter
 from s2edit_jobs.lifecycle.jobs import Jobs
@@ -255,10 +256,16 @@ class Library:
         self._drop_if_erased(owner, concept_id, *written)
 
     def keep_concept(self, spec: JobSpec, concept_id: str, data: bytes) -> None:
-        """Store a learned concept. Its metadata must have been written before, so that readers of the concept always find both."""
+        """Store a learned concept. Its metadata must have been written before, so that readers of the concept always find both.
+
+        A concept that was erased after the job was accepted, while the job learned it again, is deleted with its metadata.
+        """
         key = concept_key(spec.owner, concept_id, CONCEPT)
         self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
         self._drop_if_erased(spec.owner, concept_id, key)
+        if is_erased_for(self._artifacts, spec, concept_id):
+            self._artifacts.delete_prefix(concept_key(spec.owner, concept_id, METADATA[concept_id[:2]]))
+            self._artifacts.delete_prefix(concept_key(spec.owner, concept_id, ""))
 
     def _drop_if_erased(self, owner: Owner, concept_id: str, *keys: str) -> None:
         """Delete what was just written if its identity or attribute was erased meanwhile."""

@@ -7,11 +7,14 @@ A worker may die between its write and its check. Therefore a user is swept twic
 sweep have expired. Between the sweeps, a marker in `erasing/` makes the API reject the user's requests. If the erasing process
 dies, the reaper finds the marker and completes the erasure.
 
+Idempotency-Keys are remembered as erased (`lifecycle.request_markers`) before anything is deleted. So a request that is repeated
+meanwhile or later does not bring back what was erased.
+
 A Redis that is restored from an old snapshot brings nothing back: `lifecycle.unfinished` removes jobs without a spec.
 
-On a full disk, an erasure deletes before it writes its marker. If the store permits no deletion, or not of object versions, the
-request is answered 500 `deletion_refused`, without a receipt. The marker stays, so the user's requests are answered 409
-`being_erased`, and the reaper repeats the erasure until it succeeds.
+On a full disk, an erasure deletes pictures before it writes its markers. If the store permits no deletion, or not of object
+versions, the request is answered 500 `deletion_refused`, without a receipt. The marker in `erasing/` stays, so the user's requests
+are answered 409 `being_erased`, and the reaper repeats the erasure until it succeeds.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ import structlog
 from s2edit_jobs.access.revoked_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concepts import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, METADATA, Library
+from s2edit_jobs.library.erased_concepts import remember_erased
 from s2edit_jobs.library.last_use import INVERSIONS, Uses
 from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.request_markers import REQUESTS, RequestMarkers
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
     ArtifactsUnavailable,
@@ -40,7 +45,7 @@ from s2edit_jobs.records.errors import (
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
-from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
+from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key, tag_of
 from s2edit_jobs.stores.markers import (
     ERASING,
     EXPIRING,
@@ -98,21 +103,42 @@ class Erasure:
         self._clock = clock
 
     def edit(self, owner: Owner, edit_id: str, *, outcome: str = "erased") -> int:
-        """Erase one job, but keep what it has learned. Return the number of objects. Raise `JobNotFound`."""
+        """Erase one job, but keep what it has learned. Return the number of objects. Raise `JobNotFound`.
+
+        The job's Idempotency-Key is remembered as erased first, so an interrupted call can be repeated.
+        """
         if not self._jobs.exists(owner, edit_id):
             raise JobNotFound(edit_id)
-        objects = self._jobs.drop(owner, edit_id)
+        objects = self._remember_key_of(owner, edit_id) + self._jobs.drop(owner, edit_id)
         self._services.audit.record("edit.erase", owner, edit_id, outcome)
         return objects
+
+    def _remember_key_of(self, owner: Owner, edit_id: str) -> int:
+        """Remember the key of a job that will be erased. Return the number of objects that had to be deleted for that."""
+        try:
+            name = self._jobs.spec(owner, edit_id).key_marker
+        except RecordUnusable:
+            name = None
+        markers_of_owner = RequestMarkers(self._artifacts, owner)
+        try:
+            markers_of_owner.erase(edit_id, name, now=self._clock())
+            return 0
+        except ArtifactsUnavailable:  # the disk may be full: deleting needs no space, and makes some for the marker
+            pictures = [key for key in self._artifacts.list(edit_key(owner, edit_id, "")) if tag_of(key) == "picture"]
+            deleted = sum(self._artifacts.delete_prefix(key) for key in pictures)
+            markers_of_owner.erase(edit_id, name, now=self._clock())
+            return deleted
 
     def identity(self, owner: Owner, identity_id: str, *, outcome: str = "erased") -> int:
         """Erase an identity, its photo and its inversions. Return the number of objects. Raise `IdentityNotFound`.
 
-        Finished edits that used it stay; an unfinished edit that names it fails. The concept file is deleted last, so an
-        interrupted call can be repeated.
+        Finished edits that used it stay; unfinished ones that would use it fail, unless it has only expired. The concept file is
+        deleted last, so an interrupted call can be repeated.
         """
         concept = concept_key(owner, identity_id, CONCEPT)
-        for marker in self._expiring_markers(owner, identity_id, concept):
+        expiring = self._expiring_markers(owner, identity_id, concept)
+        remembered = outcome != "erased" or self._remembers_concept(owner, identity_id)
+        for marker in expiring:
             self._artifacts.delete_prefix(marker)
         # Delete the metadata first. A worker that stores an inversion now either notices that, or its marker is found below.
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))
@@ -121,10 +147,20 @@ class Erasure:
         objects += sum(self._artifacts.delete_prefix(inversion_key(owner, each, "")) for each in sorted(inversions))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
+        if not remembered:
+            remember_erased(self._artifacts, owner, identity_id, now=self._clock())
         objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))  # a renaming may just have written it again
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
+
+    def _remembers_concept(self, owner: Owner, concept_id: str) -> bool:
+        """Remember that a concept is erased. Return False if that is not possible yet: the disk may be full."""
+        try:
+            remember_erased(self._artifacts, owner, concept_id, now=self._clock())
+        except ArtifactsUnavailable:
+            return False
+        return True
 
     def _expiring_markers(self, owner: Owner, identity_id: str, concept: str) -> list[str]:
         """Return the markers of the identity's expiry. Raise `IdentityNotFound`."""
@@ -142,7 +178,7 @@ class Erasure:
     def attribute(self, owner: Owner, attribute_id: str) -> int:
         """Erase an attribute. Return the number of objects. Raise `AttributeNotFound`.
 
-        The job that learned it keeps its photo. Finished edits that used it stay; an unfinished edit that names it fails.
+        The job that learned it keeps its photo. Finished edits that used it stay; unfinished jobs that name or would learn it fail.
         """
         try:
             self._library.attribute(owner, attribute_id)
@@ -151,8 +187,11 @@ class Erasure:
                 raise
         except RecordUnusable:  # erase what nobody can read, too
             pass
+        remembered = self._remembers_concept(owner, attribute_id)
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
+        if not remembered:
+            remember_erased(self._artifacts, owner, attribute_id, now=self._clock())
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
         self._services.audit.record("attribute.erase", owner, attribute_id, "erased")
         return objects
@@ -227,6 +266,11 @@ class Erasure:
         owner = erased.owner
         keys = list(self._artifacts.list(owner.prefix))
         specs = [key for key in keys if key.endswith("/spec.json")]
+        remembered = True
+        try:
+            self._remember_keys(owner)
+        except ArtifactsUnavailable:
+            remembered = False
         self._artifacts.delete(specs)
         running = self._services.store.erasure.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
@@ -237,6 +281,10 @@ class Erasure:
         expiring = f"-{owner_mark(owner)}-"
         for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:
             self._artifacts.delete_prefix(marker)
+        if not remembered:  # the disk may be full: deleting needs no space, and has made some
+            for name in [name for name in self._artifacts.folders(owner.prefix) if name != REQUESTS]:
+                self._artifacts.delete_prefix(f"{owner.prefix}{name}/")
+            self._remember_keys(owner)
         self._artifacts.delete_prefix(owner.prefix)
         identities, attributes = (sum(key.endswith(f"/{METADATA[kind]}") for key in keys) for kind in ("c_", "a_"))
         counted = replace(
@@ -247,3 +295,7 @@ class Erasure:
             attributes=erased.attributes + attributes,
         )
         return counted, running
+
+    def _remember_keys(self, owner: Owner) -> None:
+        """Remember the Idempotency-Keys of a user as erased."""
+        RequestMarkers(self._artifacts, owner).erase_all(now=self._clock(), ttl_s=self._services.settings.idempotency_ttl_s)

@@ -16,11 +16,12 @@ import structlog
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concepts import CONCEPT, METADATA
+from s2edit_jobs.library.erased_concepts import ERASED, sweep_erased_concept
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import USED, Uses, drop_inversions, used_name
 from s2edit_jobs.library.uploads import sweep_upload
-from s2edit_jobs.lifecycle.idempotency import sweep_idempotency_marker
 from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
+from s2edit_jobs.lifecycle.request_markers import REQUESTS, sweep_marker
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
 from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
@@ -56,8 +57,9 @@ class Retention:
         sweeps: Mapping[str, Callable[[UserFolder], Iterator[tuple[str, int]]]] = {
             "concepts": self._sweep_concept,
             "edits": self._sweep_edit,
+            ERASED: self._sweep_erased,
             "inversions": self._sweep_inversion,
-            "requests": self._sweep_request,
+            REQUESTS: self._sweep_request,
             "uploads": self._sweep_upload,
         }
         gone: Counter[str] = Counter()
@@ -81,7 +83,13 @@ class Retention:
 
     def _sweep_request(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         before = self._now - self._settings.idempotency_ttl_s
-        yield "requests", sweep_idempotency_marker(self._artifacts, folder.path, before=before)
+        yield REQUESTS, sweep_marker(self._artifacts, folder.path, before=before)
+
+    def _sweep_erased(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
+        if not _CONCEPT_ID.fullmatch(folder.id) or folder.names != ("",):
+            return
+        before = self._now - self._settings.idempotency_ttl_s
+        yield ERASED, sweep_erased_concept(self._artifacts, folder.path, before=before)
 
     def _sweep_upload(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         yield "uploads", sweep_upload(self._artifacts, folder, ttl_s=self._settings.upload_ttl_s, now=self._now)

@@ -19,6 +19,7 @@ import secrets
 import time
 from dataclasses import asdict, dataclass
 
+from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
@@ -146,7 +147,7 @@ class Uploads:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
                 if (bare := self._bare(owner, announced)) is not None:  # another edit has just emptied the file
                     return bare
-                raise UploadMismatch(f"it has {size} bytes, but {announced.size_bytes} were announced")
+                raise UploadMismatch(_other_size(size, announced))
             data = self._artifacts.get(key)
         except ArtifactMissing:
             self.get(owner, upload_id)  # raises if the upload was removed meanwhile
@@ -156,7 +157,7 @@ class Uploads:
         if len(data) != announced.size_bytes:  # sent again, or emptied, between the two reads
             if (bare := self._bare(owner, announced)) is not None:
                 return bare
-            raise UploadMismatch(f"it has {len(data)} bytes, but {announced.size_bytes} were announced")
+            raise UploadMismatch(_other_size(len(data), announced))
         upload = Upload(data, announced.media_type)
         if announced.sha256 is not None and upload.sha256 != announced.sha256:
             raise UploadMismatch("its SHA-256 digest differs from the announced one")
@@ -232,6 +233,10 @@ def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: flo
         return now >= read_number(artifacts.get(f"{folder}kept.json"), "extension of an upload")
     except (ArtifactMissing, RecordDamaged):
         return True
+
+
+def _other_size(size: int, announced: AnnouncedUpload) -> str:
+    return f"it has {counted(size, 'byte')}, and not the {announced.size_bytes} that were announced"
 
 
 def _file_key(owner: Owner, announced: AnnouncedUpload, name: str = "file") -> str:

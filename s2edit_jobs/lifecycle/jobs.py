@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import structlog
 
+from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.history import History, places_of
 from s2edit_jobs.lifecycle.stored_jobs import StoredJobs
 from s2edit_jobs.records.errors import (
     ArtifactExists,
     BeingErased,
+    JobErased,
     JobNotFound,
     PreviewMissing,
     QueueFull,
@@ -82,13 +84,15 @@ class Jobs(StoredJobs):
         except ServiceUnavailable:
             return
         if load.of_owner >= of_owner:
-            message = f"this user already has {load.of_owner} unfinished edits: wait until one has finished"
+            message = f"this user already has {counted(load.of_owner, 'unfinished edit')}: wait until one has finished"
             raise TooManyEdits(message, retry_after_s=RETRY_AFTER_S)
         if load.of_tenant >= of_tenant:
-            message = f"this tenant already has {load.of_tenant} unfinished edits: wait until one has finished"
+            message = f"this tenant already has {counted(load.of_tenant, 'unfinished edit')}: wait until one has finished"
             raise TenantQueueFull(message, retry_after_s=RETRY_AFTER_S)
         if load.in_all >= in_all:
-            raise QueueFull(f"the service already has {load.in_all} unfinished edits: try again later", retry_after_s=RETRY_AFTER_S)
+            raise QueueFull(
+                f"the service already has {counted(load.in_all, 'unfinished edit')}: try again later", retry_after_s=RETRY_AFTER_S
+            )
 
     @contextmanager
     def queue_slot(self, owner: Owner, job_id: str) -> Iterator[None]:
@@ -105,20 +109,22 @@ class Jobs(StoredJobs):
         with suppress(ServiceUnavailable):
             self._store.admission.leave_slot(owner, job_id)
 
-    def accept(self, spec: JobSpec, files: Mapping[str, Upload], *, repeated: bool = False) -> JobRecord:
+    def accept(self, spec: JobSpec, files: Mapping[str, Upload], *, check: Callable[[], object] | None = None) -> JobRecord:
         """Accept the job. Writing its marker in `unfinished/` decides: before, nothing runs the job; afterwards, nothing loses it.
 
         So an exception means that the job is not accepted and never will run. After the marker, a part that is down only delays
-        the job. `repeated` says that another request may be accepting the same job at the same time.
+        the job. `check` belongs to an Idempotency-Key, with which another request may be accepting the same job at the same time.
+        It is called before the marker is written, and raises `JobErased` if that request was accepted and its job erased.
 
-        Raise `BeingErased`, or what the object store raises. The client should then repeat the request.
+        Raise `BeingErased`, what `check` raises, or what the object store raises. The client should then repeat the request.
         """
         marker = unfinished_key(spec.id)
         try:
             self._store_inputs(spec, files)
+            self._check_complete(spec, files, check)
             self.artifacts.put(marker, edit_key(spec.owner, spec.id, "spec.json").encode(), media_type="text/plain")
         except Exception:
-            self._withdraw(spec, marker, repeated=repeated)
+            self._withdraw(spec, marker, repeated=check is not None)
             raise
         record = first_record(spec)
         with _delaying_only("entering the job", spec.id):
@@ -138,7 +144,6 @@ class Jobs(StoredJobs):
         if spec.webhook_url is not None:
             self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
-        self._check_complete(spec, files)
 
     def _withdraw(self, spec: JobSpec, marker: str, *, repeated: bool) -> None:
         """Undo a failed `accept`. Its last write may have had its effect, and the reaper may have entered the job since.
@@ -167,18 +172,20 @@ class Jobs(StoredJobs):
             self.drop(spec.owner, spec.id)
             raise _erased_meanwhile()
 
-    def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
+    def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload], check: Callable[[], object] | None) -> None:
         """Check after these writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
 
-        If so, delete the rest and raise `BeingErased`. An erasure that begins after this check finds all these objects.
+        If so, delete the rest and raise `BeingErased` or what `check` raises. An erasure that begins later finds all these objects.
         """
         folder = edit_key(spec.owner, spec.id, "")
         there = set(self.artifacts.list(folder))
         try:
+            if check is not None:
+                check()
             check_not_erasing(self.artifacts, spec.owner)
             if not there >= {f"{folder}spec.json", *(spec.inputs[name].key for name in files)}:
                 raise _erased_meanwhile()
-        except BeingErased:
+        except (BeingErased, JobErased):
             self.drop(spec.owner, spec.id)
             raise
 

@@ -2,6 +2,7 @@
 
 JobsError
 ├── JobNotFound             this owner has no such job
+├── JobErased               the job of this Idempotency-Key was erased: a repeated request does not bring it back
 ├── PreviewMissing          the job has no preview now
 ├── IdentityNotFound        this owner has no such identity
 ├── AttributeNotFound       this owner has no such attribute
@@ -53,6 +54,10 @@ class JobsError(Exception):
 
 
 class JobNotFound(JobsError):
+    pass
+
+
+class JobErased(JobsError):
     pass
 
 

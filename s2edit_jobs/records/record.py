@@ -137,6 +137,8 @@ class JobSpec:
     ] = None
     traceparent: str | None = None  # of the HTTP request, so that the job's log lines belong to its trace
     parent: str | None = None  # the edit whose result is this one's photo
+    # The name of the marker of its Idempotency-Key; "" without a key. None: it was accepted by a release that did not store this.
+    key_marker: str | None = None
     by_marker: bool = False  # whether its marker in `unfinished/` accepts it. Earlier releases accepted a job by its spec alone
 
     @property
@@ -164,6 +166,7 @@ class JobSpec:
             "identity_ttl_s": self.identity_ttl_s,
             "traceparent": self.traceparent,
             "parent": self.parent,
+            "key_marker": self.key_marker,
             "by_marker": self.by_marker,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()

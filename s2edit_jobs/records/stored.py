@@ -21,11 +21,13 @@ they are removed, and the module in the last column of the others:
 | (for people)          | `t/…/edits/<id>/webhook.json`             | `worker.housekeeping.messenger` writes it |
 | identity, attribute   | `t/…/concepts/<id>/identity.json` …       | `Library`                            |
 | upload, bare upload   | `t/…/uploads/<id>/upload.json` …          | `Uploads`                            |
-| idempotency marker    | `t/…/requests/<digest>.json`              | `Idempotency`                        |
+| idempotency marker    | `t/…/requests/<digest>.json`              | `RequestMarkers`                     |
+| erased keys           | `erased/<digest>`                         | `RequestMarkers`                     |
 | key                   | `keys/<id>/key.json`                      | `KeyRing`                            |
 | model report, failure | `models/<digest>.json` …                  | `model_facts`                        |
 | erasure               | `erasing/<digest>`                        | `Erasure.resume`                     |
 | (a number)            | `keys/<id>/ended.json`, `ended/<digest>`, `t/…/uploads/<id>/kept.json` | `read_number`   |
+| (a number)            | `t/…/erased/<id>`                         | `library.erased_concepts`            |
 | (a key)               | `unfinished/…`, `outbox/…`, `pending/…`, `expiring/…` | `stores.markers`         |
 | (by its name)         | `t/…/index/…`; for failures the content   | `jobs.history`                       |
 | (by its name)         | `t/…/tokens/<end>-<id>/…`                 | `api.guard.device_tokens`            |
@@ -64,6 +66,7 @@ Kind = Literal[
     "upload",
     "bare upload",
     "idempotency marker",
+    "erased keys",
     "key",
     "model report",
     "model failure",
@@ -78,7 +81,8 @@ VERSIONS: dict[Kind, int] = {
     "attribute": 1,
     "upload": 1,
     "bare upload": 1,
-    "idempotency marker": 1,
+    "idempotency marker": 2,  # 2: what the key has led to was erased
+    "erased keys": 1,
     "key": 1,
     "model report": 1,
     "model failure": 1,
@@ -86,6 +90,8 @@ VERSIONS: dict[Kind, int] = {
 }
 """The newest version of each kind that this release reads and writes."""
 Record = TypeVar("Record")
+_IN_WORDS = {"spec": "request", "outcome": "end of the edit", "concept": "identity or attribute", "image": "photo"}
+"""What users call a record."""
 _UNKNOWN_VALUE = ("literal_error", "enum")
 _STRICT = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -157,7 +163,8 @@ def read_number(data: bytes, what: str) -> float:
 
 
 def damaged(what: str, why: str) -> RecordDamaged:
-    return RecordDamaged(f"the stored {what} is damaged: {why}")
+    """Return the error for a record that can't be read. Its message may reach the user."""
+    return RecordDamaged(f"the stored {_IN_WORDS.get(what, what)} is damaged: {why}")
 
 
 @cache

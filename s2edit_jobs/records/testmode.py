@@ -75,12 +75,12 @@ def parse_directives(prompt: str) -> Directives:
     """Parse the directives `[test:…]` in `prompt`. Raise `PromptInvalid` for one that is unknown, repeated or not closed."""
     words = _WORD.findall(prompt)
     if len(words) < prompt.count(OPENING):
-        raise _refused(f"a directive that begins with {OPENING} has no closing bracket: write it like [test:slow 5]")
+        raise _refused(f"a test word that begins with {OPENING} has no closing bracket: write it like [test:slow 5]")
     directives: dict[str, float | str | bool] = {}
     for word in words:
         name, value = _parse_directive(word)
         if name in directives:
-            raise _refused(f"the directive [test:{name} …] occurs twice: write it once")
+            raise _refused(f"the test word [test:{name} …] occurs twice: write it once")
         directives[name] = value
     slow_s, fails = directives.get("slow", 0.0), directives.get("failed")
     assert isinstance(slow_s, float)
@@ -115,7 +115,7 @@ def _parse_directive(word: str) -> tuple[str, float | str | bool]:
     if name == "failed" and argument in FAILURES:
         return name, argument
     raise _refused(
-        f"{OPENING}{word[:80]}] is not a directive: there are [test:slow N] with seconds up to {MAX_SLOW_S:g}, [test:refused], "
+        f"{OPENING}{word[:80]}] is no test word: there are [test:slow N] with seconds up to {MAX_SLOW_S:g}, [test:refused], "
         f"[test:webhook_twice], and [test:failed CODE] with {', '.join(FAILURES)}"
     )
 

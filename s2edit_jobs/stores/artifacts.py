@@ -1,7 +1,7 @@
 """The port of the object store, and the keys of its objects. There are adapters for S3, a folder and memory.
 
-All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,index,requests,tokens}/`. Stored objects
-outlive releases, so these keys must not change. `s2edit_jobs.records.stored` lists them all.
+All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,index,requests,tokens,erased}/`. Stored
+objects outlive releases, so these keys must not change. `s2edit_jobs.records.stored` lists them all.
 """
 
 from __future__ import annotations
@@ -110,6 +110,9 @@ class ArtifactStore(Protocol):
 
         With `only_if_absent`, raise `ArtifactExists` if the object exists. Check and write are one atomic operation.
         """
+
+    def replace(self, key: str, data: bytes, *, media_type: str) -> None:
+        """Write an object, and delete the older versions that a bucket keeps of it. There is an object at all times."""
 
     def get(self, key: str) -> bytes:
         """Return the object's bytes. Raise `ArtifactMissing`."""

@@ -218,6 +218,26 @@ def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Gro
     run(http(http_server, ground.key, "library"), body)
 
 
+def test_an_erased_job_does_not_come_back_by_its_key(ground: Ground, http_server: Http) -> None:
+    async def body(client: Client) -> None:
+        photo = {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "idempotency_key": "order-1"}
+        calls: dict[str, dict[str, Any]] = {
+            "edit_photo": {**photo, "prompt": PROMPT},
+            "learn_person": {**photo, "prompt": PROMPT, "idempotency_key": "order-2"},
+            "learn_attribute": {**photo, "prompt": "a woman with [A] hair", "name": "Evening", "idempotency_key": "order-3"},
+        }
+        for tool, arguments in calls.items():
+            job = the(r"e_\w+", await client.call_tool(tool, arguments))
+            assert not (await client.call_tool("erase", {"id": job})).is_error
+            again = await client.call_tool(tool, arguments)
+            assert again.is_error
+            assert "was erased" in text(again)
+            assert "`idempotency_key`" in text(again)
+        assert text(await client.call_tool("list_jobs")) == "none"
+
+    run(http(http_server, ground.key, "erased"), body)
+
+
 def test_a_running_job_is_canceled(ground: Ground, http_server: Http) -> None:
     async def body(client: Client) -> None:
         arguments = {
@@ -291,8 +311,12 @@ def test_errors_are_plain_words_with_what_to_do(ground: Ground, http_server: Htt
         for arguments, words in (
             ({"prompt": "make her hair red", "photo": photo}, "say what the picture should show"),
             ({"prompt": PROMPT}, "send a `photo`"),
-            ({"prompt": PROMPT, "photo": photo, "colour": "red"}, "colour: Extra inputs are not permitted"),
-            ({"prompt": PROMPT, "photo": photo, "variants": 9}, "variants"),
+            ({"prompt": PROMPT, "photo": photo, "colour": "red"}, "there is no colour. Its arguments are prompt, photo"),
+            ({"prompt": PROMPT, "photo": photo, "variants": 9}, "variants must be a whole number between 1 and 8"),
+            ({"photo": photo}, "prompt is missing"),
+            ({"prompt": PROMPT, "photo": photo, "preset": "best"}, "preset must be 'balanced', 'instant' or 'paper', not 'best'"),
+            ({"prompt": PROMPT, "photo": photo, "idempotency_key": "a b"}, "1 to 255 visible ASCII characters without spaces"),
+            ({"prompt": PROMPT, "photo": photo, "wait_s": -1}, "wait_s must be a number between 0 and 600"),
             ({"prompt": PROMPT, "photo": ""}, "send a `photo`"),
             ({"prompt": PROMPT, "photo": "DATA:image/png,abc"}, "the data URL is not base64"),
             ({"prompt": PROMPT, "mask": photo, "identity": "c_0"}, "a mask of your own needs the photo: send `photo` too"),
@@ -305,6 +329,7 @@ def test_errors_are_plain_words_with_what_to_do(ground: Ground, http_server: Htt
             assert result.is_error
             assert words in text(result), text(result)
             assert "Traceback" not in text(result)
+            assert "Input should" not in text(result)
         for tool, arguments, words in (
             ("learn_person", {"prompt": PROMPT, "photo": " "}, "`photo` is empty"),
             ("learn_attribute", {"prompt": "a woman with [A] hat", "photo": photo, "mask": ""}, "`mask` is empty"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -151,6 +152,15 @@ def test_what_takes_too_long_goes_on_and_is_found_by_its_key(live: Live) -> None
     assert late.value.code == "timeout"
     done = edit_and_wait(live.url, PROMPT, image=live.photo, mask=live.mask, user="late", idempotency_key="k1")
     assert done.edit.id == late.value.edit_id
+
+
+def test_an_erased_edit_is_raised_at_once_and_does_not_come_back(live: Live) -> None:
+    values: dict[str, Any] = {"image": live.photo, "mask": live.mask, "user": "erased", "idempotency_key": "k2"}
+    edit_id = edit_and_wait(live.url, PROMPT, **values).edit.id
+    httpx.delete(f"{live.url}/edits/{edit_id}", headers={"S2Edit-User": "erased"}).raise_for_status()
+    with pytest.raises(EditFailed) as gone:
+        edit_and_wait(live.url, PROMPT, timeout_s=5, **values)
+    assert (gone.value.code, gone.value.status, gone.value.retryable) == ("edit_erased", 410, False)
 
 
 def test_parts_that_no_edit_has_are_refused_before_anything_is_sent() -> None:

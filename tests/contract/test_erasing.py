@@ -68,6 +68,18 @@ class TestObjects:
         left = client.list_object_versions(Bucket=bucket)
         assert {one["Key"] for one in [*left.get("Versions", ()), *left.get("DeleteMarkers", ())]} == {"b/1", MARKER}
 
+    def test_of_a_replaced_object_no_older_version_is_left(self, artifacts: ArtifactStore) -> None:
+        if isinstance(artifacts, S3ArtifactStore):
+            artifacts._client.put_bucket_versioning(Bucket=artifacts._bucket, VersioningConfiguration={"Status": "Enabled"})
+        for key in ("a/1", "a/12"):
+            artifacts.put(key, b"old", media_type="text/plain")
+        for text in (b"new", b"newer"):
+            artifacts.replace("a/1", text, media_type="text/plain")
+            assert (artifacts.get("a/1"), artifacts.get("a/12")) == (text, b"old")
+            if isinstance(artifacts, S3ArtifactStore):
+                there = artifacts._client.list_object_versions(Bucket=artifacts._bucket, Prefix="a/").get("Versions", ())
+                assert sorted(one["Key"] for one in there) == ["a/1", "a/12"]
+
     def test_half_written_files_of_the_dead_are_removed_and_those_of_the_living_stay(self, tmp_path: Path) -> None:
         store = FilesystemArtifactStore(tmp_path, "http://127.0.0.1:8000", "key")
         store.put("a/1", b"x", media_type="text/plain")

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.lifecycle.idempotency import IN_FLIGHT_S
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.admin import admin_headers
 from tests.servers.forked import Forked
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
+from tests.waiting import until
 
 USER = "canary-user-5e1f"
 IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY = "CanaryPhoto81c2", "CanaryMask77d0", "canaryprompt4b9a", "canary-key-90ab"
@@ -57,6 +60,7 @@ class Deployment:
     folder: Path
     url: str
     redis_url: str
+    listener: socket.socket
     client: httpx.Client
     environment: dict[str, str]
     processes: list[Forked] = field(default_factory=list)
@@ -65,6 +69,9 @@ class Deployment:
         process = Forked(command, self.environment, self.folder / f"{name}.log", **options)
         self.processes.append(process)
         return process
+
+    def start_api(self) -> Forked:
+        return self.start("api", ["uvicorn", "api.app:create_app", "--factory", "--no-access-log"], listener=self.listener)
 
     def start_worker(self) -> Forked:
         command = ["celery", "-A", "tests.integration.fake_worker", "worker", "--pool", "solo"]
@@ -86,6 +93,12 @@ class Deployment:
                 return edit
             assert time.monotonic() < deadline, f"{edit}\n{(self.folder / 'worker.log').read_text()[-3000:]}"
             time.sleep(0.05)
+
+    def answers(self) -> bool:
+        try:
+            return self.client.get("/healthz").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
 
     def erase(self) -> httpx.Response:
         admin = admin_headers(build_artifacts(Settings(data_dir=self.folder, redis_url=self.redis_url)))
@@ -126,9 +139,9 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
             "FAKE_ENGINE_STEPS": str(STEPS),
         }
         client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_S))
-        deployment = Deployment(tmp_path, url, server.url, client, environment)
+        deployment = Deployment(tmp_path, url, server.url, listener, client, environment)
         try:
-            deployment.start("api", ["uvicorn", "api.app:create_app", "--factory", "--no-access-log"], listener=listener)
+            deployment.start_api()
             deployment.start("housekeeper", ["worker.housekeeper"])
             yield deployment
         finally:
@@ -183,12 +196,56 @@ def test_erasing_works_while_the_worker_hangs_or_is_killed(deployment: Deploymen
     time.sleep(3)
     assert deployment.holders() == []
 
-    again = deployment.post()
+    assert deployment.post().json()["code"] == "edit_erased", "a request from before is not repeated"
+    again = deployment.post(key=2)
     assert again.status_code == 202, "an erased user can start again"
     assert again.json()["id"] != edit_id
     deployment.wait_for(again.json()["id"], lambda edit: edit["phase"] is not None)
     worker.kill()
     assert deployment.erase().status_code == 200
+    assert deployment.holders() == []
+
+
+def test_erased_edits_do_not_come_back_by_their_keys(deployment: Deployment) -> None:
+    """Edits are erased that are done, canceled, running and queued, while their requests are repeated. Then all restarts."""
+    worker = deployment.start_worker()
+    edits = {key: deployment.post(key=key).json()["id"] for key in range(1, 5)}
+    deployment.wait_for(edits[1], lambda edit: edit["state"] == "succeeded")
+    deployment.client.post(f"/edits/{edits[4]}/cancel", headers={"S2Edit-User": USER})
+    deployment.wait_for(edits[2], lambda edit: edit["phase"] is not None)
+    answers: dict[int, list[httpx.Response]] = {key: [] for key in edits}
+
+    def repeat(key: int) -> None:
+        while not answers[key] or answers[key][-1].status_code == httpx.codes.ACCEPTED:
+            answers[key].append(deployment.post(key=key))
+
+    with ThreadPoolExecutor(len(edits)) as pool:
+        repeating = [pool.submit(repeat, key) for key in edits]
+        until(lambda: all(answers.values()))
+        for edit_id in edits.values():
+            assert deployment.client.delete(f"/edits/{edit_id}", headers={"S2Edit-User": USER}).status_code == 200
+        for each in repeating:
+            each.result(PATIENCE_S)
+    for key, edit_id in edits.items():
+        assert {answer.json()["id"] for answer in answers[key][:-1]} <= {edit_id}
+        assert (answers[key][-1].status_code, answers[key][-1].json()["code"]) == (410, "edit_erased"), answers[key][-1].text
+
+    api = deployment.processes[0]
+    for process in (api, worker):
+        process.kill()
+        process.wait()
+    deployment.start_api()
+    deployment.start_worker()
+    until(lambda: deployment.answers())
+    time.sleep(IN_FLIGHT_S + 0.5)
+    assert [deployment.post(key=key).status_code for key in edits] == [410] * len(edits)
+    assert deployment.client.get("/edits", headers={"S2Edit-User": USER}).json()["items"] == []
+    there = "".join(deployment.holders())
+    assert IN_KEY not in there
+    assert IN_PROMPT not in there, "what was learned stays, but no request"
+    assert deployment.erase().status_code == 200
+    assert deployment.holders() == []
+    assert [deployment.post(key=key).status_code for key in edits] == [410] * len(edits)
     assert deployment.holders() == []
 
 

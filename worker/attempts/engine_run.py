@@ -19,13 +19,14 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concept_files import check_stored_concept
 from s2edit_jobs.library.concepts import CONCEPT, INVERSION, SAFETENSORS, Library
+from s2edit_jobs.library.erased_concepts import is_erased_for
 from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, RecordDamaged, ServiceUnavailable
 from s2edit_jobs.records.record import Failure, JobSpec
 from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.stores.artifacts import concept_key, inversion_key
 from worker.attempts.control import AttemptControl, WaitsForConcept
-from worker.attempts.inputs import identity_erased
+from worker.attempts.inputs import concept_erased, identity_erased
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
 _CHECKPOINT = re.compile(rf"/{CHECKPOINTS}[0-9]{{6,}}\.safetensors$")
@@ -145,8 +146,10 @@ class EngineRun:
     def _reserve(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Make this the only job that learns the concept. Return the concept instead if it was stored meanwhile.
 
-        Raise `WaitsForConcept` if another job is learning it.
+        Raise `WaitsForConcept` if another job is learning it, `OptionInvalid` if it was erased after this job was accepted.
         """
+        if is_erased_for(self._artifacts, spec, concept_id):
+            raise concept_erased(concept_id)
         key = concept_key(spec.owner, concept_id, CONCEPT)
         if not self._reservations.reserve(self._control.lease, key):
             raise WaitsForConcept

@@ -23,6 +23,16 @@ def identity_erased() -> OptionInvalid:
     return OptionInvalid("the identity that the edit names was erased: learn it again", field="identity", reason="identity_unknown")
 
 
+def concept_erased(concept_id: str) -> OptionInvalid:
+    """Return the error for a job that would learn again what was erased after the job was accepted."""
+    kind = "attribute" if concept_id.startswith("a_") else "identity"
+    return OptionInvalid(
+        f"the {kind} that this request learns was erased after the request was accepted: to learn it again, send a new request",
+        field="image",
+        reason=f"{kind}_unknown",
+    )
+
+
 def read_files(jobs: Jobs, spec: JobSpec) -> dict[str, bytes]:
     """Return the job's input files by name.
 

@@ -31,6 +31,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 from s2edit_core.errors import DeviceFault, DeviceOutOfMemory, InvalidInput, NumbersNotFinite, PolicyRefused, S2EditError
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
+from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.error_messages import message_of
 from s2edit_jobs.lifecycle.jobs import DEADLINE, Jobs
@@ -206,7 +207,9 @@ class _Attempt:
         if (outcome := self._jobs.outcome(lease.owner, lease.job_id)) is not None:
             return outcome
         if lease.attempt > self._services.settings.max_attempts:
-            return failed_outcome(lease, PARKED, f"the edit was given up: its worker was lost {lease.attempt - 1} times")
+            return failed_outcome(
+                lease, PARKED, f"the edit was given up: its worker was lost in {counted(lease.attempt - 1, 'attempt')}"
+            )
         return outcome_of(lease, JobState.FAILED, failure=lease.learning_failure) if lease.learning_failure is not None else None
 
     def _work(self) -> Outcome:
@@ -302,7 +305,7 @@ class _Attempt:
         if attempt < self._services.settings.max_attempts:
             self._hand_back("attempt_failed", failed=True, delay_s=self._delay_s(attempt))
             return
-        self._give_up(PARKED, f"the edit was given up after {attempt} attempts: {type(error).__name__}")
+        self._give_up(PARKED, f"the edit was given up after {counted(attempt, 'attempt')}: {type(error).__name__}")
 
     def _retry_after_fault(self, fault: DeviceFault) -> None:
         """Hand the job back uncounted, but not for ever: it may be what makes the devices fail."""
@@ -310,8 +313,8 @@ class _Attempt:
         if faults < self._services.settings.max_attempts:
             self._hand_back("device_fault" if fault.sticky else "out_of_memory", device_fault=True, delay_s=self._delay_s(faults))
             return
-        reason = "the device failed" if fault.sticky else "there was too little memory, even for the smallest pass,"
-        self._give_up(fault.code, f"the edit was given up: {reason} in {faults} attempts", retryable=fault.retryable)
+        reason = "the device failed" if fault.sticky else "there was too little memory"
+        self._give_up(fault.code, f"the edit was given up: {reason} in {counted(faults, 'attempt')}", retryable=fault.retryable)
 
     def _give_up(self, code: str, message: str, *, retryable: bool = False) -> None:
         with suppress(ServiceUnavailable, LeaseLost):

@@ -10,6 +10,7 @@ import structlog
 from s2edit_jobs.access.revoked_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.lifecycle.request_markers import sweep_erased_keys
 from s2edit_jobs.lifecycle.survey import Survey, survey_if_outdated
 from s2edit_jobs.lifecycle.unfinished import Unfinished
 from s2edit_jobs.stores.object_store.write_probe import PROBES
@@ -33,11 +34,13 @@ def sweep(services: Services) -> int | None:
     if surveyed is None:
         Survey(services).complete()
     Unfinished(services).announce_webhooks()  # in case somebody has deleted the outbox alone
-    ended = sweep_ended(services.artifacts, now=time.time())
+    now = time.time()
+    ended = sweep_ended(services.artifacts, now=now)
+    erased = sweep_erased_keys(services.artifacts, before=now - services.settings.idempotency_ttl_s)
     services.artifacts.delete_prefix(PROBES)
     gone = Retention(services).sweep()
-    log.info("removed expired objects", action="swept", ended=ended, **gone)
-    return ended + sum(gone.values())
+    log.info("removed expired objects", action="swept", ended=ended, erased_users=erased, **gone)
+    return ended + erased + sum(gone.values())
 
 
 class Sweeper(Loop):

@@ -18,6 +18,7 @@ const PROBLEMS = {
   queue_full: 'The service is busy: try again in a few minutes.',
   overloaded: 'The service is busy: try again in a few minutes.',
   storage_full: 'Your storage is full: erase some earlier edits first.',
+  edit_erased: 'This edit was erased: start it again if you still want it.',
   being_erased: 'Everything of yours is being erased: try again when that is done.',
   model_unusable: 'The model of this service can’t be loaded. Its operator finds the reason in the log.',
   model_unknown: 'The service is still starting: try again in a moment.',

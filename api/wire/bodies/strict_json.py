@@ -17,11 +17,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api.wire.bodies.presence import has_body
+from s2edit_core.request.numbers import MAX_DIGITS
 
 MAX_JSON_BYTES = 64 * 1024
 """Many times the largest valid document. Checking a large wrong one would cost more than its caller pays for sending it."""
-MAX_DIGITS = 4000
-"""Of a whole number; Python itself reads no more than 4300. The message of a field says which numbers it takes."""
 BOM = b"\xef\xbb\xbf"
 """Some libraries begin UTF-8 with it. RFC 8259 lets a reader ignore it."""
 

@@ -105,6 +105,10 @@ class ProvenStore(ABC):
         if self.on_put is not None:
             self.on_put(key, len(data))
 
+    def replace(self, key: str, data: bytes, *, media_type: str) -> None:
+        self.put(key, data, media_type=media_type)
+        self._delete_older_versions(key)
+
     def get(self, key: str) -> bytes:
         check_key(key)
         return self._looked_for(lambda: self._get(key))
@@ -273,6 +277,9 @@ class ProvenStore(ABC):
 
     @abstractmethod
     def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None: ...
+
+    @abstractmethod
+    def _delete_older_versions(self, key: str) -> None: ...
 
     @abstractmethod
     def _get(self, key: str) -> bytes: ...

@@ -7,7 +7,7 @@ DeleteObjects.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -169,6 +169,10 @@ class S3ArtifactStore(ProvenStore):
             self._delete_versions(prefix)
         return deleted
 
+    def _delete_older_versions(self, key: str) -> None:
+        with translated(key), deleting():
+            self._delete_versions(key, lambda version: version["Key"] == key and not version["IsLatest"])
+
     def _delete(self, keys: Iterable[str]) -> None:
         chosen = list(keys)
         with translated(""), deleting():
@@ -224,8 +228,11 @@ class S3ArtifactStore(ProvenStore):
             kind = DeletionRefused if codes & DENIED else ArtifactsUnavailable
             raise kind(f"{len(errors)} of {len(objects)} objects could not be deleted: {', '.join(sorted(codes))}")
 
-    def _delete_versions(self, prefix: str) -> None:
-        """Delete all versions and delete markers. In a bucket with versioning, a plain delete only hides an object."""
+    def _delete_versions(self, prefix: str, chosen: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> None:
+        """Delete the chosen versions and delete markers. In a bucket with versioning, a plain delete only hides an object.
+
+        Those below a prefix that are not chosen must fit on one page.
+        """
         try:
             if "Status" not in self._client.get_bucket_versioning(Bucket=self._bucket):
                 return
@@ -237,7 +244,9 @@ class S3ArtifactStore(ProvenStore):
         while True:  # read the first page each time: the marker of a next page would be deleted with its page
             page = self._client.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=self._page_size)
             found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            versions: list[ObjectIdentifierTypeDef] = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+            versions: list[ObjectIdentifierTypeDef] = [
+                {"Key": one["Key"], "VersionId": one["VersionId"]} for one in found if chosen(one)
+            ]
             if not versions:
                 return
             if versions == before:

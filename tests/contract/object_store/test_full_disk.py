@@ -21,8 +21,9 @@ from s2edit_jobs.access.revoked_tokens import ended_at
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.library.erasure import TAKEOVER_S, Erasure
+from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once
 from s2edit_jobs.lifecycle.jobs import Jobs
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactsUnavailable
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactsUnavailable, JobErased
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.object_store import filesystem_artifacts
@@ -100,6 +101,24 @@ class TestErasing:
         job_id = accept(services)
         disk.fill()
         assert Erasure(services).edit(ANN, job_id) >= 3
+
+    @pytest.mark.parametrize("erases", ["edit", "user"])
+    def test_a_key_is_remembered_although_its_marker_can_not_be_written_at_first(
+        self, services: Services, disk: Disk, erases: str
+    ) -> None:
+        jobs = Jobs(services)
+        once = Idempotency(jobs, ANN, "key", "digest")
+        spec = draft(services, ANN, REQUEST, FILES, key_marker=once.name)
+        job_id = accept_once(jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda: None).id
+        disk.fill()
+        erasure = Erasure(services)
+        if erases == "edit":
+            assert erasure.edit(ANN, job_id) == 3
+        else:
+            assert erasure.complete(erasure.begin(ANN)[0]).objects == 4
+        disk.blocks += 9
+        with pytest.raises(JobErased):
+            once.check_not_erased()
 
     def test_over_http_with_a_receipt(self, services: Services, disk: Disk) -> None:
         owner = Owner("default", "ann")

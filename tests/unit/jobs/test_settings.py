@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services, check_audit_log, open_policy
-from s2edit_jobs.setting_rules import RULES, faults, missing_gpu, unknown_variables
-from s2edit_jobs.settings import Settings, settings_of_process
+from s2edit_jobs.setting_rules import RULES, missing_gpu, unknown_variables
+from s2edit_jobs.settings import Settings, faults, settings_of_process
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 
@@ -221,3 +221,27 @@ def test_a_policy_that_cannot_be_used_names_its_setting(tmp_path: Path) -> None:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORKER_JOBS", "many", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64 in decimal digits, such as 1"),
+        ("WORKER_JOBS", "0", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64, such as 1"),
+        ("LEASE_S", "1e1", "S2EDIT_LEASE_S: it must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
+        ("AUTH", "closed", "S2EDIT_AUTH: it must be 'auto', 'keys' or 'open'"),
+        ("PROVENANCE", "maybe", "S2EDIT_PROVENANCE: it must be true or false"),
+        (
+            "TOKEN_KEYS",
+            "secret",
+            "S2EDIT_TOKEN_KEYS: a key must have at least 32 characters, for example from `openssl rand -base64 32`",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_its_rule_and_never_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"S2EDIT_{name}", value)
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+    assert faults(raised.value) == words

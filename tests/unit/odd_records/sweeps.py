@@ -9,9 +9,12 @@ from typing import Any
 
 from s2edit_jobs.access.revoked_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.library.concepts import Identity
+from s2edit_jobs.library.erased_concepts import ERASED
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import used_name
 from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.lifecycle.request_markers import ERASED as ERASED_USERS
+from s2edit_jobs.lifecycle.request_markers import sweep_erased_keys
 from s2edit_jobs.records.record import new_job_id
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.markers import erasing_key, expiring_key
@@ -60,6 +63,20 @@ def old_uploads(world: World) -> list[str]:
 
 def old_ends(world: World) -> list[str]:
     keys = [f"ended/{digit * 32}" for digit in "19"]
+    for key in keys:
+        world.put(key, OLD)
+    return keys
+
+
+def old_keys(world: World) -> list[str]:
+    keys = [f"{ERASED_USERS}{digit * 32}" for digit in "19"]
+    for key in keys:
+        world.put(key, {"keys": {"0" * 32: OLD}})
+    return keys
+
+
+def old_erasures(world: World) -> list[str]:
+    keys = [f"{ANN.prefix}{ERASED}/{IDS['c'][i]}" for i in (0, 2)]
     for key in keys:
         world.put(key, OLD)
     return keys
@@ -194,6 +211,12 @@ SWEEPS: Mapping[str, Loop] = {
     "sweep of webhooks": Loop(outbox_lost, sweep_outbox),
     "sweep of ended tokens": swept(
         f"ended/{'5' * 32}", old_ends, lambda world: sweep_ended(world.artifacts, now=OLD + MARKER_TTL_S + 5)
+    ),
+    "sweep of erased concepts": swept(
+        f"{ANN.prefix}{ERASED}/{IDS['c'][1]}", old_erasures, lambda world: Retention(world.services).sweep()
+    ),
+    "sweep of erased keys": swept(
+        f"{ERASED_USERS}{'5' * 32}", old_keys, lambda world: sweep_erased_keys(world.artifacts, before=OLD + 5)
     ),
     "erasures, resumed": swept(f"erasing/{'5' * 32}", erasures, lambda world: Erasure(world.services).resume()),
     "expired identities, a marker": swept(

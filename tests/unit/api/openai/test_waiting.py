@@ -24,6 +24,7 @@ from tests.unit.api.conftest import OWNER, PROMPT
 from tests.unit.api.guard.test_auth import bearer, with_auth
 from tests.unit.api.guard.test_testmode import Sides
 from tests.unit.api.openai.conftest import PATH, Images, assert_refused, events, mask
+from tests.waiting import until
 from worker.attempts.runner import run_attempt
 from worker.engines.modeless_engine import engine_of_test_mode
 
@@ -38,6 +39,34 @@ def test_the_same_key_gets_the_same_edit_in_whatever_form(images: Images) -> Non
     assert images.specs() == 1
     assert_refused(images.edit(headers=KEY, mask=mask(), n="2"), None, "idempotency_key_reused")
     assert_refused(images.edit(headers={"Idempotency-Key": "order 1"}), "idempotency-key", "header_invalid")
+
+
+@pytest.mark.parametrize("again", [{}, {"stream": "true"}, {"response_format": "url"}, {"n": "2"}], ids=repr)
+def test_an_erased_edit_does_not_come_back_by_its_key(images: Images, again: dict[str, str]) -> None:
+    edit_id = images.edit(headers=KEY).json()["id"]
+    images.api.delete(f"/edits/{edit_id}")
+    assert_refused(images.edit(headers=KEY, **again), None, "edit_erased", status=404)
+    assert images.specs() == 0
+    assert images.engine.learned == 1
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_an_edit_that_is_erased_while_its_request_waits(images: Images, stream: str) -> None:
+    images.held.clear()
+    answers: list[Any] = []
+    waiting = threading.Thread(target=lambda: answers.append(images.edit(headers=KEY, stream=stream)))
+    waiting.start()
+    until(lambda: bool(images.api.get("/edits").json()["items"]))
+    (edit,) = images.api.get("/edits").json()["items"]
+    images.api.delete(f"/edits/{edit['id']}")
+    waiting.join(20)
+    (answer,) = answers
+    if stream == "true":
+        assert events(answer.text)[-1][1]["error"]["code"] == "edit_erased"
+    else:
+        assert_refused(answer, None, "edit_erased", status=404)
+    images.held.set()
+    assert images.specs() == 0
 
 
 @pytest.mark.parametrize(("stream", "status"), [("false", 499), ("true", 200)])

@@ -127,7 +127,9 @@ def test_a_refused_form_uses_up_no_key(api: Api) -> None:
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256])
 def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
     problem = assert_problem(api.edit(headers={"Idempotency-Key": key}), 422, "header_invalid", "idempotency-key")
-    assert problem["detail"] == "the header 'idempotency-key' must be 1 to 255 visible ASCII characters, no spaces"
+    assert problem["detail"].startswith(
+        "the header 'idempotency-key' must be 1 to 255 visible ASCII characters without spaces, not '"
+    )
 
 
 def test_a_known_request_is_answered_though_the_user_has_too_many(api: Api) -> None:

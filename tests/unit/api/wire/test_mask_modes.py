@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from s2edit_core.request.texts import counted
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import InputFile, JobSpec
 from s2edit_jobs.stores.model_facts import report_loaded
@@ -148,7 +149,7 @@ def dot(side: int) -> bytes:
 def test_a_person_of_a_few_pixels_is_refused_at_once(api: Api, side: int) -> None:
     for ask in (api.edit, api.identity):
         problem = assert_problem(ask(mask=dot(side)), 422, "mask_too_small", "mask")
-        assert f"{side} pixels long" in problem["detail"]
+        assert f"{counted(side, 'pixel')} long" in problem["detail"]
     assert api.kept() == ({}, [], [])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
+from starlette.requests import Request
 
 from api.wire import problem_kinds, problems
 from s2edit_core.errors import InvalidInput, S2EditError
@@ -97,7 +98,9 @@ def test_pointers_are_escaped() -> None:
     ],
 )
 def test_validation_errors_point_at_the_place(loc: tuple[str | int, ...], code: str, pointer: str | None) -> None:
-    problem = problems.problem_of_validation(RequestValidationError([{"loc": loc, "type": "any", "msg": "no"}]))
+    problem = problems.problem_of_validation(
+        Request({"type": "http"}), RequestValidationError([{"loc": loc, "type": "any", "msg": "no"}])
+    )
     (detail,) = problem.errors
     assert (detail.code, detail.pointer, detail.field) == (code, pointer, loc[1])
 

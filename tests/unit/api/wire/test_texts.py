@@ -259,7 +259,7 @@ def test_no_number_of_a_form_is_written_so(api: Api, value: str) -> None:
         assert field_of(answers[0]) == name
 
 
-@pytest.mark.parametrize("value", ["1_0.5", "0._5", "1e_1", "5.", "-1", "1e400", "1e-400", *ODD_DIGITS])
+@pytest.mark.parametrize("value", ["1_0.5", "0._5", "1e_1", "5.", "-1", "1e400", "1e-400", "5e-1", "0.5E+0", *ODD_DIGITS])
 def test_no_fraction_of_a_form_is_written_so(api: Api, value: str) -> None:
     for path, name in FORM_FRACTIONS:
         with refused(api, (path, name)) as answers:
@@ -267,7 +267,7 @@ def test_no_fraction_of_a_form_is_written_so(api: Api, value: str) -> None:
         assert field_of(answers[0]) == name
 
 
-@pytest.mark.parametrize("value", ["0.5", " 0.50\r\n", ".5", "5e-1", "0.5E+0"])
+@pytest.mark.parametrize("value", ["0.5", " 0.50\r\n", ".5"])
 def test_a_form_may_write_a_fraction_so(api: Api, value: str) -> None:
     assert api.edit(strength=value).status_code == 202
 

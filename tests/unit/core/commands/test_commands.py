@@ -48,7 +48,7 @@ def test_the_name_of_the_output_says_its_format(output: str, format: str, capsys
     assert (report["output"]["format"], report["output"]["quality"]) == (format.lower(), 60)
     changed = report["outside_edit_mask"]["max_level_difference"]
     assert changed > 0
-    assert f"outside the edit mask {changed} levels changed" in capsys.readouterr().out
+    assert f"largest change outside the edit mask: {changed} of 255 levels" in capsys.readouterr().out
 
 
 def test_a_large_photo_is_scaled_down_where_that_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:

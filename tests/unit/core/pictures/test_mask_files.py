@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 from s2edit_core.pictures.mask_files import MIN_PERSON_SIDE, MIN_SIDE, check_mask_file, decode_mask
 from s2edit_core.request.spec import MaskMode
+from s2edit_core.request.texts import counted
 from tests import masks
 from tests.masks import SIZE, Drawing, cut_out, of, painted, photo, saved, silhouette
 
@@ -267,7 +268,9 @@ def test_a_person_needs_more_pixels_than_lips(side: int, field: str, person: boo
         assert check_mask_file(marked(side), (400, 300), field, person=person) == 1
         return
     for check in (check_mask_file, decode_mask):
-        with pytest.raises(MaskInvalid, match=f"the region in the {field} is {side} pixels long in the photo; it needs") as refused:
+        with pytest.raises(
+            MaskInvalid, match=f"the region in the {field} is {counted(side, 'pixel')} long in the photo; it needs"
+        ) as refused:
             check(marked(side), (400, 300), field, person=person)  # type: ignore[operator]
         assert (refused.value.reason, refused.value.field) == ("mask_too_small", field)
 

@@ -100,7 +100,7 @@ class Deployment:
         jobs = Jobs(self.api)
         spec = draft(self.services, ANN, REQUEST, FILES, webhook_url="https://app.example.com/hook")
         once = Idempotency(jobs, ANN, key, "digest") if key else None
-        if once is not None and (earlier := once.earlier()) is not None:
+        if once is not None and (earlier := once.earlier(once.check_not_erased())) is not None:
             return earlier
         again = lambda note: draft(self.services, ANN, REQUEST, FILES, job_id=note.job_id, created_at=note.created_at)  # noqa: E731
         return accept_once(jobs, spec, FILES, once, draft=again, charge=lambda: None)

@@ -13,7 +13,7 @@ from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey
 from s2edit_jobs.library.concepts import Attribute, Consent, Identity
 from s2edit_jobs.library.erasure import Begun
 from s2edit_jobs.library.uploads import AnnouncedUpload, Bare
-from s2edit_jobs.lifecycle.idempotency import Marker
+from s2edit_jobs.lifecycle.request_markers import ErasedKeys, Marker
 from s2edit_jobs.records.record import Failure, InputFile, JobSpec, JobState, Outcome, Owner
 from s2edit_jobs.records.stored import Kind, read_record, read_values
 from s2edit_jobs.stores.model_facts import LoadFailure, ReportedFacts
@@ -52,6 +52,7 @@ FULL = {
     "identity_ttl_s": 60.0,
     "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
     "parent": JOB_ID,
+    "key_marker": "3" * 64,
 }
 EDIT = EditRequest(
     prompt="a [I] woman with [A] hat",
@@ -112,7 +113,11 @@ STORED: Mapping[str, Stored] = {
     "an attribute": Stored("attribute", _json(Attribute("a_1", None, "a", "b", "[A]", 1.5)), _of("attribute", Attribute)),
     "an upload": Stored("upload", _json(AnnouncedUpload("u_1", "image/png", 5, None, 1.5)), _of("upload", AnnouncedUpload)),
     "a bare upload": Stored("bare upload", _json(Bare("00", "11")), _of("bare upload", Bare)),
-    "an idempotency marker": Stored("idempotency marker", _json(Marker(JOB_ID, 1.5, "00")), _of("idempotency marker", Marker)),
+    "an idempotency marker": Stored("idempotency marker", Marker(JOB_ID, 1.5, "00").to_json(), _of("idempotency marker", Marker)),
+    "an erased idempotency marker": Stored(
+        "idempotency marker", Marker(JOB_ID, 1.5, "", 2.5).to_json(), _of("idempotency marker", Marker)
+    ),
+    "erased keys": Stored("erased keys", _json(ErasedKeys({"0" * 32: 1.5})), _of("erased keys", ErasedKeys)),
     "a key": Stored("key", KEY.to_json(), _of("key", ApiKey)),
     "a model report": Stored("model report", _json(FACTS, reported_at=1.5), _of("model report", ReportedFacts)),
     "a model failure": Stored("model failure", _json(LoadFailure("it has no VAE", 1.5)), _of("model failure", LoadFailure)),

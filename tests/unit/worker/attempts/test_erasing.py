@@ -12,6 +12,7 @@ from s2edit_jobs.records.errors import (
     ArtifactMissing,
     BeingErased,
     IdentityNotFound,
+    JobErased,
     JobNotFound,
     StoreUnavailable,
 )
@@ -31,10 +32,10 @@ def test_an_erased_user_has_no_queue_slot(service: InProcessService) -> None:
     assert (load.of_owner, load.in_all) == (0, 1)
 
 
-def test_a_key_that_came_while_its_user_was_erased_leaves_no_marker(service: InProcessService) -> None:
+def test_a_key_that_came_before_its_user_was_erased_is_used_up_and_leaves_no_marker(service: InProcessService) -> None:
     spec = draft(service.services, ANN, REQUEST, FILES)
     erasure = Erasure(service.services)
-    with pytest.raises(BeingErased):
+    with pytest.raises(JobErased):
         accept_once(
             service.jobs,
             spec,
@@ -44,6 +45,19 @@ def test_a_key_that_came_while_its_user_was_erased_leaves_no_marker(service: InP
             charge=lambda: void(erasure.begin(ANN)),
         )
     assert left_of(service) == []
+
+
+def test_a_key_that_came_while_its_user_was_erased_leaves_no_marker_and_can_be_used_later(service: InProcessService) -> None:
+    spec = draft(service.services, ANN, REQUEST, FILES)
+    erasure = Erasure(service.services)
+    begun, _ = erasure.begin(ANN)
+    once = Idempotency(service.jobs, ANN, "key", "digest")
+    for _ in range(2):
+        with pytest.raises(BeingErased):
+            accept_once(service.jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda: None)
+        assert left_of(service) == []
+    erasure.complete(begun)
+    assert accept_once(service.jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda: None).id == spec.id
 
 
 def test_while_a_user_is_erased_nothing_new_is_taken_on_of_that_user_alone(service: InProcessService) -> None:

@@ -193,7 +193,7 @@ def test_a_job_that_kills_its_workers_is_parked(service: InProcessService) -> No
     failure = service.get(job_id).failure
     assert failure is not None
     assert failure.code == "parked"
-    assert "lost 3 times" in failure.message
+    assert "lost in 3 attempts" in failure.message
     assert service.engine.events == []
 
 

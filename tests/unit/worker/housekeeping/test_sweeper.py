@@ -29,7 +29,8 @@ def keyed(service: InProcessService, key: str, *, age_s: float) -> str:
 
 
 def known(service: InProcessService, key: str) -> bool:
-    return Idempotency(service.jobs, ANN, key, "digest").earlier() is not None
+    once = Idempotency(service.jobs, ANN, key, "digest")
+    return once.earlier(once.check_not_erased()) is not None
 
 
 def test_old_notes_go_and_nothing_else_does(service: InProcessService) -> None:
