@@ -100,8 +100,8 @@ async def erase_identity(
 ) -> Receipt:
     """Erase what was learned, the copies of photo and mask, and the inversions made with it.
 
-    Queued edits that use the identity, or would learn it again from the same photo, fail with `identity_unknown`. Finished ones
-    stay. A later edit of the photo learns the person anew.
+    Queued and running edits that use the identity, or would learn it again from the same photo, fail with `identity_unknown` and
+    publish nothing. Finished ones stay. A later edit of the photo learns the person anew.
     """
     began_at = time.time()
     objects = await slow.run(lambda: erasure.identity(owner, identity_id))
@@ -120,7 +120,8 @@ async def erase_attribute(
 ) -> Receipt:
     """Erase what was learned. The photo stays with the job that learned the attribute.
 
-    Queued edits that use the attribute, and queued requests that would learn it again, fail with `attribute_unknown`.
+    Queued and running edits that use the attribute, and requests that would learn it again, fail with `attribute_unknown` and
+    publish nothing. Finished ones stay.
     """
     began_at = time.time()
     objects = await slow.run(lambda: erasure.attribute(owner, attribute_id))

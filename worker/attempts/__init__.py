@@ -4,6 +4,7 @@
     heartbeat         renews its lease; stops if the computation hangs
     engine_run        finds the mask, learns, edits
     inputs            reads the files of a job
+    used_concepts     ends an attempt whose identity or attribute is erased
     job_mask          the mask of a job, sent or found
     control           interrupts an attempt
     publishing        stores the results

@@ -15,6 +15,7 @@ from s2edit_jobs.records.record import Lease
 from worker.attempts.heartbeat import Heartbeat
 from worker.attempts.phase_clock import PhaseClock
 from worker.attempts.progress_watch import ProgressWatch
+from worker.attempts.used_concepts import UsedConcepts
 from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import PreviewedProgress
 
@@ -52,7 +53,7 @@ class WaitsForConcept(Exception):
 class AttemptControl:
     """Interrupts an attempt and publishes its progress.
 
-    Use `heartbeat` as a context manager around the attempt. `clock` measures the phases, `watch` notices a hang. `deadline_at`, in
+    Use `heartbeat` and `concepts` as context managers around the attempt. `clock` measures the phases, `watch` notices a hang. `deadline_at`, in
     seconds since the epoch, is set once the job's spec is known. `health` is that of the worker, if attempts may end its process.
     """
 
@@ -66,6 +67,7 @@ class AttemptControl:
             watch=self.watch,
             health=health,
         )
+        self.concepts = UsedConcepts(services.artifacts, job_id=lease.job_id)
         self.clock = PhaseClock()
         self.deadline_at: float | None = None
         self._store = services.store
@@ -78,13 +80,17 @@ class AttemptControl:
         self._has_drawn = False
 
     def check(self) -> None:
-        """Raise if the attempt must end: the lease is lost, the job is canceled or overdue, or the worker stops. Uses no I/O."""
+        """Raise if the attempt must end. Uses no I/O.
+
+        The lease is lost, the job is canceled or overdue, its identity or an attribute was erased, or the worker stops.
+        """
         if self.heartbeat.lost:
             raise LeaseLost(self.lease.job_id)
         if self.heartbeat.cancel_requested:
             raise Canceled
         if self.deadline_at is not None and time.time() > self.deadline_at:
             raise DeadlinePassed
+        self.concepts.check()
         if self._stop.is_set():
             raise Stopping(hung=self._health is not None and self._health.hangs and self.watch.is_nearly_hung())
 

@@ -62,6 +62,7 @@ class EngineRun:
     def learn(self, spec: JobSpec, request: LearningRequest, inputs: EditInputs) -> tuple[str, dict[str, Any]]:
         """Learn a concept without an edit, unless it is known. Return its id and the report."""
         concept_id = self._engine.plan_learning(request, inputs)
+        self._control.concepts.use(spec, [concept_id])
         known = self._read_concept(concept_key(spec.owner, concept_id, CONCEPT)) or self._reserve(spec, concept_id)
         if known is not None:
             return concept_id, {"concept_id": concept_id, "learning_steps": 0}
@@ -81,6 +82,7 @@ class EngineRun:
         """
         plan = self._engine.plan(request, inputs)
         self._concept_id = plan.concept_id
+        self._control.concepts.use(spec, [plan.concept_id, *request.attributes])
         concept = self._read_concept(concept_key(spec.owner, plan.concept_id, CONCEPT))
         can_learn = self._can_learn(spec, request)
         if concept is None and not can_learn:
@@ -149,7 +151,7 @@ class EngineRun:
         Raise `WaitsForConcept` if another job is learning it, `OptionInvalid` if it was erased after this job was accepted.
         """
         if is_erased_for(self._artifacts, spec, concept_id):
-            raise concept_erased(concept_id)
+            raise concept_erased(spec, concept_id)
         key = concept_key(spec.owner, concept_id, CONCEPT)
         if not self._reservations.reserve(self._control.lease, key):
             raise WaitsForConcept

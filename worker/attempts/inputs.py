@@ -23,8 +23,19 @@ def identity_erased() -> OptionInvalid:
     return OptionInvalid("the identity that the edit names was erased: learn it again", field="identity", reason="identity_unknown")
 
 
-def concept_erased(concept_id: str) -> OptionInvalid:
-    """Return the error for a job that would learn again what was erased after the job was accepted."""
+def attribute_erased(attribute_id: str) -> OptionInvalid:
+    """Return the error for an edit of which an attribute was erased."""
+    return OptionInvalid(
+        f"the attribute {attribute_id!r} was erased: learn it again", field="attributes", reason="attribute_unknown"
+    )
+
+
+def concept_erased(spec: JobSpec, concept_id: str) -> OptionInvalid:
+    """Return the error for a job whose concept was erased after the job was accepted: one that it names, or that it learns."""
+    if isinstance(spec.request, EditRequest) and concept_id in spec.request.attributes:
+        return attribute_erased(concept_id)
+    if isinstance(spec.request, EditRequest) and concept_id == spec.request.identity:
+        return identity_erased()
     kind = "attribute" if concept_id.startswith("a_") else "identity"
     return OptionInvalid(
         f"the {kind} that this request learns was erased after the request was accepted: to learn it again, send a new request",
@@ -73,6 +84,4 @@ def _attribute(jobs: Jobs, spec: JobSpec, attribute_id: str) -> bytes:
         check_stored_concept(concept)
         return concept
     except ArtifactMissing:
-        raise OptionInvalid(
-            f"the attribute {attribute_id!r} was erased: learn it again", field="attributes", reason="attribute_unknown"
-        ) from None
+        raise attribute_erased(attribute_id) from None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from s2edit_core.errors import InvalidInput
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable
@@ -20,12 +21,21 @@ from worker.attempts.job_mask import JobMask
 class Publisher:
     """Stores results under keys that contain the lease's fence, so no other attempt writes them. The outcome makes them visible."""
 
-    def __init__(self, lease: Lease, services: Services, jobs: Jobs, stored: Callable[[], None] = lambda: None) -> None:
-        """`stored` is called after each write, which may take a while."""
+    def __init__(
+        self,
+        lease: Lease,
+        services: Services,
+        jobs: Jobs,
+        *,
+        stored: Callable[[], None] = lambda: None,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`stored` is called after each write, which may take a while. `confirm` raises if nothing may be published any more."""
         self._lease = lease
         self._leases = services.store.leases
         self._jobs = jobs
         self._stored = stored
+        self._confirm = confirm
 
     def publish(
         self,
@@ -37,7 +47,7 @@ class Publisher:
     ) -> Outcome:
         """Store report, mask and pictures, and return the outcome that names them. `media_type` is that of the pictures.
 
-        Raise `LeaseLost`, or `JobNotFound` if the job was erased.
+        Raise `LeaseLost`, `JobNotFound` if the job was erased, or what `confirm` raises. Then the files are deleted again.
         """
         with suppress(ServiceUnavailable):  # without a job store, the write-once outcome decides which attempt wins
             self._leases.renew(self._lease)
@@ -49,6 +59,11 @@ class Publisher:
         artifacts["mask"] = self._store_mask(mask)
         full_report = {**report, "mask": dict(mask.report)}
         self._put(artifacts["report"], json.dumps(full_report, ensure_ascii=False).encode(), media_type=JSON)
+        try:
+            self._confirm()
+        except InvalidInput:
+            self._jobs.artifacts.delete(key for key in artifacts.values() if key != mask.file.key)
+            raise
         return outcome_of(self._lease, JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
 
     def _store_mask(self, mask: JobMask) -> str:

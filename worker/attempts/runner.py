@@ -10,6 +10,7 @@
        │ ──the device fails──▶ handed back, counted apart; after a sticky fault the worker ends
        │ ──the last attempt, beside others──▶ waits for them, then works alone
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
+       │ ──its identity or an attribute is erased──▶ failed
        └──lease lost──▶ nothing is published
 
 A job that is handed back after a failure waits before the next attempt, longer each time. Attempts may run at any time and any
@@ -65,6 +66,8 @@ log = structlog.get_logger(__name__)
 
 PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
+OWN_FAILURES = (DEADLINE, "identity_unknown", "attribute_unknown")
+"""Codes that say nothing about jobs that wait for the same concept: these may have more time, or be accepted after an erasure."""
 NEWER_WAIT_S = 10.0
 """Seconds for which a job of a newer release leaves the queue. Then a worker of that release may take it."""
 DOWN_WAIT_S = 1.0
@@ -118,7 +121,8 @@ class _Attempt:
         self._masks = JobMasks(self._jobs)
         self._control = AttemptControl(lease, services, stop, health)
         self._engine = EngineRun(services, self._jobs, engine, self._control)
-        self._publisher = Publisher(lease, services, self._jobs, stored=self._control.watch.skip)
+        confirm = self._control.concepts.confirm
+        self._publisher = Publisher(lease, services, self._jobs, stored=self._control.watch.skip, confirm=confirm)
 
     def run(self) -> None:
         """Run the attempt. Every log line names the job and, in test mode, says so."""
@@ -135,7 +139,7 @@ class _Attempt:
     def _try(self) -> None:
         log.info("attempt begins", action="attempt_begins")
         try:
-            with self._control.heartbeat:
+            with self._control.heartbeat, self._control.concepts:
                 self._end(outcome := self._settled() or self._work())
             self._judge(outcome)
         except LeaseLost:
@@ -280,9 +284,9 @@ class _Attempt:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
         log.info("the job is over", action="job_over", state=record.state)
         attempt_ended(outcome.state.value, outcome.failure.code if outcome.failure is not None else "")
-        # Jobs that wait for this job's concept fail with it, unless it only missed its own deadline.
+        # Jobs that wait for this job's concept fail with it, unless the reason is this job's own.
         failure = record.failure
-        self._engine.release(failure if failure is not None and failure.code != DEADLINE else None)
+        self._engine.release(failure if failure is not None and failure.code not in OWN_FAILURES else None)
         if not (seconds := self._control.clock.seconds()):
             return
         if outcome.state is JobState.SUCCEEDED:
