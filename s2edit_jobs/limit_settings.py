@@ -60,7 +60,10 @@ class LimitSettings(BaseSettings):
         default=1200, ge=0, description="Most other requests per minute of all users of a tenant. 0 means no limit"
     )
     tenant_learnings_per_day: int = Field(
-        default=0, ge=0, description="Most identities that the edits of a tenant may learn per day (UTC). 0 means no limit"
+        default=0,
+        ge=0,
+        description="Most people and attributes that the requests of a tenant may learn per day (UTC). What is learned "
+        "already does not count again. 0 means no limit",
     )
     tenant_gpu_s_per_day: float = Field(
         default=0,

@@ -1,15 +1,13 @@
-"""The budgets of a caller: the tenant's daily budget and the budget of a device token."""
+"""The budgets of a caller: the tenant's daily budgets and the budget of a device token."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.guard.auth import Authenticator, Principal
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import QuotaSpent, ServiceUnavailable
-from s2edit_jobs.records.record import DailyUsage
-from s2edit_jobs.stores.job_store import DAY_S
+from s2edit_jobs.intake.budgets import check_compute, check_learning
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +18,21 @@ class Budgets:
     principal: Principal
     services: Services
 
-    def take_edit(self, *, learns: bool) -> None:
-        """Charge for a job, as the last step before it is accepted. `learns`: it may have to learn a concept.
+    def check(self, *, learns: Callable[[], bool]) -> None:
+        """Check that the caller may send one more job. `learns` says whether it has to learn something, as far as is known now.
 
-        Jobs are booked when they are over, so running ones can overrun a daily budget. The daily budget does not apply in test
-        mode, which uses no compute, or while the job store is down. Raises `QuotaSpent` or `TokenSpent`.
+        Raises `QuotaSpent`, `TokenSpent` or what `learns` raises.
         """
-        settings = self.services.settings
-        budget = DailyUsage(settings.tenant_learnings_per_day if learns else 0, settings.tenant_gpu_s_per_day)
-        if (budget.learnings or budget.worker_s) and not self.principal.owner.test:
-            self._check(budget)
+        self._check_day(learns)
+        if self.principal.token is not None:
+            self.auth.tokens.check_left(self.principal.token, "edits")
+
+    def take_edit(self, *, learns: Callable[[], bool]) -> None:
+        """Charge for a job, as the last step before it is accepted. Otherwise as `check`."""
+        self._check_day(learns)
         if self.principal.token is not None:
             self.auth.tokens.spend(self.principal.token, "edits")
 
-    def _check(self, budget: DailyUsage) -> None:
-        try:
-            spent = self.services.store.usage.spent(self.principal.owner.tenant)
-        except ServiceUnavailable:
-            return
-        if 0 < budget.learnings <= spent.learnings or 0 < budget.worker_s <= spent.worker_s:
-            raise QuotaSpent("the daily budget of the tenant is used up", retry_after_s=DAY_S - int(time.time() % DAY_S))
+    def _check_day(self, learns: Callable[[], bool]) -> None:
+        check_compute(self.services, self.principal.owner)
+        check_learning(self.services, self.principal.owner, learns=learns)

@@ -185,9 +185,7 @@ class DeviceTokens:
 
         Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
-        budget = token.edits if unit == "edits" else token.uploads
-        spent = f"{token.prefix}{unit}-"
-        used = sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent))
+        budget, used = self._budget(token, unit)
         for number in range(used, budget):
             key = f"{token.prefix}{unit}-{number}"
             try:
@@ -201,6 +199,18 @@ class DeviceTokens:
                 raise
             return
         raise TokenSpent(f"all {budget} {unit} of the token are used up")
+
+    def check_left(self, token: DeviceToken, unit: Unit) -> None:
+        """Raise `TokenSpent` if nothing is left of the budget."""
+        budget, used = self._budget(token, unit)
+        if used >= budget:
+            raise TokenSpent(f"all {budget} {unit} of the token are used up")
+
+    def _budget(self, token: DeviceToken, unit: Unit) -> tuple[int, int]:
+        """Return the budget and how much of it is spent."""
+        spent = f"{token.prefix}{unit}-"
+        used = sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent))
+        return (token.edits if unit == "edits" else token.uploads), used
 
     def _sweep(self, owner: Owner) -> None:
         """Remove the objects of the user's expired tokens."""

@@ -17,7 +17,7 @@ from s2edit_core.request.prompts import check_sentences
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.continuing import continued
 from s2edit_jobs.intake.drafts import with_files
-from s2edit_jobs.intake.forecast import Forecaster
+from s2edit_jobs.intake.forecast import Forecast, Forecaster
 from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
@@ -41,6 +41,7 @@ class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
         self.jobs.take_slot(self.owner, spec.id)
         self.jobs.leave_slot(self.owner, spec.id)
         forecast = Forecaster(self.services).forecast_edit(spec, files, self._applied_attributes(request))
+        self._budgets.check(learns=lambda: _learns(spec, forecast))
         eta_s = None if forecast.eta_s is None else round(forecast.eta_s, 1)  # as `Edit.of`
         return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s)
 
@@ -91,8 +92,9 @@ class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
             raise missing_part("image")
         return spec
 
-    def _learns(self, request: EditRequest) -> bool:
-        return request.identity is None
+    def _learns(self, spec: JobSpec, kept: Mapping[str, Upload]) -> bool:
+        assert isinstance(spec.request, EditRequest)
+        return _learns(spec, Forecaster(self.services).forecast_edit(spec, kept, self._applied_attributes(spec.request)))
 
     def _applied_attributes(self, request: EditRequest) -> list[tuple[str, str]]:
         """Return placeholder and subject of each attribute that the edit applies."""
@@ -111,3 +113,9 @@ class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
         """Return the photo of the identity that the edit uses."""
         file = spec.inputs["image"]
         return Upload(self.services.artifacts.get(file.key), file.media_type)
+
+
+def _learns(spec: JobSpec, forecast: Forecast) -> bool:
+    """Return whether the edit has to learn a person. That an identity's file is damaged, only a worker knows for sure."""
+    assert isinstance(spec.request, EditRequest)
+    return spec.request.identity is None and forecast.learning == "needed"

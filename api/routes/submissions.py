@@ -28,6 +28,7 @@ from s2edit_core.request.prompts import check_sentences
 from s2edit_core.request.spec import ConceptKind, EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.intake.forecast import Forecaster
 from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import JobErased, JobNotFound, ServiceUnavailable, StreamsFull, TooManyStreams
@@ -104,7 +105,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
             kept,
             once,
             draft=lambda note: self._draft(request, kept, job_id=note.job_id, created_at=note.created_at),
-            charge=lambda: self._budgets.take_edit(learns=self._learns(request)),
+            charge=lambda: self._budgets.take_edit(learns=lambda: self._learns(spec, kept)),
         )
 
     @abstractmethod
@@ -123,8 +124,8 @@ class Submission(ABC, Generic[FormT, RequestT]):
         """Update what the pictures came from. `kept` are the pictures without metadata."""
 
     @abstractmethod
-    def _learns(self, request: RequestT) -> bool:
-        """Return whether the job may have to learn a person or attribute."""
+    def _learns(self, spec: JobSpec, kept: Mapping[str, Upload]) -> bool:
+        """Return whether the job has to learn a person or attribute, as far as is known before its mask is found."""
 
     def _draft(self, request: RequestT, files: Mapping[str, Upload], **fixed: Any) -> JobSpec:
         key_marker = "" if self._once is None else self._once.name
@@ -170,8 +171,10 @@ class LearningSubmission(Submission[IdentityForm | AttributeForm | MaskForm, Lea
         elif isinstance(request, LearningRequest):
             check_sentences(without_directives(self.owner, request), DEFAULT_SUBJECTS)
 
-    def _learns(self, request: LearningRequest | MaskRequest) -> bool:
-        return isinstance(request, LearningRequest)
+    def _learns(self, spec: JobSpec, kept: Mapping[str, Upload]) -> bool:
+        if not isinstance(spec.request, LearningRequest):
+            return False
+        return Forecaster(self.services).forecast_learning(spec, kept).learning == "needed"
 
 
 @contextmanager

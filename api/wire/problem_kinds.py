@@ -200,6 +200,13 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "The daily budget is used up",
         "This tenant has used up its compute budget for today: try again after midnight UTC.",
     ),
+    jobs.LearningsSpent: ProblemKind(
+        429,
+        "quota_spent",
+        "The daily budget is used up",
+        "This tenant has learned as many people and attributes today as it may: edit people whom it has learned, or try again "
+        "after midnight UTC.",
+    ),
     jobs.TooManyEdits: ProblemKind(
         429,
         "too_many_edits",

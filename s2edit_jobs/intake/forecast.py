@@ -1,4 +1,4 @@
-"""The forecast of a dry run: whether an edit would have to learn an identity, and how long it would take."""
+"""The forecast of a job: whether it would have to learn an identity or attribute, and how long an edit would take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from s2edit_core.pictures.containers import read_header
 from s2edit_core.request.picture_limits import scaled_size
 from s2edit_core.request.plan import plan_learning
-from s2edit_core.request.prompts import ResolvedReference, resolve_prompts
+from s2edit_core.request.prompts import ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.decoding.decoders import decoders
@@ -17,14 +17,16 @@ from s2edit_jobs.library.concepts import CONCEPT
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
 from s2edit_jobs.records.estimates import estimate_s
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobSpec, estimate_key
+from s2edit_jobs.records.record import JobSpec, Owner, estimate_key
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The answer to a dry run. `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result.
+    """What is known before a worker has seen the job.
+
+    `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result.
 
     `learning` is "unknown" if no worker has reported its model, or if a worker has to find the mask, on which the id depends.
     """
@@ -54,8 +56,27 @@ class Forecaster:
             identity = request.identity or self._predicted_id(request, files, attributes, test=spec.owner.test)
         except ModelUnknown:
             return Forecast("unknown", eta_s=self._eta_s(spec, learns=True))
-        known = self._services.artifacts.exists(concept_key(spec.owner, identity, CONCEPT))
+        known = self._is_known(spec.owner, identity)
         return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
+
+    def forecast_learning(self, spec: JobSpec, files: Mapping[str, Upload]) -> Forecast:
+        """Forecast a job that only learns, without a duration. `files` and errors as in `forecast_edit`."""
+        request = spec.request
+        assert isinstance(request, LearningRequest)
+        if "mask" not in files:
+            return Forecast("unknown")
+        try:
+            model = self._model(test=spec.owner.test)
+        except ModelUnknown:
+            return Forecast("unknown")
+        concept = self._planned(request, files, resolve_reference(request, model.subjects), model)
+        return Forecast("known" if self._is_known(spec.owner, concept) else "needed", concept)
+
+    def _is_known(self, owner: Owner, concept_id: str) -> bool:
+        return self._services.artifacts.exists(concept_key(owner, concept_id, CONCEPT))
+
+    def _model(self, *, test: bool) -> ModelFacts:
+        return facts_of(self._services.artifacts, self._services.settings.model, test=test)
 
     def _predicted_id(
         self, request: EditRequest, files: Mapping[str, Upload], attributes: Sequence[tuple[str, str]], *, test: bool
@@ -63,16 +84,30 @@ class Forecaster:
         """Return the concept id that a worker will compute. Raise `ModelUnknown` if only a worker can compute it."""
         if self._services.settings.captioner and request.source_prompt is None and not test:
             raise ModelUnknown("the identity's id depends on the photo's caption, which a worker generates")
-        model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model, test=test)
+        model = self._model(test=test)
         prompts = resolve_prompts(request, model.subjects, attributes)
+        learning = LearningRequest(
+            kind="identity",
+            prompt=prompts.source,
+            preset=request.preset,
+            seed=request.seed,
+            mask_mode=request.mask_mode,
+            max_pixels=request.max_pixels,
+        )
+        return self._planned(learning, files, ResolvedReference(prompts.source, prompts.subject, PLACEHOLDER), model)
+
+    def _planned(
+        self, request: LearningRequest, files: Mapping[str, Upload], reference: ResolvedReference, model: ModelFacts
+    ) -> str:
+        """Return the id of the concept that a worker will compute."""
         return plan_learning(
-            LearningRequest(kind="identity", prompt=prompts.source, preset=request.preset, seed=request.seed),
+            request,
             image=files["image"].data,
             mask=files["mask"].data,
             mask_mode=files["mask"].mask_mode or request.mask_mode,
             model=model.fingerprint,
-            reference=ResolvedReference(prompts.source, prompts.subject, PLACEHOLDER),
-            bank=model.word_bank(prompts.subject),
+            reference=reference,
+            bank=model.word_bank(reference.subject, reference.placeholder),
             scaled_to=_scaled_to(files["image"].data, request.max_pixels),
         )
 

@@ -1,8 +1,9 @@
-"""Which identities and attributes were erased, and when: no job that was accepted before learns them again, or ends with them.
+"""Which identities and attributes were erased, and when: no job that was accepted before uses them or learns them again.
 
 A concept's id is a digest of what it is learned from. A queued edit of the same photo, or the next attempt at the edit that has
 learned it, would bring it back under the same id. So an erasure leaves its time in `erased/<id>`, in the user's folder. Requests
-that come later learn the concept anew. A running job looks for it too (`worker.attempts.used_concepts`). A concept that has expired leaves nothing.
+that come later learn the concept anew. A running job looks for it too (`worker.attempts.used_concepts`). A concept that has
+expired leaves nothing.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ JobsError
 │   ├── BeingErased         this owner's data is being erased
 │   ├── RateExceeded        this user or tenant sends too many requests
 │   ├── QuotaSpent          this tenant has used up today's quota
+│   │   └── LearningsSpent  … of people and attributes to learn
 │   ├── TooManyEdits        this owner has too many unfinished edits
 │   ├── TenantQueueFull     all users of this tenant together have too many unfinished edits
 │   ├── QueueFull           the service has too many unfinished edits
@@ -184,6 +185,10 @@ class RateExceeded(Overloaded):
 
 
 class QuotaSpent(Overloaded):
+    pass
+
+
+class LearningsSpent(QuotaSpent):
     pass
 
 

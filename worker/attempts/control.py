@@ -53,8 +53,9 @@ class WaitsForConcept(Exception):
 class AttemptControl:
     """Interrupts an attempt and publishes its progress.
 
-    Use `heartbeat` and `concepts` as context managers around the attempt. `clock` measures the phases, `watch` notices a hang. `deadline_at`, in
-    seconds since the epoch, is set once the job's spec is known. `health` is that of the worker, if attempts may end its process.
+    Use `heartbeat` and `concepts` as context managers around the attempt. `clock` measures the phases, `watch` notices a hang.
+    `deadline_at`, in seconds since the epoch, is set once the job's spec is known. `health` is that of the worker, if attempts may
+    end its process.
     """
 
     def __init__(self, lease: Lease, services: Services, stop: threading.Event, health: WorkerHealth | None = None) -> None:

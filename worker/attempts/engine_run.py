@@ -17,11 +17,19 @@ from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.intake.budgets import check_learning
 from s2edit_jobs.library.concept_files import check_stored_concept
 from s2edit_jobs.library.concepts import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.library.erased_concepts import is_erased_for
 from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, RecordDamaged, ServiceUnavailable
+from s2edit_jobs.records.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    IdentityNotFound,
+    LearningsSpent,
+    RecordDamaged,
+    ServiceUnavailable,
+)
 from s2edit_jobs.records.record import Failure, JobSpec
 from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.stores.artifacts import concept_key, inversion_key
@@ -37,10 +45,11 @@ Result = TypeVar("Result")
 class EngineRun:
     """Drives the engine's generators for one attempt.
 
-    Every method raises what `AttemptControl.check` raises, `S2EditError` and `ServiceUnavailable`.
+    Every method raises what `AttemptControl.check` raises, `S2EditError`, `LearningsSpent` and `ServiceUnavailable`.
     """
 
     def __init__(self, services: Services, jobs: Jobs, engine: Engine, control: AttemptControl) -> None:
+        self._services = services
         self._artifacts = services.artifacts
         self._queue = services.queue
         self._reservations = services.store.reservations
@@ -148,7 +157,8 @@ class EngineRun:
     def _reserve(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Make this the only job that learns the concept. Return the concept instead if it was stored meanwhile.
 
-        Raise `WaitsForConcept` if another job is learning it, `OptionInvalid` if it was erased after this job was accepted.
+        Raise `WaitsForConcept` if another job is learning it, `OptionInvalid` if it was erased after this job was accepted, or
+        `LearningsSpent`.
         """
         if is_erased_for(self._artifacts, spec, concept_id):
             raise concept_erased(spec, concept_id)
@@ -158,7 +168,14 @@ class EngineRun:
         concept = self._read_concept(key)
         if concept is not None:
             self.release()
-        return concept
+            return concept
+        if self._control.lease.attempt == 1:  # a later attempt only ends what an earlier one may have begun
+            try:
+                check_learning(self._services, spec.owner)
+            except LearningsSpent:
+                self.release()
+                raise
+        return None
 
     def _latest_checkpoint(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Return the checkpoint with the most steps."""

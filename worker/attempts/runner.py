@@ -10,7 +10,7 @@
        │ ──the device fails──▶ handed back, counted apart; after a sticky fault the worker ends
        │ ──the last attempt, beside others──▶ waits for them, then works alone
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
-       │ ──its identity or an attribute is erased──▶ failed
+       │ ──its identity or an attribute is erased──▶ failed       ──nothing more may be learned today──▶ failed
        └──lease lost──▶ nothing is published
 
 A job that is handed back after a failure waits before the next attempt, longer each time. Attempts may run at any time and any
@@ -41,6 +41,7 @@ from s2edit_jobs.records.errors import (
     ArtifactMissing,
     JobNotFound,
     JobsError,
+    LearningsSpent,
     LeaseLost,
     RecordDamaged,
     RecordNewer,
@@ -66,6 +67,8 @@ log = structlog.get_logger(__name__)
 
 PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
+QUOTA_SPENT = "quota_spent"
+"""Error code of a job that would have to learn something when the tenant may learn nothing more that day."""
 OWN_FAILURES = (DEADLINE, "identity_unknown", "attribute_unknown")
 """Codes that say nothing about jobs that wait for the same concept: these may have more time, or be accepted after an erasure."""
 NEWER_WAIT_S = 10.0
@@ -235,15 +238,21 @@ class _Attempt:
             return outcome_of(lease, JobState.CANCELED)
         except DeadlinePassed:
             return failed_outcome(lease, DEADLINE, "the edit did not finish before its deadline", retryable=True)
-        except InvalidInput as error:  # the code and the field are those that the API would answer with
+        except (S2EditError, LearningsSpent) as error:
+            if isinstance(error, DeviceFault) and not lease.owner.test:  # test mode has no device
+                raise
+            return self._outcome_of(error)
+
+    def _outcome_of(self, error: S2EditError | LearningsSpent) -> Outcome:
+        lease = self._lease
+        if isinstance(error, LearningsSpent):  # without a mask, the API could not know that there is something to learn
+            return failed_outcome(lease, QUOTA_SPENT, f"{error}: try again after midnight UTC", retryable=True)
+        if isinstance(error, InvalidInput):  # the code and the field are those that the API would answer with
             if isinstance(error, PolicyRefused):
                 record_refusal(self._services, lease.owner, lease.job_id, error)
             field = error.field.removeprefix("options.")
             return failed_outcome(lease, error.reason, str(error), retryable=error.retryable, field=field)
-        except S2EditError as error:
-            if isinstance(error, DeviceFault) and not lease.owner.test:  # test mode has no device
-                raise
-            return failed_outcome(lease, error.code, str(error), retryable=error.retryable)
+        return failed_outcome(lease, error.code, str(error), retryable=error.retryable)
 
     def _turn(self) -> AbstractContextManager[None]:
         """Return the right to use the engine beside other attempts of this process, or alone."""

@@ -12,7 +12,7 @@ from s2edit_jobs.library.concepts import CONCEPT
 from s2edit_jobs.library.erased_concepts import ERASED
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.retention import Retention
-from s2edit_jobs.records.record import Failure, JobState
+from s2edit_jobs.records.record import Failure
 from s2edit_jobs.stores.artifacts import concept_key
 from tests.unit.worker.conftest import ANN, InProcessService
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -17,6 +18,9 @@ from s2edit_jobs.records.errors import RateExceeded, StoreUnavailable
 from s2edit_jobs.records.record import DailyUsage, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.model_facts import report_loaded
+from tests.doubles import FakeEngine
+from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, Api
 from tests.unit.api.guard.test_auth import NOBODYS, bearer, with_auth
 from tests.unit.api.routes.test_tokens import issue
@@ -171,6 +175,7 @@ def test_an_open_service_counts_nothing(api: Api) -> None:
     [({"tenant_learnings_per_day": 3}, DailyUsage(learnings=3)), ({"tenant_gpu_s_per_day": 60}, DailyUsage(worker_s=60.5))],
 )
 def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[str, int], spent: DailyUsage) -> None:
+    know_the_model(api)
     api.limit(**budget)
     api.store.usage.book("default", DailyUsage(spent.learnings - 1 if spent.learnings else 0, spent.worker_s / 2))
     assert api.edit().status_code == 202
@@ -183,10 +188,67 @@ def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[s
 
 
 def test_who_has_learned_enough_may_still_edit_whom_it_knows(api: Api) -> None:
+    know_the_model(api)
     api.limit(tenant_learnings_per_day=1)
     api.store.usage.book("default", DailyUsage(learnings=1))
     assert_problem(api.edit(), 429, "quota_spent")
     assert api.edit(image=None, mask=None, identity=api.learned_identity()).status_code == 202
+
+
+def know_the_model(api: Api) -> None:
+    report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
+
+
+SAME: dict[str, dict[str, Any]] = {
+    "/edits": {"prompt": "a photo of a woman with red hair", "source_prompt": "a photo of a woman"},
+    "/identities": {"prompt": "a photo of a woman"},
+    "/attributes": {"prompt": "a photo of a woman with a [A] hat"},
+}
+
+
+@pytest.mark.parametrize("without", [("mask",), ()], ids=["mask found", "mask sent"])
+@pytest.mark.parametrize("path", SAME)
+def test_what_was_learned_costs_no_more_learning(api: Api, path: str, without: tuple[str, ...]) -> None:
+    """The same photo, mask and source prompt again learn nothing. A mask that is not sent is the same too."""
+    if path == "/attributes" and without:
+        without = ()
+    know_the_model(api)
+    parts = {"image": pictures.photo(), "mask": pictures.mask()} | dict.fromkeys(without) | SAME[path]
+    first = api.learned(api.post(path, **parts))
+    api.limit(tenant_learnings_per_day=1)
+    assert api.store.usage.spent("default").learnings == 1
+    assert api.learned(api.post(path, **parts)) == first
+
+
+@pytest.mark.parametrize("path", SAME)
+def test_new_people_and_attributes_are_refused_by_a_message_of_their_own(api: Api, path: str) -> None:
+    know_the_model(api)
+    api.limit(tenant_learnings_per_day=1)
+    api.store.usage.book("default", DailyUsage(learnings=1))
+    refused = api.post(path, image=pictures.photo(), mask=pictures.mask(), **SAME[path])
+    problem = assert_problem(refused, 429, "quota_spent")
+    assert "people and attributes" in problem["detail"]
+    assert "compute" not in problem["detail"]
+    assert 1 <= int(refused.headers["retry-after"]) <= 86_400
+
+
+@pytest.mark.parametrize("path", ["/edits", "/identities"])
+def test_a_new_person_without_a_mask_is_refused_by_the_worker(api: Api, path: str) -> None:
+    know_the_model(api)
+    api.limit(tenant_learnings_per_day=1)
+    api.store.usage.book("default", DailyUsage(learnings=1))
+    accepted = api.post(path, image=pictures.photo(), **SAME[path])
+    assert accepted.status_code == 202
+    api.work()
+    job = api.get(accepted.headers["location"]).json()
+    assert (job["state"], job["error"]["code"], job["error"]["retryable"]) == ("failed", "quota_spent", True)
+    assert api.store.usage.spent("default").learnings == 1
+
+
+def test_finding_a_mask_learns_nothing(api: Api) -> None:
+    api.limit(tenant_learnings_per_day=1)
+    api.store.usage.book("default", DailyUsage(learnings=1))
+    assert api.post("/masks", image=pictures.photo()).status_code == 202
 
 
 def test_another_tenant_s_use_is_its_own(api: Api) -> None:

@@ -225,7 +225,8 @@ class TestErasing:
 
         api.work(FakeEngine(on_step=erase))
         assert erased == [200]
-        assert api.get(edit.headers["location"]).json()["state"] == "succeeded"
+        job = api.get(edit.headers["location"]).json()
+        assert (job["state"], job["error"]["code"], job["results"]) == ("failed", "identity_unknown", [])
         assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
         assert not list(api.artifacts.list(f"{OWNER.prefix}inversions/"))
 

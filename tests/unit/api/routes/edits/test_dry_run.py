@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.estimates import estimate_s
-from s2edit_jobs.records.record import Outlook
+from s2edit_jobs.records.record import DailyUsage, Outlook
 from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
+from tests.unit.api.guard.test_auth import bearer, with_auth
+from tests.unit.api.routes.test_tokens import issue
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 PACE = {"learning": 10.0, "inverting": 3.0, "editing": 2.0, "finishing": 0.5, "total": 12.0}
@@ -121,6 +124,29 @@ def test_a_user_with_too_many_edits_is_told_now(knowing: Api) -> None:
     knowing.limit(max_unfinished_edits_per_user=1)
     knowing.edit()
     assert_problem(knowing.edit(dry_run="true"), 429, "too_many_edits")
+
+
+def test_a_spent_day_is_told_now(knowing: Api) -> None:
+    knowing.limit(tenant_learnings_per_day=1)
+    knowing.store.usage.book("default", DailyUsage(learnings=1))
+    for dry_run in ("true", None):
+        assert_problem(knowing.edit(dry_run=dry_run), 429, "quota_spent")
+    knowing.limit(tenant_gpu_s_per_day=1)
+    knowing.store.usage.book("default", DailyUsage(worker_s=1.0))
+    for dry_run in ("true", None):
+        refused = knowing.edit(dry_run=dry_run)
+        assert "compute budget" in assert_problem(refused, 429, "quota_spent")["detail"]
+
+
+def test_a_token_that_is_used_up_is_told_now_and_pays_nothing(knowing: Api) -> None:
+    _, text = KeyRing(knowing.artifacts).create("acme")
+    with_auth(knowing, "keys")
+    device = bearer(issue(knowing, text, edits=1)["token"])
+    for _ in range(2):
+        assert knowing.edit(dry_run="true", headers=device).status_code == 200
+    assert knowing.edit(headers=device).status_code == 202
+    for dry_run in ("true", None):
+        assert_problem(knowing.edit(dry_run=dry_run, headers=device), 403, "token_spent")
 
 
 def test_an_idempotency_key_is_not_spent(knowing: Api) -> None:
