@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,3 +56,22 @@ def _split(words: list[str]) -> Iterator[list[str]]:
 def _assigns(words: list[str]) -> bool:
     """Return whether all `words` are assignments, as at the start of a command."""
     return all(re.match(r"\w+=", word) for word in words)
+
+
+@cache
+def documented_statuses() -> dict[str, set[int]]:
+    """Return the statuses of each code by the guide's table of statuses, and by that of the reasons, all of which are 422."""
+    section = PAGES["docs/api.md"].partition("<!-- codes -->")[2]
+    table, _, reasons = section.partition("<!-- /codes -->")
+    found: dict[str, set[int]] = {}
+    for statuses, code in re.findall(r"^\| ([0-9, ]+) \| `([a-z_]+)` \|", table, re.MULTILINE):
+        found.setdefault(code, set()).update(int(status) for status in statuses.split(", "))
+    for code in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", reasons.partition("<!-- reasons -->")[2].partition("<!-- /reasons -->")[0]):
+        found.setdefault(code, set()).add(422)
+    return found
+
+
+def statuses_of(code: str) -> set[int]:
+    """Return the statuses that the guide says for a code. Of missing parts, it names the pattern."""
+    is_pattern = code.endswith("_missing") and "`NAME_missing`" in PAGES["docs/api.md"]
+    return documented_statuses().get(code, {422} if is_pattern else set())

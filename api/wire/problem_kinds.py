@@ -70,7 +70,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         404, "not_found", "Not found", "This user has no such upload, or it has expired: announce a new one."
     ),
     jobs.UploadUnfinished: ProblemKind(
-        409, "upload_unfinished", "The upload is not finished", "The bytes of the upload are missing: send them first."
+        422, "upload_unfinished", "The upload is not finished", "The bytes of the upload are missing: send them first."
     ),
     jobs.UploadMismatch: ProblemKind(
         422,
@@ -93,7 +93,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "The object store does not permit the service to delete this data: tell the operator. The erasure stays open until then.",
     ),
     jobs.ArtifactExists: ProblemKind(
-        409, "already_exists", "Already exists", "The file exists and can't be overwritten: use it as it is."
+        412, "already_exists", "Already exists", "The file exists and can't be overwritten: use it as it is."
     ),
     jobs.RecordUnusable: INTERNAL,
     jobs.RecordDamaged: ProblemKind(
@@ -204,8 +204,8 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         429,
         "quota_spent",
         "The daily budget is used up",
-        "This tenant has learned as many people and attributes today as it may: edit people whom it has learned, or try again "
-        "after midnight UTC.",
+        "This tenant has learned as many people and attributes today as it may: try again after midnight UTC. People who "
+        "are learned already can be edited.",
     ),
     jobs.TooManyEdits: ProblemKind(
         429,

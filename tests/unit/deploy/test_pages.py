@@ -32,7 +32,7 @@ from s2edit_core.errors import PolicyRefused
 from s2edit_jobs.access.policy import build_policy
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.settings import Settings
-from tests.pages import DOCS, PAGES, ROOT, blocks, commands_of, shell_of
+from tests.pages import DOCS, PAGES, ROOT, blocks, commands_of, documented_statuses, shell_of
 from tests.unit.deploy.files import SERVICES, instructions
 
 FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeForm, "masks": MaskForm}
@@ -125,9 +125,29 @@ def test_error_codes_that_are_named_exist() -> None:
     reasons = set().union(*reasons_by_code().values())
     known = {kind.code for kind in KINDS.values()} | {code for code, _ in HTTP_CODES.values()} | reasons | ELSEWHERE | WIRE.keys()
     page = PAGES["docs/troubleshooting.md"].partition("## Requests")[2].partition("## Results")[0]
+    known |= {"name_missing"}
     named = {code for line in page.splitlines() if line.startswith("|") for code in CODE_LIKE.findall(line.split("|")[1])}
-    assert len(named) > 45
     assert named <= known
+    page += PAGES["docs/troubleshooting.md"].partition("## Failed edits")[2]
+    assert {code for code in known - ELSEWHERE if f"`{code}`" not in page} == set(), "codes that the page does not explain"
+
+
+def test_each_code_has_the_status_that_the_tables_say() -> None:
+    documented = documented_statuses()
+    for kind in KINDS.values():
+        assert kind.status in documented[kind.code], kind
+    for status, (code, _) in HTTP_CODES.items():
+        assert status in documented[code], code
+    for code, (status, _) in WIRE.items():
+        assert status in documented[code], code
+    both = {code: statuses for code, statuses in documented.items() if len(statuses) > 1}
+    assert both == {"model_unusable": {500, 503}, "model_not_found": {404, 422}}
+    page = PAGES["docs/troubleshooting.md"]
+    said = [(code, int(status)) for code, status in re.findall(r"`([a-z_]+)` \(([0-9]{3})\)", page)]
+    said += [(code, int(status)) for status, code in re.findall(r"\b([1-5][0-9]{2}) `([a-z_]+)`", page)]
+    assert len(said) > 30
+    for code, status in said:
+        assert status in documented[code], (code, status)
 
 
 def test_the_guide_names_every_code_that_the_api_answers() -> None:

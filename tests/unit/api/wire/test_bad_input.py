@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from s2edit_jobs.records.record import Owner
+from tests.pages import statuses_of
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, Api
 from tests.unit.api.model_folder import MAX_TOKENS
@@ -97,6 +98,7 @@ def assert_problem(answer: Any, status: int, code: str, field: str | None = None
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
     assert (answer.status_code, problem["code"], problem.get("field")) == (status, code, field), problem
+    assert status in statuses_of(code), "the guide says another status"
     assert problem["type"] == f"urn:s2edit:problem:{code}"
     assert problem["status"] == status
     assert problem["title"]
