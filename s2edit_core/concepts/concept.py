@@ -21,6 +21,7 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from s2edit_core.base_model.fingerprint import Fingerprints
+from s2edit_core.concepts.seal import OPEN, sealed
 from s2edit_core.errors import ArtifactMismatch, PromptInvalid
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder
@@ -127,7 +128,7 @@ class Concept:
         return replace(self, placeholder=checked_placeholder(placeholder))
 
     def to_bytes(self) -> bytes:
-        """Serialise to safetensors."""
+        """Serialise to safetensors, with a digest of the file in it."""
         tensors = {"token": self.token}
         for name, deltas in (("keys", self.keys), ("values", self.values)):
             for i, delta in enumerate(deltas):
@@ -139,8 +140,9 @@ class Concept:
             "facts": self.facts,
             "placeholder": self.placeholder,
             "subject": self.subject,
+            **OPEN,
         }
-        return write_safetensors(tensors, about)
+        return sealed(write_safetensors(tensors, about))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:

@@ -234,6 +234,13 @@ def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
             field="prompt",
             reason="placeholder_invalid",
         )
+    if prompt.count(found[0]) > 1:
+        raise PromptInvalid(
+            f"the prompt holds {found[0]} more than once: write it once, before the word to learn, as in “a woman with {found[0]} "
+            "makeup”",
+            field="prompt",
+            reason="placeholder_invalid",
+        )
     after = prompt.partition(found[0])[2]
     wanted = r"\w[\w'-]*" if subject is None else r"\s+".join(map(re.escape, tidy(subject).split()))
     word = re.match(rf"\s+({wanted})(?![\w'-])", after, flags=re.IGNORECASE)

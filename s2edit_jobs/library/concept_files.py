@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from s2edit_core.concepts.seal import NAME, is_intact
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
 from s2edit_core.request.texts import MAX_PROMPT_CHARS, unfit_character
@@ -18,6 +19,8 @@ from s2edit_jobs.records.stored import damaged
 from s2edit_jobs.stores.model_facts import ModelFacts
 
 MAX_RANK = 128
+NAMES = frozenset({"format", "fingerprint", "facts", "placeholder", "subject", NAME})
+"""What the metadata of a concept may hold. Files of earlier releases lack the digest."""
 FLOATS: Mapping[str, type[np.floating[Any]]] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 SIZES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per number."""
@@ -38,6 +41,9 @@ def check_identity_file(data: bytes, model: ModelFacts) -> IdentityPrompt:
     """Check that `data` is an identity that the served model can use. Raise `OptionInvalid` for the field `file`."""
     header, numbers = _header(data)
     tensors, about = _tensors(header, numbers), _about(header)
+    # A bit that flips in the name of the digest makes a name that nobody knows.
+    if not is_intact(data, about) or about.keys() - NAMES:
+        raise _refused("the file was changed since its export: export the identity again", "concept_damaged")
     if about.get("format") != CONCEPT_FORMAT:
         raise _refused(
             f"the file's format is {str(about.get('format'))[:80]!r}, not {CONCEPT_FORMAT!r}: send an exported identity",
@@ -52,7 +58,7 @@ def check_identity_file(data: bytes, model: ModelFacts) -> IdentityPrompt:
 
 
 def check_stored_concept(data: bytes) -> None:
-    """Raise `RecordDamaged` if a stored file is truncated or no concept, `RecordNewer` if a newer release has written it.
+    """Raise `RecordDamaged` if a stored file was changed or is no concept, `RecordNewer` if a newer release has written it.
 
     Concepts of earlier releases and of other models pass: the engine decides about them.
     """
@@ -61,7 +67,10 @@ def check_stored_concept(data: bytes) -> None:
         _tensors(header, numbers)
     except OptionInvalid:
         raise damaged("concept", "it is not a complete safetensors file") from None
-    family, _, version = str(_about(header).get("format")).rpartition("-")
+    about = _about(header)
+    if not is_intact(data, about):
+        raise damaged("concept", "its digest is another one")
+    family, _, version = str(about.get("format")).rpartition("-")
     known_family, _, known = CONCEPT_FORMAT.rpartition("-")
     if family == known_family and version.isdecimal() and int(version) > int(known):
         raise RecordNewer(f"the stored concept has format {version}, and this release knows {known}")

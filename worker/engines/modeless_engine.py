@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from s2edit_core.concepts.seal import OPEN, sealed
 from s2edit_core.delivery import report
 from s2edit_core.delivery.output import Output
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, OptionInvalid
@@ -261,8 +262,9 @@ class ModelessEngine:
             "facts": facts,
             "placeholder": reference.placeholder,
             "subject": reference.subject,
+            **OPEN,
         }
-        return save({"token": self._token(inputs)}, metadata={"s2edit": json.dumps(about, sort_keys=True)})
+        return sealed(save({"token": self._token(inputs)}, metadata={"s2edit": json.dumps(about, sort_keys=True)}))
 
     def _about(self, concept: bytes) -> dict[str, Any]:
         """Return the concept's metadata. Raise `ArtifactMismatch` if this engine did not make it."""

@@ -161,6 +161,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "an empty prompt": ({"prompt": ""}, "prompt_empty", "prompt"),
     "no placeholder": ({"prompt": "a woman with a hat"}, "placeholder_missing", "prompt"),
     "an identity's placeholder": ({"prompt": "a [I] woman"}, "placeholder_invalid", "prompt"),
+    "the same placeholder twice": ({"prompt": "a photo of a [A] woman with [A] hair"}, "placeholder_invalid", "prompt"),
+    "the same placeholder twice before one word": ({"prompt": "a [A] hat on a [A] hat"}, "placeholder_invalid", "prompt"),
     "two placeholders": ({"prompt": "a woman with [A] hat and [B] scarf"}, "placeholder_invalid", "prompt"),
     "a placeholder before nothing": ({"prompt": "a woman with [A]"}, "subject_unknown", "prompt"),
     "a long prompt": ({"prompt": "[A] hat " + "woman " * MAX_TOKENS}, "prompt_too_long", "prompt"),

@@ -260,6 +260,20 @@ class TestExportAndImport:
         assert [one["id"] for one in knowing.get("/identities").json()["items"]] == [first.json()["id"]]
         assert knowing.get(f"{first.headers['location']}/export").json()["sha256"] == hashlib.sha256(data).hexdigest()
 
+    def test_an_exported_file_with_any_flipped_bit_is_refused(self, knowing: Api) -> None:
+        identity = knowing.learned(knowing.identity())
+        exported = knowing.artifacts.get(f"{OWNER.prefix}concepts/{identity}/concept.safetensors")
+        kept = knowing.kept()
+        for place in (-100, -200, len(exported) // 2, 100, 8, 0):
+            data = bytearray(exported)
+            data[place] ^= 1
+            answer = bring(knowing, bytes(data))
+            assert answer.status_code == 422, (place, answer.json())
+        assert knowing.kept() == kept
+        imported = bring(knowing, exported, user="ada")
+        assert imported.status_code == 201
+        assert imported.json()["id"] != identity
+
     def test_it_is_its_owners_alone(self, knowing: Api) -> None:
         identity = bring(knowing, concept_file(), user="ada").json()["id"]
         assert_problem(knowing.get(f"/identities/{identity}"), 404, "not_found")
