@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from annotated_types import Ge, Le
 from pydantic_core import PydanticUndefined
 
 from api.openai.parameters import REFUSED
@@ -101,7 +102,7 @@ def settings() -> str:
         raise ValueError(f"GROUPS in cli/docs.py must name every setting once: look at {', '.join(sorted(odd))}")
     parts = []
     for group, names in GROUPS.items():
-        rows = [(f"`S2EDIT_{name.upper()}`", _default(name), _sentence(Settings.model_fields[name].description)) for name in names]
+        rows = [(f"`S2EDIT_{name.upper()}`", _default(name), _explained(name)) for name in names]
         parts.append(f"### {group}\n\n{table(('variable', 'default', 'meaning'), rows)}")
     return "\n".join(parts)
 
@@ -109,6 +110,17 @@ def settings() -> str:
 def _default(name: str) -> str:
     default = Settings.model_fields[name].default
     return "" if default in (None, PydanticUndefined) else f"`{default}`"
+
+
+def _explained(name: str) -> str:
+    """Return what a setting means, and its bounds apart from "not negative"."""
+    field = Settings.model_fields[name]
+    said = [_sentence(field.description)]
+    for word, kind, bound in (("At least", Ge, "ge"), ("At most", Le, "le")):
+        found = next((getattr(each, bound) for each in field.metadata if isinstance(each, kind)), 0)
+        if found > 1:
+            said.append(f"{word} {found:,g}.")
+    return " ".join(said)
 
 
 def _sentence(text: str | None) -> str:

@@ -74,8 +74,8 @@ class LimitSettings(BaseSettings):
     failed_credentials_per_minute: int = Field(
         default=60,
         ge=0,
-        description="Most invalid keys and tokens per minute from one address. Further unknown keys are answered 429 without a "
-        "look-up. 0 means no limit",
+        description="Most invalid keys and tokens per minute from one address. Further ones are answered 429, unknown keys without "
+        "a look-up. 0 means no limit",
     )
     min_upload_bytes_per_s: int = Field(
         default=4096,

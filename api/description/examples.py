@@ -145,6 +145,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "size_bytes": 1_834_221,
             "sha256": SHA256,
             "created_at": "2026-11-23T22:10:51Z",
+            "upload_expires_at": "2026-11-24T22:10:51Z",
             "expires_at": LATER,
             "put": {
                 "url": f"{FILES}/uploads/{UPLOAD_ID}/file.png?{SIGNED}",

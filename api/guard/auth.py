@@ -158,6 +158,7 @@ class Authenticator:
         try:
             return self._by_credentials(sender, sender.bearer, reads=reads)
         except CredentialsInvalid:
+            self._guesses.check(sender.address)
             self._guesses.count(sender.address)
             raise
 

@@ -25,7 +25,14 @@ class TokenRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     expires_in_s: Annotated[
-        int, Field(ge=1, le=86_400, description="Seconds until the token expires. The service may set a shorter maximum."), WHOLE
+        int,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Seconds until the token expires. A longer time than "
+            "the service allows is cut to its maximum; `expires_at` says when it ends.",
+        ),
+        WHOLE,
     ] = 600
     edits: Annotated[
         int, Field(ge=0, le=MAX_BUDGET, description="The number of edits and other jobs that it may create."), WHOLE

@@ -66,6 +66,9 @@ class UploadView(BaseModel):
     size_bytes: Annotated[int, Field(description="The announced size.")]
     sha256: Annotated[str | None, Field(description="The announced SHA-256 digest, in hexadecimal.")]
     created_at: Annotated[datetime, Field(description="When the upload was announced.")]
+    upload_expires_at: Annotated[
+        datetime, Field(description="When the upload expires. Until then a request can name it. Naming it may put this off.")
+    ]
     expires_at: Annotated[datetime | None, Field(description="When `put` and `form` expire. Get the upload again for fresh ones.")]
     put: Annotated[PutRequest | None, Field(description="How to send the bytes by `PUT`; null once they have arrived.")]
     form: Annotated[
@@ -118,6 +121,7 @@ def _present(services: Services, owner: Owner, announced: AnnouncedUpload, respo
         size_bytes=announced.size_bytes,
         sha256=announced.sha256,
         created_at=to_datetime(announced.created_at),
+        upload_expires_at=to_datetime(Uploads(services).expires_at(owner, announced)),
         expires_at=to_datetime(ways.expires_at) if ways else None,
         put=PutRequest(url=ways.put.url, headers=dict(ways.put.headers)) if ways else None,
         form=PostForm(url=ways.form.url, fields=dict(ways.form.fields)) if ways and ways.form else None,

@@ -49,7 +49,7 @@ class JobForm(BaseModel):
         Statement | None,
         Field(
             description="An https:// URL that receives a webhook when the job is over, at least once. The format is that of "
-            "Standard Webhooks.",
+            "Standard Webhooks. At most 2,000 characters.",
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None
@@ -93,7 +93,7 @@ class LearningForm(JobForm):
         Statement | None,
         Field(
             description="Your statement that the person in the photo agrees to its use. It is stored with the request and with a "
-            "learned identity.",
+            "learned identity, unless it has a statement already.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
@@ -124,7 +124,8 @@ class IdentityForm(LearningForm):
     name: Annotated[
         Name | None,
         Field(
-            description="A name for people. Learning the person again keeps it; `PATCH /identities/{identity_id}` changes it.",
+            description="A name for people, of 1 to 100 characters. If the person is learned already, it is stored where there was "
+            "no name yet; `PATCH /identities/{identity_id}` changes it.",
             examples=["Ada"],
         ),
     ] = None
@@ -152,7 +153,8 @@ class AttributeForm(LearningForm):
     name: Annotated[
         Name | None,
         Field(
-            description="A name for people. Learning the same attribute again does not change it.",
+            description="A name for people, of 1 to 100 characters. If the attribute is learned already, it is stored where there "
+            "was no name yet.",
             examples=["Evening"],
         ),
     ] = None
@@ -181,7 +183,9 @@ class IdentityChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[Name | None, Field(description="The new name for people; null removes it.", examples=["Ada"])]
+    name: Annotated[
+        Name | None, Field(description="The new name for people, of 1 to 100 characters; null removes it.", examples=["Ada"])
+    ]
 
 
 class Consent(BaseModel):

@@ -204,7 +204,7 @@ class EditOptions(BaseModel):
         Statement | None,
         Field(
             description="An https:// URL that receives a webhook when the edit is over, at least once. The format is that of "
-            "Standard Webhooks.",
+            "Standard Webhooks. At most 2,000 characters.",
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None

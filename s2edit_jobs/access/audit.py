@@ -35,13 +35,16 @@ Action = Literal[
     "edit.end",
     "edit.erase",
     "identity.learn",
+    "identity.consent",
     "identity.import",
     "identity.erase",
     "attribute.learn",
     "attribute.erase",
     "user.erase",
 ]
-"""The audited actions. As under `/edits`, "edit" covers every kind of job, learning included."""
+"""The audited actions. As under `/edits`, "edit" covers every kind of job, learning included. `identity.consent`
+is a statement that was added to a learned identity.
+"""
 NO_PREVIOUS = "0" * 64
 """Value of `previous` in the first line of a file."""
 TAIL_BYTES = 4096

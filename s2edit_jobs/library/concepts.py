@@ -28,6 +28,7 @@ from s2edit_jobs.records.errors import (
     BeingErased,
     IdentityNotFound,
     RecordDamaged,
+    RecordUnusable,
 )
 from s2edit_jobs.records.files import EXTENSIONS
 from s2edit_jobs.records.record import InputFile, JobRecord, JobSpec, Owner, Timestamp
@@ -92,6 +93,9 @@ class Attribute:
     placeholder: str
     created_at: Timestamp
 
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -142,7 +146,7 @@ class Library:
     ) -> None:
         """Store an attribute's metadata, once. Its photo is not stored, because nothing needs it again."""
         attribute = Attribute(attribute_id, name, prompt, subject, placeholder, created_at=time.time())
-        data = json.dumps(asdict(attribute), ensure_ascii=False, sort_keys=True).encode()
+        data = attribute.to_json()
         key = concept_key(spec.owner, attribute_id, METADATA["a_"])
         with suppress(ArtifactExists):
             self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
@@ -199,10 +203,34 @@ class Library:
         An erasure deletes the metadata once more after the concept. So it finds this write, or the concept is missing here.
         """
         renamed = replace(self.identity(owner, concept_id), name=name)
-        card, concept = (concept_key(owner, concept_id, each) for each in (METADATA["c_"], CONCEPT))
+        self._rewrite(owner, concept_id, renamed.to_json())
+        return renamed
+
+    def complete(self, spec: JobSpec, concept_id: str) -> None:
+        """Give an identity or attribute that a learning job found learned the job's name and consent, where it has none.
+
+        Raise `BeingErased`. If it is erased or damaged, nothing is written.
+        """
+        owner, name = spec.owner, spec.request.name if isinstance(spec.request, LearningRequest) else None
+        with suppress(AttributeNotFound, IdentityNotFound, RecordUnusable):
+            if concept_id.startswith("a_"):
+                attribute = self.attribute(owner, concept_id)
+                if name and attribute.name is None:
+                    self._rewrite(owner, concept_id, replace(attribute, name=name).to_json())
+                return
+            identity = self.identity(owner, concept_id)
+            consent = Consent(spec.consent, spec.created_at) if spec.consent else None
+            completed = replace(identity, name=identity.name or name, consent=identity.consent or consent)
+            if completed != identity:
+                self._rewrite(owner, concept_id, completed.to_json())
+            if completed.consent != identity.consent:
+                self._services.audit.record("identity.consent", owner, concept_id, "with consent")
+
+    def _rewrite(self, owner: Owner, concept_id: str, metadata: bytes) -> None:
+        card, concept = (concept_key(owner, concept_id, each) for each in (METADATA[concept_id[:2]], CONCEPT))
         if not self._artifacts.exists(concept):  # learning is about to store it
             raise IdentityNotFound(concept_id)
-        self._artifacts.put(card, renamed.to_json(), media_type=JSON)
+        self._artifacts.put(card, metadata, media_type=JSON)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
@@ -210,7 +238,6 @@ class Library:
         except (BeingErased, IdentityNotFound):
             self._artifacts.delete_prefix(card)
             raise
-        return renamed
 
     def identities(self, owner: Owner, *, after: str | None, limit: int) -> Page[Identity]:
         """Return a page of identities, sorted by id."""

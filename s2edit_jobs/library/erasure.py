@@ -193,6 +193,7 @@ class Erasure:
         if not remembered:
             remember_erased(self._artifacts, owner, attribute_id, now=self._clock())
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
+        self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))  # a name may just have been added
         self._services.audit.record("attribute.erase", owner, attribute_id, "erased")
         return objects
 

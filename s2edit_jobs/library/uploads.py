@@ -123,6 +123,10 @@ class Uploads:
         """Whether the bytes have arrived. They are checked when an edit reads them."""
         return self._artifacts.exists(_file_key(owner, announced)) or self._artifacts.exists(_bare_marker_key(owner, announced.id))
 
+    def expires_at(self, owner: Owner, announced: AnnouncedUpload) -> float:
+        """Return when the upload expires, in seconds since the epoch."""
+        return max(announced.created_at + self._ttl_s, _kept_until(self._artifacts, upload_key(owner, announced.id, "")))
+
     def links(self, owner: Owner, announced: AnnouncedUpload) -> UploadLinks:
         """Return new presigned requests for the bytes."""
         key, expires_at = _file_key(owner, announced), time.time() // 1 + self._url_ttl_s
@@ -227,12 +231,14 @@ def sweep_upload(artifacts: ArtifactStore, folder: UserFolder, *, ttl_s: float, 
 
 def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
     """Whether an upload has expired, counting the extension in `kept.json`."""
-    if now < ends_at:
-        return False
+    return now >= ends_at and now >= _kept_until(artifacts, folder)
+
+
+def _kept_until(artifacts: ArtifactStore, folder: str) -> float:
     try:
-        return now >= read_number(artifacts.get(f"{folder}kept.json"), "extension of an upload")
+        return read_number(artifacts.get(f"{folder}kept.json"), "extension of an upload")
     except (ArtifactMissing, RecordDamaged):
-        return True
+        return 0.0
 
 
 def _other_size(size: int, announced: AnnouncedUpload) -> str:

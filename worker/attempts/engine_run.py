@@ -74,6 +74,7 @@ class EngineRun:
         self._control.concepts.use(spec, [concept_id])
         known = self._read_concept(concept_key(spec.owner, concept_id, CONCEPT)) or self._reserve(spec, concept_id)
         if known is not None:
+            self._library.complete(spec, concept_id)
             return concept_id, {"concept_id": concept_id, "learning_steps": 0}
         checkpoint = self._latest_checkpoint(spec, concept_id)
         if checkpoint is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
+from s2edit_jobs.library.erased_concepts import is_erased_for
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import JobState
@@ -120,7 +121,7 @@ def test_the_edit_ends_while_it_runs(
 def test_a_running_learning_of_what_was_erased_and_is_damaged_ends(service: InProcessService) -> None:
     attribute = learn(service, "attribute")
     service.artifacts.put(concept_key(ANN, attribute, "concept.safetensors"), b"damaged", media_type="application/octet-stream")
-    again = service.accept(LearningRequest(kind="attribute", prompt="a photo of a woman with a [A] hat"))
+    again = service.accept(LearningRequest(kind="attribute", prompt="a photo of a woman with a [A] hat"))  # type: ignore[arg-type]
     service.engine.on_step = once_in("learning", lambda: erase(service, attribute))
     service.work()
     assert failure_of(service, again).code == "attribute_unknown"
@@ -151,7 +152,7 @@ def test_a_store_that_is_down_while_the_edit_runs_does_not_end_it(
     """Only the look at the end must succeed."""
     job_id, looks = service.accept(), list[int]()
     monkeypatch.setattr(used_concepts, "INTERVAL_S", 0.001)
-    look = used_concepts.is_erased_for
+    look = is_erased_for
 
     def down(*values: object) -> bool:
         looks.append(1)

@@ -11,6 +11,7 @@ from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.records.errors import RateExceeded
 from tests.unit.api.conftest import Api
 from tests.unit.api.guard.test_auth import bearer, with_auth
+from tests.unit.api.routes.test_tokens import issue
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 
@@ -37,6 +38,19 @@ class TestGuesses:
         assert_problem(refused, 429, "rate_exceeded")
         assert 0 < int(refused.headers["retry-after"]) <= 61
         assert not any(f"{7:016x}" in key for key in asked)
+
+    @pytest.mark.parametrize(
+        "text", ["nonsense", "s2e_short", "s2e_live_key", "a.b.c", f"s2e_{1:016x}_{'A' * 43}"], ids=lambda text: text[:12]
+    )
+    def test_every_kind_of_invalid_credentials_is_limited(self, guarded: tuple[Api, str], text: str) -> None:
+        api, key = guarded
+        device = issue(api, key)["token"]
+        answers = [api.client.get("/edits", headers=bearer(text)) for _ in range(7)]
+        assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
+        assert int(answers[-1].headers["retry-after"]) <= 61
+        assert api.client.get("/edits", headers=bearer(device)).status_code == 200, "a valid token is let through"
+        altered = api.client.get("/edits", headers=bearer(f"{device[:-2]}xx"))
+        assert_problem(altered, 429, "rate_exceeded")
 
     def test_a_known_key_from_the_same_address_is_let_through(
         self, guarded: tuple[Api, str], monkeypatch: pytest.MonkeyPatch

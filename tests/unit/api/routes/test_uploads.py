@@ -108,6 +108,9 @@ class TestSending:
         assert app.send(announced, data).status_code == 200
         arrived = app.http.get(announced.headers["location"]).json()
         assert (arrived["state"], arrived["put"], arrived["expires_at"]) == ("arrived", None, None)
+        lives = datetime.fromisoformat(upload["upload_expires_at"]) - datetime.fromisoformat(upload["created_at"])
+        assert lives == timedelta(days=1)
+        assert arrived["upload_expires_at"] == upload["upload_expires_at"]
 
     def test_it_lies_under_its_owners_prefix(self, app: App) -> None:
         app.upload(pictures.photo(), user="ada")
