@@ -39,7 +39,7 @@ class JobForm(BaseModel):
         Field(
             ge=SHORTEST_S,
             le=604_800,
-            description="Seconds from now until the job must be done, 0.001 to 604,800. After that it fails with "
+            description="Seconds from now until the job must be done, 0.001 to 604,800 (a week). After that it fails with "
             "`deadline_exceeded`.",
             examples=[600],
         ),

@@ -41,7 +41,9 @@ async def check_parts(request: Request, form: type[BaseModel]) -> None:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        raise HTTPException(415, "send the request as multipart/form-data; POST /edits with uploads also takes application/json")
+        raise HTTPException(
+            415, "send the request as multipart/form-data; only POST /edits, with uploads, also takes application/json"
+        )
     parts = (await request.form()).multi_items()
     for name, count in Counter(name for name, _ in parts).items():
         if name not in form.model_fields:
@@ -83,7 +85,7 @@ def read_parts(parts: Mapping[str, UploadFile | None], *needed: str) -> dict[str
     """
     for name in needed:
         if parts.get(name) is None:
-            raise missing_part(name)
+            raise missing_part(name, "send it as a file")
     files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
     for name, data in files.items():
         check_digest(cast(UploadFile, parts[name]).headers.get("content-digest"), data, f"the part {name!r}")
@@ -183,9 +185,7 @@ def check_webhook(url: str | None, settings: Settings) -> None:
     check_url(url, allow_private=settings.webhook_allow_private)
 
 
-def missing_part(name: str) -> InvalidInput:
-    """Return the error for a missing picture."""
+def missing_part(name: str, advice: str = "send it as a file, or in JSON as the id of an upload") -> InvalidInput:
+    """Return the error for a missing picture. The default `advice` is that of `POST /edits`, which alone takes JSON."""
     kind = ImageInvalid if name == "image" else MaskInvalid
-    return kind(
-        f"the part {name!r} is missing: send it as a file, or in JSON as the id of an upload", field=name, reason=f"{name}_missing"
-    )
+    return kind(f"the part {name!r} is missing: {advice}", field=name, reason=f"{name}_missing")

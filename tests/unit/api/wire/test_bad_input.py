@@ -270,3 +270,14 @@ def test_an_instruction_is_answered_with_a_description(post: Callable[..., Any],
 def test_an_instruction_is_refused_at_once_where_only_the_worker_knows_the_models_words(post: Callable[..., Any], api: Api) -> None:
     api.client.app.state.vocabulary = None  # type: ignore[attr-defined]  # as for a hub id
     assert_problem(post(api, prompt="Make her hair red."), 422, "prompt_instruction", "prompt")
+
+
+@pytest.mark.parametrize("path", ["/edits", "/identities", "/attributes", "/masks"])
+def test_the_advice_for_a_missing_photo_can_be_followed(api: Api, path: str) -> None:
+    """Only `POST /edits` takes JSON, so only its message names that way."""
+    prompt = "a photo of a woman with [A] hat" if path == "/attributes" else "a photo of a woman"
+    detail = assert_problem(api.post(path, prompt=prompt, mask=None), 422, "image_missing", "image")["detail"]
+    takes_json = api.client.post(path, json={"prompt": prompt}).status_code != 415
+    assert takes_json is ("JSON" in detail)
+    assert takes_json is (path == "/edits")
+    assert "as a file" in detail
