@@ -17,6 +17,7 @@ from tests.studio import acting
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
+from tests.waiting import until
 
 KEPT_HERE = """() => new Promise(done => {
   const opening = indexedDB.open('s2edit-studio');
@@ -66,6 +67,23 @@ def test_everything_is_erased_with_receipts(
             assert api.get(f"/{path}").json()["items"] == []
     kinds = [jwt.decode(one["receipt"], keys, algorithms=["ES256"]).claims["erased"] for one in receipts]
     assert kinds == (["user"] if scopes is SCOPES else ["edit", "identity"])
+
+
+def test_of_an_edit_that_was_erased_elsewhere_the_browser_keeps_no_photo(open_studio: OpenStudio, service: Service) -> None:
+    """The page still has its address. It does not show the photo again, and drops it."""
+    key = service.new_key("elsewhere")
+    page, watch = open_studio(key=key)
+    watch.allow("404")
+    acting.sample(page)
+    acting.edit(page)
+    acting.result(page)
+    assert page.evaluate(KEPT_HERE) == 1
+    with service.client(key) as api:
+        (edit,) = api.get("/edits").json()["items"]
+        assert api.delete(f"/edits/{edit['id']}").status_code == 200
+    page.reload()
+    expect(page.locator("body")).to_have_attribute("data-state", "empty")
+    until(lambda: page.evaluate(KEPT_HERE) == 0)
 
 
 def test_receipts_and_the_last_request_outlive_a_reload(open_studio: OpenStudio, service: Service) -> None:

@@ -264,6 +264,7 @@ export async function show(which) {
     await see(job);
     over(job);
   } catch (error) {
+    if (error.status === 404) shelf.drop(which.id || which); // erased elsewhere, so its photo does not stay here either
     forgetAddress();
     say(wordsOf(error), 'problem');
     draw();
