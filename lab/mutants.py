@@ -178,15 +178,15 @@ MUTANTS = (
     Mutant(
         "simultaneous requests overwrite the marker of their key",
         "idempotency",
-        "s2edit_jobs/lifecycle/idempotency.py",
-        "json.dumps(asdict(marker)).encode(), media_type=JSON, only_if_absent=True)",
-        "json.dumps(asdict(marker)).encode(), media_type=JSON)",
+        "s2edit_jobs/lifecycle/request_markers.py",
+        "marker.to_json(), media_type=JSON, only_if_absent=True)",
+        "marker.to_json(), media_type=JSON)",
     ),
     Mutant(
         "a repeated request forgets the first one's job",
         "idempotency",
         "s2edit_jobs/lifecycle/idempotency.py",
-        "return self._marker() or marker",
+        "return found or marker",
         "return marker",
     ),
     Mutant(

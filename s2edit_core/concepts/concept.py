@@ -115,8 +115,8 @@ class Concept:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of the whole concept, by which an inversion identifies it."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()[:32]
+        """A digest of the whole concept, by which an inversion identifies it. That of a file of before stays."""
+        return hashlib.sha256(self._file({})).hexdigest()[:32]
 
     def renamed(self, placeholder: str) -> Concept:
         """Return this attribute under another placeholder, so that one prompt can hold two attributes that were learned as [A].
@@ -129,6 +129,9 @@ class Concept:
 
     def to_bytes(self) -> bytes:
         """Serialise to safetensors, with a digest of the file in it."""
+        return sealed(self._file(OPEN))
+
+    def _file(self, seal: Mapping[str, str]) -> bytes:
         tensors = {"token": self.token}
         for name, deltas in (("keys", self.keys), ("values", self.values)):
             for i, delta in enumerate(deltas):
@@ -140,9 +143,9 @@ class Concept:
             "facts": self.facts,
             "placeholder": self.placeholder,
             "subject": self.subject,
-            **OPEN,
+            **seal,
         }
-        return sealed(write_safetensors(tensors, about))
+        return write_safetensors(tensors, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:
