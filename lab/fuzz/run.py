@@ -45,7 +45,7 @@ from lab.fuzz.world import World, load_preview, send_upload, world
 
 CASES_PER_OPERATION = 40
 TIMEOUT_S = 20
-ALLOWED_STATUSES = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "416", "422", "429"]
+ALLOWED_STATUSES = ["2xx", "3xx", "400", "401", "403", "404", "409", "410", "412", "413", "416", "422", "429"]
 """Allowed answers to a request that fits the schema. A schema can't require, for example, that an image can be decoded."""
 THOROUGH_ROUNDS = (0, 4, 8)
 """Rounds that also send the cases that do not depend on the seed, each by another caller."""
