@@ -45,6 +45,7 @@ from s2edit_jobs.records.errors import (
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
+from s2edit_jobs.records.unreadable import time_of
 from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key, tag_of
 from s2edit_jobs.stores.markers import (
     ERASING,
@@ -64,6 +65,8 @@ log = structlog.get_logger(__name__)
 
 MAX_WAIT_S = 30.0
 """Longest wait between the two sweeps, even for longer leases: a live worker notices within a second that its job was erased."""
+FORGOTTEN_S = 86_400.0
+"""Seconds after its time at which the marker of a key is certainly swept. A sweep comes every few hours."""
 TAKEOVER_S = 20.0
 """Seconds after the end of the wait at which the reaper assumes that the erasing process has died."""
 
@@ -119,6 +122,8 @@ class Erasure:
             name = self._jobs.spec(owner, edit_id).key_marker
         except RecordUnusable:
             name = None
+        if name is None and time_of(edit_id) + self._services.settings.idempotency_ttl_s + FORGOTTEN_S < self._clock():
+            return 0  # its key is forgotten, so do not look for a marker among all of the user
         markers_of_owner = RequestMarkers(self._artifacts, owner)
         try:
             markers_of_owner.erase(edit_id, name, now=self._clock())

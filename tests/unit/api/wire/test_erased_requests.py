@@ -25,6 +25,7 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.routes.test_uploads import App
 from tests.unit.api.wire.test_bad_input import assert_problem
+from worker.attempts.runner import run_job
 from worker.engines.painters import TintPainter
 
 KEY = {"Idempotency-Key": "order-17"}
@@ -188,6 +189,26 @@ def test_an_edit_of_an_upload(api: Api, tmp_path: Path, erases: str, expired: bo
     before = {each: app.store.get(each) for each in app.store.list("t/")}
     assert_gone(app.edit(image=upload, headers=KEY))
     assert {each: app.store.get(each) for each in app.store.list("t/")} == before
+
+
+def test_a_link_from_before_leads_nowhere_and_a_new_edit_has_others(api: Api, tmp_path: Path) -> None:
+    app = App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
+    upload = app.upload(pictures.photo())
+
+    def finished(headers: dict[str, str]) -> Any:
+        location = app.edit(image=upload, headers=headers).headers["location"]
+        run_job(api.queue.messages.popleft(), app.services, FakeEngine(painter=TintPainter()))
+        return app.http.get(location).json()
+
+    edit = finished(KEY)
+    links = [edit["result"]["url"], edit["mask"]["url"], edit["report"]["url"]]
+    assert [app.http.get(link).status_code for link in links] == [200] * 3
+    app.http.delete(f"/edits/{edit['id']}")
+    assert_gone(app.edit(image=upload, headers=KEY))
+    other = finished({})
+    assert other["state"] == "succeeded"
+    for link in links:
+        assert_problem(app.http.get(link), 404, "not_found")
 
 
 class TestLearned:

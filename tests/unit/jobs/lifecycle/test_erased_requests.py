@@ -12,7 +12,7 @@ import pytest
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.library.erasure import FORGOTTEN_S, Erasure
 from s2edit_jobs.lifecycle import idempotency
 from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once
 from s2edit_jobs.lifecycle.jobs import Jobs
@@ -249,6 +249,18 @@ def test_a_job_of_a_release_that_did_not_store_its_marker(parts: InProcessServic
     with pytest.raises(JobErased):
         request(parts.services)
     assert request(parts.services, "other").id == other
+
+
+def test_of_a_job_older_than_all_keys_no_marker_is_looked_for(parts: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = request(parts.services).id
+    spec = replace(parts.jobs.spec(ANN, first), key_marker=None)
+    parts.artifacts.put(edit_key(ANN, first, "spec.json"), spec.to_json(), media_type="application/json")
+    read: list[str] = []
+    get = parts.artifacts.get
+    monkeypatch.setattr(parts.artifacts, "get", lambda key: read.append(key) or get(key))
+    later = time.time() + parts.services.settings.idempotency_ttl_s + FORGOTTEN_S + 60
+    Erasure(parts.services, clock=lambda: later).edit(ANN, first)
+    assert not [key for key in read if "/requests/" in key]
 
 
 def test_a_job_whose_spec_is_damaged(parts: InProcessService) -> None:
