@@ -76,7 +76,7 @@ class Settings(StoreSettings, LimitSettings):
         ge=1,
         le=64,
         description="How many edits a worker runs at a time. They share the passes of the UNet: one process per device is enough. "
-        "Each takes memory for its photo and for the auto-encoder. On a CPU, more than one brings nothing",
+        "Each takes memory for its photo and for the auto-encoder. On a CPU, only `instant` gains much",
     )
     segmenter: str | None = Field(
         default=None,
