@@ -87,6 +87,12 @@ class Result:
         return {"tries": len(tries), "refused": sum(not one.accepted for one in tries)}
 
     @property
+    def learned(self) -> dict[str, int]:
+        """How many identities were learned, and how many learnings that took."""
+        runs = Counter(line["key"] for line in self.event_log if line["what"] == "learned")
+        return {"identities": len(runs), "runs": sum(runs.values())}
+
+    @property
     def unlooked(self) -> int:
         """The number of edits that nobody looked at."""
         return sum(not one.looked_at for one in self.history.accepted)
@@ -105,14 +111,13 @@ class Result:
         waits = self.restarts
         p99 = f"{_quantiles(waits)['p99']:.1f} s" if len(waits) > 1 else "unknown"
         of_model = " of the shipped model" if self.plan.engine_choice.name == "model" else ""
-        learned = Counter(line["key"] for line in self.event_log if line["what"] == "learned")
         return (
             f"storm, seed {self.plan.seed}: {self.plan.jobs} edits{of_model}, {self.unlooked} of them never looked at, "
             f"{self.kills} kills ({len(self.points)} of {len(POINTS)} crash points), Redis emptied {self.emptied} times: "
             f"{counts['lost']} lost, {counts['duplicated']} duplicated, "
             f"{counts['wrong_owner']} with a wrong owner, {counts['out_of_order']} out of order; "
             f"{self.webhook_tries['tries']} tries of webhooks, {self.webhook_tries['refused']} refused; "
-            f"{len(learned)} identities learned {sum(learned.values())} times; "
+            f"{self.learned['identities']} identities learned {self.learned['runs']} times; "
             f"orphans restarted within {p99} (p99 of {len(waits)}); {self.took_s:.0f} s"
         )
 
@@ -136,6 +141,7 @@ class Result:
             "rounding_levels": self.rounding_levels,  # largest mean difference of a picture from its reference, of 255
             "answered_s": _quantiles(self.answers_s),  # from the first try of a post to its 202
             "webhooks": self.webhook_tries,
+            "learned": self.learned,
             "took_s": round(self.took_s, 1),
         }
 
