@@ -27,26 +27,25 @@ def remember_erased(artifacts: ArtifactStore, owner: Owner, concept_id: str, *, 
 
 def is_erased_for(artifacts: ArtifactStore, spec: JobSpec, concept_id: str) -> bool:
     """Return whether the concept was erased after the job was accepted. Raise `ArtifactsUnavailable` or `RecordNewer`."""
-    key = _key(spec.owner, concept_id)
-    try:
-        return spec.created_at <= read_number(artifacts.get(key), "erased concept")
-    except ArtifactMissing:
-        return False
-    except RecordDamaged as error:
-        count_aside("erased concept", key, error)
-        return False
+    erased_at = _erased_at(artifacts, _key(spec.owner, concept_id))
+    return erased_at is not None and spec.created_at <= erased_at
 
 
 def sweep_erased_concept(artifacts: ArtifactStore, key: str, *, before: float) -> int:
     """Remove the time of an erasure before `before`, or one that is damaged. Return the number of objects."""
+    erased_at = _erased_at(artifacts, key)
+    return artifacts.delete_prefix(key) if erased_at is not None and erased_at < before else 0
+
+
+def _erased_at(artifacts: ArtifactStore, key: str) -> float | None:
+    """Return the time of an erasure, None if there was none, 0 if the time is damaged."""
     try:
-        erased_at = read_number(artifacts.get(key), "erased concept")
+        return read_number(artifacts.get(key), "erased concept")
     except ArtifactMissing:
-        return 0
+        return None
     except RecordDamaged as error:
         count_aside("erased concept", key, error)
-        erased_at = 0.0
-    return artifacts.delete_prefix(key) if erased_at < before else 0
+        return 0.0
 
 
 def _key(owner: Owner, concept_id: str) -> str:
