@@ -86,10 +86,16 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def min_snr_weight(alphas_cumprod: Tensor, t: Tensor, gamma: float = 5.0) -> Tensor:
-    """Return the weight of the ε loss at timestep `t`: min(SNR, γ) / SNR (Hang et al., arXiv 2303.09556)."""
+def loss_weight(alphas_cumprod: Tensor, t: Tensor, gamma: float = 5.0, floor: float = 0.05) -> Tensor:
+    """Return the weight of the ε loss at timestep `t`: min(SNR, γ) / SNR · (1 + SNR) / (SNR + `floor`).
+
+    The first factor is min-SNR-γ (Hang et al., arXiv 2303.09556): where there is little noise, errors are not worth more than at
+    SNR γ. The second is the weight of the loss of v (Salimans and Ho, arXiv 2202.00512), (1 + SNR) / SNR, bounded by 1 / `floor`.
+    Strong noise is easy to predict, so the plain loss is small there even if nothing of the clean latents is recognised; but there
+    the layout of a picture is decided.
+    """
     snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
-    return snr.clamp_max(gamma) / snr
+    return snr.clamp_max(gamma) / snr * (1 + snr) / (snr + floor)
 
 
 class Stage:
@@ -130,7 +136,7 @@ class Stage:
             states = self.text_encoder(tokens).last_hidden_state
             predicted = unet((a.sqrt() * z + (1 - a).sqrt() * eps), t, states).sample
         squared = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
-        return (squared * min_snr_weight(self.alphas, t)).mean(), squared.mean()
+        return (squared * loss_weight(self.alphas, t)).mean(), squared.mean()
 
     def compile(self) -> Any:
         """Return the compiled UNet. It is tried on random latents, so that this can happen before there are real ones."""

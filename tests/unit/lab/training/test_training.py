@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lab.judges.judge import NAMES, load_judge
 from lab.training.autoencoder import build, posterior, reconstruct, standardise_latents, to_range
+from lab.training.denoiser import build_scheduler, loss_weight
 from lab.training.trainer import MovingAverage, Run, StaleCheckpointError, compiled, rate_at
 from lab.world.dataset import HELD_OUT, held_out
 from lab.world.people import sample_person
@@ -97,6 +98,17 @@ def test_the_rate_warms_up_and_anneals() -> None:
     assert rate_at(0.0, 500, peak=1.0) == 1
     assert rate_at(0.5, 500, peak=1.0, floor=0.0) == pytest.approx(0.5)
     assert rate_at(1.0, 500, peak=1.0, floor=0.01) == pytest.approx(0.01)
+
+
+def test_errors_of_the_clean_latents_count_alike_wherever_there_is_much_noise() -> None:
+    """ε errors are those of the clean latents times SNR, so the plain ε loss would forget them where the SNR is small."""
+    alphas = build_scheduler().alphas_cumprod
+    snr = alphas / (1 - alphas)
+    of_clean = loss_weight(alphas, torch.arange(len(alphas))) * snr
+    assert (of_clean[snr > 5] < 5 * 1.3).all(), "an error is not worth more where there is little noise"
+    noisy = of_clean[(snr > 0.05) & (snr < 1)]
+    assert noisy.max() / noisy.min() < 4
+    assert of_clean[-1] > 0.05, "nor is it forgotten in the last step"
 
 
 def test_averages_are_applied_only_inside_the_block() -> None:
