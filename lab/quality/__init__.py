@@ -1,6 +1,8 @@
 """The quality bench: `python -m lab.quality`.
 
-    bench                  the run over people
+    bench                  the run over people, cats or churches
+    population             whose pictures it edits, and how it measures them
+    portraits              the people of the shipped model's world
     methods                the methods that it compares; add one here
     method                 how they learn, invert and edit
     delivered              the figures of an edit in the person's photo
@@ -12,6 +14,6 @@
     runs, parts, recipes   results files, cached outputs, and what they depend on
     table                  results as Markdown
 
-It edits unseen portraits with S²Edit and with other methods, and compares each result with its ground truth. `pie_bench` runs the
+It edits unseen subjects with S²Edit and with other methods, and compares each result with its ground truth. `pie_bench` runs the
 same methods on PIE-Bench.
 """

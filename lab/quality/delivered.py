@@ -1,13 +1,12 @@
 """The figures of an edit as the service delivers it: the photo at its own resolution, with what the edit changed.
 
-Each person is also drawn as a photograph, with hair strands, skin and grain, and so is each true answer. The service would scale
-the photograph down to the frame that the model sees. Here the model sees the portrait that the raw figures are of: the same person
-without that texture.
+Each subject is also drawn as a photograph with finer texture, and so is each true answer. The service would scale the photograph
+down to the frame that the model sees. Here the model sees the picture that the raw figures are of.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ from torch import Tensor
 
 from lab.measures.metrics import psnr_of
 from lab.measures.zones import Pixels, laplacian, squared_error, zone_figures, zones_of
-from lab.world.edits import Edit, Subject
-from lab.world.photographs import photograph
+from lab.quality.population import Shot
 from s2edit_core.delivery.canvas import Canvas, to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 
@@ -28,25 +26,26 @@ DELIVERED = ("delivered_psnr", "delivered_psnr_changed", "delivered_psnr_unchang
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A person's photograph on its canvas, and the decoded latent `(3, H, W)` of the frame that the model saw."""
+    """A subject's photograph on its canvas, and the decoded latent `(3, H, W)` of the frame that the model saw."""
 
-    subject: Subject
     canvas: Canvas
     before: Tensor
 
 
-def original_of(pipe: S2EditPipeline, subject: Subject, seen: Canvas) -> Original:
-    """Draw the photograph of a person whose portrait the model saw on the canvas `seen`.
+def original_of(pipe: S2EditPipeline, shot: Shot, seen: Canvas) -> Original:
+    """Return the photograph of a subject whose picture the model saw on the canvas `seen`.
 
-    Raises `ValueError` if the two canvases frame the person differently, because an edit of one would not fit the other.
+    Raises `ValueError` if the two canvases frame the subject differently, because an edit of one would not fit the other.
     """
-    shot = photograph(subject.person, SIZE, subject.number)
     canvas = pipe.canvas(shot.picture, shot.mask)
-    ratio = SIZE / seen.photo.width
+    whole = seen.box == (0, 0, *seen.photo.size)
+    if whole:
+        canvas = replace(canvas, box=(0, 0, *shot.picture.size), frame=seen.frame)
+    ratio = shot.picture.width / seen.photo.width
     if canvas.box != tuple(round(ratio * side) for side in seen.box) or canvas.frame != seen.frame:
-        raise ValueError(f"person {subject.number}: the photograph is framed by {canvas.box}, the portrait by {seen.box}")
+        raise ValueError(f"the photograph is framed by {canvas.box}, the picture by {seen.box}")
     with torch.no_grad():
-        return Original(subject, canvas, pipe.backbone.decode_latent(pipe.backbone.encode_image(seen.source())))
+        return Original(canvas, pipe.backbone.decode_latent(pipe.backbone.encode_image(seen.source())))
 
 
 def deliver(pipe: S2EditPipeline, original: Original, raw: Image.Image) -> Image.Image:
@@ -58,15 +57,14 @@ def deliver(pipe: S2EditPipeline, original: Original, raw: Image.Image) -> Image
     return picture
 
 
-def measure_delivered(pipe: S2EditPipeline, original: Original, edit: Edit, raw: Image.Image) -> dict[str, float | None]:
-    """Deliver an edit and compare it with the true answer, drawn with the same texture and grain. A figure without pixels is None.
+def measure_delivered(pipe: S2EditPipeline, original: Original, answer: Image.Image, raw: Image.Image) -> dict[str, float | None]:
+    """Deliver an edit and compare it with its true answer, a photograph too. A figure without pixels is None.
 
     `delivered_psnr` is of the whole photograph, the other figures are of the zones inside the edit mask. `delivered_detail` is the
     energy of the Laplacian, as a share of the photograph's own, beyond one latent cell from what should change. Nearer to it, the
     Laplacian would measure the outline of the change.
     """
-    subject, canvas = original.subject, original.canvas
-    answer = photograph(subject.answer(edit), SIZE, subject.number).picture
+    canvas = original.canvas
     photo, truth, result = (_pixels(each) for each in (canvas.photo, answer, deliver(pipe, original, raw)))
     error = squared_error(result, truth)
     zones = zones_of(photo, truth, canvas, pipe.backbone.latent_scale)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.tables import decimals, markdown, percent, write_tables
-from lab.world.edits import KNOWN
 
 ORDER = (
     *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt"),
@@ -51,6 +50,7 @@ MAIN = (
     Figure("success", "attribute there, %", percent),
     Figure("side_effects", "others changed", decimals(2), higher_is_better=False),
     Figure("identity_error", "identity error", decimals(3), higher_is_better=False),
+    Figure("identity_error_decoded", "identity error beyond the auto-encoder's", decimals(3), higher_is_better=False),
     Figure("delivered_psnr", "delivered PSNR, dB", decimals(1)),
     Figure("delivered_psnr_changed", "delivered changed, dB", decimals(1)),
     Figure("delivered_psnr_unchanged", "delivered unchanged, dB", decimals(1)),
@@ -59,7 +59,7 @@ MAIN = (
     Figure("leakage", "leakage of [I]", decimals(3), higher_is_better=False),
     Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", decimals(3), higher_is_better=False),
 )
-DIFFERENCES = tuple(figure for figure in MAIN[:13] if not figure.name.startswith("ssim"))
+DIFFERENCES = tuple(figure for figure in MAIN[:14] if not figure.name.startswith("ssim"))
 SMALL = {
     "psnr": "PSNR to the true answer, dB ↑",
     "success": "asked attribute there, % ↑",
@@ -88,6 +88,12 @@ GAIN_NOTE = (
 DELIVERED_NOTE = (
     "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px; *detail* is its fine detail where "
     "nothing should change, as a share of the photo's own. "
+)
+PLURAL = {"person": "people", "cat": "cats", "church": "churches"}
+WORLD_NOTE = (
+    "how far the regressor's readings of the result and of the true answer are apart, in standard deviations, over the numbers of "
+    "the identity that it can read. The auto-encoder alone causes a part of it; the other column compares with the true answer "
+    "encoded and decoded."
 )
 FEWER_NOTE = (
     " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "
@@ -178,7 +184,7 @@ def edit_table(results: Result) -> str:
     """Return a table with a column per edit: the success rate in percent, and the PSNR in the changed region."""
     methods = results["methods"]
     tried = {name for method in methods.values() for name in method["summary"]} - {"all"}
-    edits = [name for name in KNOWN if name in tried] + sorted(tried - set(KNOWN))
+    edits = [name for name in results["setting"]["edits"] if name in tried]
     example = next(iter(methods.values()))["summary"]
     head = ["attribute there, % · PSNR changed, dB", *(f"{edit} ({example[edit]['cases']})" for edit in edits)]
     rows = []
@@ -199,6 +205,32 @@ def small_table(results: Result) -> str:
     return markdown(["method", *SMALL.values()], rows)
 
 
+def notes_of(results: Result) -> str:
+    """Return what a reader of the tables must know."""
+    setting, judge = results["setting"], results["judge_accuracy"]
+    worst, average = min(judge.values()), sum(judge.values()) / len(judge)
+    edits = max(len(method["records"]) for method in results["methods"].values())
+    domain = setting.get("domain")
+    return (
+        f"{edits} edits of {setting['people']} unseen {PLURAL[domain] if domain else 'portraits'}, at guidance "
+        f"{setting['guidance_scale']:g} unless noted, with mean "
+        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. "
+        f"{GAIN_NOTE if _has(results, 'gain') else ''}{DELIVERED_NOTE if _has(results, 'delivered_psnr') else ''}*Identity error*: "
+        f"{WORLD_NOTE if domain else _regressor_note(results)} *Others changed*: attributes per edit that the judge classifies "
+        f"differently from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
+        f"{100 * average:.1f} % on average. A further edit of the same {domain or 'person'} needs no learning and no inversion."
+        f"{FEWER_NOTE if _has_fewer_people(results) else ''}"
+    )
+
+
+def _regressor_note(results: Result) -> str:
+    own = results["identity_regressor"]["own_error"]
+    return (
+        "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
+        f"renders is {own:.2f}."
+    )
+
+
 def render(results: Result) -> str:
     """Return all tables of a results file, with the explanations that a reader needs."""
     setting = results["setting"]
@@ -206,20 +238,7 @@ def render(results: Result) -> str:
         notes = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
         parts = [notes, main_table(results, PIE)]
         return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"
-    regressor, judge = results["identity_regressor"], results["judge_accuracy"]
-    worst, average = min(judge.values()), sum(judge.values()) / len(judge)
-    edits = max(len(method["records"]) for method in results["methods"].values())
-    notes = (
-        f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
-        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. "
-        f"{GAIN_NOTE if _has(results, 'gain') else ''}{DELIVERED_NOTE if _has(results, 'delivered_psnr') else ''}*Identity error*: "
-        "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
-        f"renders is {regressor['own_error']:.2f}. *Others changed*: attributes per edit that the judge classifies differently "
-        f"from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
-        f"{100 * average:.1f} % on average. A further edit of the same person needs no learning and no inversion."
-        f"{FEWER_NOTE if _has_fewer_people(results) else ''}"
-    )
-    parts = [notes, main_table(results, MAIN)]
+    parts = [notes_of(results), main_table(results, MAIN)]
     if results["differences"].get("minus"):
         parts += ["Differences, paired by edit; bold if the interval excludes zero:", difference_table(results, DIFFERENCES)]
     return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"

@@ -13,13 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.judges.judge import load_judge
-from lab.judges.regressor import load_regressor
 from lab.measures.results import dumped, machine
-from lab.quality.bench import Judges, case_of, measure
-from lab.quality.method import RECONSTRUCTION
 from lab.quality.methods import METHODS
 from lab.quality.parts import load_or_run
+from lab.quality.portraits import Judges, Portraits
 from lab.quality.published.h_edit import P2P
 from lab.quality.published.infedit import CONTROL
 from lab.quality.published.method import Published
@@ -51,19 +48,17 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 """Per method, what is changed of the entry in `METHODS`, first to what the paper says."""
 
 
-def tried(
-    pipe: S2EditPipeline, method: Published, people: int, edits: tuple[str, ...], judges: Judges, work: Path
-) -> dict[str, float]:
+def tried(population: Portraits, method: Published, people: int, edits: tuple[str, ...], work: Path) -> dict[str, float]:
     """Return the mean figures of a method over the edits of `people` people."""
+    pipe = population.pipe
     guidance, records = pipe.guidance(None), []
     for number in range(FIRST_PERSON, FIRST_PERSON + people):
         subject = subject_of(number, edits)
         if not subject.edits:
             continue
-        case = case_of(pipe, subject)
+        case = population.case_of(subject)
         part = load_or_run(pipe, method, [case], guidance, work)
-        records += [measure(subject, edit, case.canvas.box, part.pictures[0, edit.name], judges) for edit in subject.edits]
-    assert not any(record["edit"] == RECONSTRUCTION for record in records)
+        records += [population.measure(subject, edit, case.canvas.box, part.pictures[0, edit]) for edit in subject.answers]
     return {"edits": len(records), **{name: round(statistics.fmean(record[name] for record in records), 3) for name in SHOWN}}
 
 
@@ -77,14 +72,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     wanted = parser.parse_args()
     pipe = S2EditPipeline(Backbone.from_pretrained(wanted.model, device="cpu"))
-    judges = Judges(load_judge(), load_regressor())
+    population = Portraits(pipe, Judges.load())
     found: list[dict[str, Any]] = []
     for name in wanted.methods.split(","):
         for changes in SETTINGS[name]:
             method = METHODS[name]
             assert isinstance(method, Published)
             setting = replace(method, **changes)
-            figures = tried(pipe, setting, wanted.people, tuple(wanted.edits.split(",")), judges, wanted.work / "quality")
+            figures = tried(population, setting, wanted.people, tuple(wanted.edits.split(",")), wanted.work / "quality")
             found.append({"method": name, "recipe": recipe(setting), **figures})
             print(name, dict(changes), figures, flush=True)
     if wanted.out is not None:

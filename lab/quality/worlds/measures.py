@@ -94,6 +94,13 @@ def measure(photo: Photo, answer: Photo, got: Image.Image, decoded: Image.Image,
     }
 
 
+def identity_errors(answer: Photo, got: Image.Image, judges: Judges) -> dict[str, float]:
+    """Return how far the regressor's readings of the result and of the true answer are apart, for each number of the identity."""
+    domain = answer.domain.name
+    made, true = judges.identities(torch.stack([to_tensor(got), to_tensor(answer.picture)]), domain)
+    return dict(zip(judges.identities.names[domain], (made - true).abs().tolist(), strict=True))
+
+
 def colours(source: Picture, answer: Picture, got: Picture, parts: Mapping[str, Region]) -> dict[str, Any]:
     """Return how near each part's mean colour came to the answer's.
 

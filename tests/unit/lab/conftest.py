@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from lab.judges.attributes import AttributeJudge
+from lab.judges.identities import Error, IdentityRegressor
 from lab.judges.judge import NAMES, Judge
 from lab.judges.judge import _Network as JudgeNetwork
 from lab.judges.regressor import PARAMETERS, Regressor
 from lab.judges.regressor import _Network as RegressorNetwork
-from lab.quality.bench import Judges
+from lab.judges.scorer import Scorer
+from lab.quality.portraits import Judges
+from lab.quality.worlds.edits import DOMAINS
+from lab.quality.worlds.measures import Judges as WorldJudges
 from s2edit_core.pipeline import S2EditPipeline
 from tests.tiny import tiny_backbone
 
@@ -34,3 +39,16 @@ def judges() -> Judges:
     torch.manual_seed(0)
     judge, regressor = JudgeNetwork().eval(), RegressorNetwork().eval()
     return Judges(Judge(judge, dict.fromkeys(NAMES, 0.5)), Regressor(regressor, dict.fromkeys(PARAMETERS, 1.0)))
+
+
+@pytest.fixture(scope="session")
+def world_judges() -> WorldJudges:
+    """Judges of people, cats and churches that have learned nothing."""
+    torch.manual_seed(0)
+    labels = {name: domain.labels for name, domain in DOMAINS.items()}
+    classes = {name: sum(len(each) for each in by.values()) for name, by in labels.items()}
+    names = {name: domain.identity_names for name, domain in DOMAINS.items()}
+    unseen = {name: {number: Error(0.5, 0.6) for number in numbers} for name, numbers in names.items()}
+    accuracy = {name: dict.fromkeys(by, 0.9) for name, by in labels.items()}
+    judge = AttributeJudge(Scorer(classes).eval(), labels, accuracy)
+    return WorldJudges(judge, IdentityRegressor(Scorer({name: len(each) for name, each in names.items()}).eval(), names, unseen))

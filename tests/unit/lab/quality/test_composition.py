@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lab.quality.bench import case_of
 from lab.quality.composition import MAKEUP, REFERENCE_OFFSET, Composed, makeup_transfer, region_of, with_attribute
 from lab.quality.method import RECONSTRUCTION, Case, Injected
 from lab.quality.parts import name_of
+from lab.quality.portraits import case_of
 from lab.world.edits import FIRST, Subject, subject_of
 from lab.world.people import Attributes, sample_person
 from lab.world.portraits import part_masks

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lab.quality.bench import RESULTS, case_of
+from lab.quality.bench import RESULTS
 from lab.quality.method import RECONSTRUCTION, Case, Injected, Method, Reference
 from lab.quality.methods import METHODS, select_methods
+from lab.quality.portraits import case_of
 from lab.quality.recipes import recipe, without_later
 from lab.quality.table import ORDER
 from lab.world.edits import FIRST, subject_of

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.quality.bench import case_of
 from lab.quality.method import RECONSTRUCTION, Case, Method, Outcome
 from lab.quality.parts import load_or_run, name_of
+from lab.quality.portraits import case_of
 from lab.world.edits import FIRST, subject_of
 from s2edit_core.pipeline import S2EditPipeline
 

@@ -31,7 +31,7 @@ def phase(evaluations: float, seconds: float) -> dict[str, float]:
 
 
 RESULTS: dict[str, Any] = {
-    "setting": {"people": 2, "guidance_scale": 3.0},
+    "setting": {"people": 2, "guidance_scale": 3.0, "edits": ["hat"]},
     "judge_accuracy": {"hat": 0.98, "beard": 1.0},
     "identity_regressor": {"own_error": 0.123},
     "methods": {
@@ -153,3 +153,12 @@ def test_tables_go_between_the_marks_again_and_again() -> None:
     for broken in ("nothing", f"{end}{begin}", f"{begin}{begin}{end}"):
         with pytest.raises(ValueError, match="needs one"):
             put_between(broken, "new\n", MARK)
+
+
+def test_the_text_of_a_domain_says_what_its_identity_error_is() -> None:
+    setting = RESULTS["setting"] | {"domain": "church"}
+    text = render(RESULTS | {"setting": setting, "identity_regressor": {"towers": {"absolute": 0.2, "explained": 0.8}}})
+    assert text.startswith("3 edits of 2 unseen churches, at guidance 3")
+    assert "in standard deviations" in text
+    assert "own error" not in text
+    assert "A further edit of the same church" in text

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lab.photos import maskless
 from lab.photos.masks import VIEWS, Tally, beside, portrait, small
-from lab.quality.bench import Judges
+from lab.quality.portraits import Judges
 from lab.training.dataset import render_shard
 from lab.training.scenes import scenes as composed
 from lab.training.segmenter import loss_of

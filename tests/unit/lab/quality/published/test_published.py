@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.quality.bench import case_of
 from lab.quality.method import RECONSTRUCTION, Case, Injected
+from lab.quality.portraits import case_of
 from lab.quality.published.edit_friendly import EditFriendly, ddpm_coefficients, noisy_path
 from lab.quality.published.h_edit import HEdit
 from lab.quality.published.infedit import InfEdit

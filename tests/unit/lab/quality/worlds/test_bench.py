@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab.judges.attributes import AttributeJudge
-from lab.judges.identities import Error, IdentityRegressor
-from lab.judges.scorer import Scorer
 from lab.quality.worlds import editing, generalisation, measures, records, sheet, units
 from lab.quality.worlds.bench import options_of, stages_of
 from lab.quality.worlds.editing import Editor, OutOfTime
-from lab.quality.worlds.edits import DOMAINS, case_of
+from lab.quality.worlds.edits import case_of
 from lab.quality.worlds.measures import Judges
 from lab.quality.worlds.plan import DEFAULT, Stage, Unit, in_turn, seeds_of
 from lab.quality.worlds.records import Record
@@ -33,19 +30,12 @@ QUICK = replace(BASES["balanced"], title="quick", steps=3, learning=SHORT)
 
 
 @pytest.fixture
-def bench(pipe: S2EditPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(pipe: S2EditPipeline, world_judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setitem(BASES, "quick", QUICK)
     loose = {"fade": "subject", "fresh": 0.5, "identity_guidance": 2.0}
     monkeypatch.setitem(VARIANTS, "loose", Variant("loose", fields=loose))
     setting_of.cache_clear()
-    torch.manual_seed(0)
-    labels = {name: domain.labels for name, domain in DOMAINS.items()}
-    classes = {name: sum(len(each) for each in by.values()) for name, by in labels.items()}
-    names = {name: domain.identity_names for name, domain in DOMAINS.items()}
-    unseen = {name: {number: Error(0.5, 0.6) for number in numbers} for name, numbers in names.items()}
-    judge = AttributeJudge(Scorer(classes).eval(), labels, {})
-    regressor = IdentityRegressor(Scorer({name: len(numbers) for name, numbers in names.items()}).eval(), names, unseen)
-    return Bench(pipe, Judges(judge, regressor), tmp_path, set())
+    return Bench(pipe, world_judges, tmp_path, set())
 
 
 def run(bench: Bench, unit: Unit) -> list[Record]:

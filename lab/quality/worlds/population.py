@@ -1,0 +1,113 @@
+"""People, cats and churches as subjects of the quality bench: `python -m lab.quality --domain cat`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lab.measures.metrics import changed_region, ssim
+from lab.quality import method
+from lab.quality.population import Box, Population, Shot
+from lab.quality.worlds.edits import EDITS, Case, Target, case_of
+from lab.quality.worlds.measures import Judges, identity_errors, measure
+from s2edit_core.delivery.canvas import to_image, to_tensor
+from s2edit_core.pipeline import S2EditPipeline
+
+
+@dataclass(frozen=True, eq=False)
+class Portrayed:
+    """A person, cat or church with its edits and their true answers."""
+
+    case: Case
+
+    @property
+    def number(self) -> int:
+        return self.case.seed
+
+    @property
+    def picture(self) -> Image.Image:
+        return self.case.photo.picture
+
+    @cached_property
+    def targets(self) -> dict[str, Target]:
+        return {target.edit.name: target for target in self.case.targets}
+
+    @cached_property
+    def answers(self) -> dict[str, Image.Image]:
+        return {name: target.answer.picture for name, target in self.targets.items()}
+
+
+class World(Population[Portrayed]):
+    """The subjects of one domain."""
+
+    figures = (
+        *("psnr_changed", "psnr_unchanged", "psnr", "ssim_changed", "ssim_unchanged", "ssim"),
+        *("gain", "success", "side_effects", "identity_error", "identity_error_decoded"),
+    )
+
+    def __init__(self, pipe: S2EditPipeline, domain: str, judges: Judges) -> None:
+        self.pipe, self.domain, self.judges = pipe, domain, judges
+        self.edits = self.known = tuple(edit.name for edit in EDITS[domain])
+
+    def unseen(self, count: int, edits: Sequence[str]) -> list[Portrayed]:
+        if unknown := [name for name in edits if name not in self.edits]:
+            raise ValueError(f"unknown edit {unknown[0]!r}; choose from {', '.join(self.edits)}")
+        found: list[Portrayed] = []
+        seed = 0
+        while len(found) < count:
+            case = case_of(self.domain, seed, edits)
+            if case.targets:
+                found.append(Portrayed(case))
+            seed += 1
+        return found
+
+    def case_of(self, subject: Portrayed) -> method.Case:
+        photo, side = subject.case.photo, self.pipe.backbone.frame_size
+        whole = replace(self.pipe.canvas(photo.picture, photo.mask), box=(0, 0, *photo.picture.size), frame=(side, side))
+        prompts = {name: target.answer.prompt for name, target in subject.targets.items()}
+        return method.Case(whole, photo.prompt, photo.word, prompts, subject.answers)
+
+    def measure(self, subject: Portrayed, edit: str, box: Box, raw: Image.Image) -> dict[str, Any]:
+        target, photo = subject.targets[edit], subject.case.photo
+        got = photo.picture.copy()
+        got.paste(raw.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2])
+        decoded = self._decoded(target).resize(got.size, Image.Resampling.LANCZOS)
+        figures = measure(photo, target.answer, got, decoded, set(target.changes), self.judges)
+        source, truth, made = (np.asarray(each) for each in (photo.picture, target.answer.picture, got))
+        changed = changed_region(source, truth)
+        figures |= {
+            "ssim_changed": ssim(made, truth, changed),
+            "ssim_unchanged": None if changed.all() else ssim(made, truth, ~changed),
+            "ssim": ssim(made, truth),
+        }
+        return {name: figures[name] for name in self.figures} | {"identity": identity_errors(target.answer, got, self.judges)}
+
+    def _decoded(self, target: Target) -> Image.Image:
+        """Return the true answer encoded and decoded."""
+        backbone = self.pipe.backbone
+        side = backbone.frame_size
+        frame = to_tensor(target.answer.picture.resize((side, side), Image.Resampling.LANCZOS))
+        return to_image(backbone.decode_latent(backbone.encode_image(frame)))
+
+    def photograph(self, subject: Portrayed, size: int) -> Shot:
+        photo = subject.case.photo
+        return Shot(photo.domain.render(photo.subject, size), photo.domain.mask(photo.subject, size))
+
+    def photographed_answer(self, subject: Portrayed, edit: str, size: int) -> Image.Image:
+        answer = subject.targets[edit].answer
+        return answer.domain.render(answer.subject, size)
+
+    def about(self) -> dict[str, Any]:
+        found = self.judges.about()
+        return {key: found[key][self.domain] for key in ("judge_accuracy", "identity_regressor")}
+
+    def digest(self) -> str:
+        networks = (self.judges.attributes.network, self.judges.identities.network)
+        weights = [value.numpy().tobytes() for network in networks for value in network.state_dict().values()]
+        return hashlib.sha256(b"".join(weights)).hexdigest()[:24]
