@@ -83,9 +83,9 @@ class EditClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._http.close()
 
-    def post(self, fields: Fields, files: Files) -> str:
-        """Post an edit and return its URL. Raises `ServiceError`."""
-        answer = self._post("/edits", fields, files, {})
+    def post(self, fields: Fields, files: Files, path: str = "/edits") -> str:
+        """Post a job to `/edits`, `/identities` or `/attributes` and return its URL. Raises `ServiceError`."""
+        answer = self._post(path, fields, files, {})
         if answer.status_code != httpx.codes.ACCEPTED or "Location" not in answer.headers:  # another server
             raise _error(answer)
         # Below the address that was given: `Location` has the path prefix of the public one, which may lead through a proxy.

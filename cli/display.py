@@ -1,4 +1,4 @@
-"""Progress of an edit on the console: a progress bar in a terminal, otherwise one line per phase."""
+"""Progress of edits on the console: a progress bar for each in a terminal, otherwise one line per phase."""
 
 from __future__ import annotations
 
@@ -13,19 +13,29 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
-def follow(client: EditClient, location: str, label: str) -> View:
-    """Show the edit's progress until it ends, and return its last view. Raises `EditFailed` or `ServiceError`."""
+def progress_bars() -> Progress:
+    """Return the bars of one or several edits; enter it to show them. A bar disappears when its edit ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(f"{label}: queued", total=None)
-        shown = "queued"
-        view: View = {}
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def follow(client: EditClient, location: str, label: str, bars: Progress) -> View:
+    """Show the edit's progress until it ends, and return its last view. Raises `EditFailed` or `ServiceError`.
+
+    Threads may share `client` and `bars`.
+    """
+    bar = bars.add_task(f"{label}: queued", total=None)
+    shown = "queued"
+    view: View = {}
+    try:
         for view in client.follow(location):
             phase = str(view.get("phase") or view["state"])
             if phase != shown and not console.is_terminal:
                 console.print(f"{label}: {phase}")
             shown = phase
             _advance(bars, bar, f"{label}: {phase}", view)
+    finally:
+        bars.remove_task(bar)
     return result_of(view)
 
 

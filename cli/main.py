@@ -15,7 +15,7 @@ from cli.checks.doctor import adopt as adopt_store
 from cli.checks.doctor import examine
 from cli.checks.setting_checks import broken_settings, check_device, ignored_variables
 from cli.client import DEFAULT_URL, EditClient, ServiceError
-from cli.display import console, errors, follow, save
+from cli.display import console, errors, follow, progress_bars, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import WORKER_APP, Address, Service, parts
@@ -261,7 +261,8 @@ def edit(
                 {name: str(value) for name, value in fields.items() if value is not None},
                 {name: path for name, path in pictures.items() if path is not None},
             )
-            view = follow(client, location, "edit")
+            with progress_bars() as bars:
+                view = follow(client, location, "edit", bars)
             save(client, view, output)
             if keep_mask is not None and view.get("mask"):
                 keep_mask.write_bytes(client.download(view["mask"]["url"]))

@@ -23,7 +23,7 @@ from rich.table import Table
 from cli.checks.doctor import examine_model
 from cli.client import EditClient, View
 from cli.demo.strip import Column, difference_map, draw_strip, mask_map
-from cli.display import console, follow, save
+from cli.display import console, follow, progress_bars, save
 from cli.supervision.own_service import own_service
 from cli.supervision.processes import StartFailed
 from s2edit_core.pictures.files import grown, inside_of
@@ -139,7 +139,8 @@ def three_edits(client: EditClient, what: Sample, folder: Path, options: Mapping
 
 def one_edit(client: EditClient, fields: Mapping[str, str], files: Mapping[str, Path], folder: Path, number: int) -> Done:
     started = time.perf_counter()
-    view = follow(client, client.post(fields, files), f"edit {number}")
+    with progress_bars() as bars:
+        view = follow(client, client.post(fields, files), f"edit {number}", bars)
     picture, report = folder / f"result-{number}.png", folder / f"report-{number}.json"
     save(client, view, picture)
     wall_s = round(time.perf_counter() - started, 3)
