@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from s2edit_core.base_model.model_files import SHIPPED_NAME
+
 EDIT_ID = "e_01a20cdd974a71128ec3f808269cd504"
 IDENTITY_ID = "c_28e53ba2fe96501a6aa2e4a26de5553c"
 ATTRIBUTE_ID = "a_5b1f0cf2d1a84fd4c0a9d6f0b77ab1e3"
@@ -93,7 +95,7 @@ ATTRIBUTE: Mapping[str, Any] = {
     "created_at": "2026-11-23T22:12:02Z",
 }
 
-MODEL_OBJECT = {"id": "portraits-128", "object": "model", "created": 1795000000, "owned_by": "s2edit"}
+MODEL_OBJECT = {"id": SHIPPED_NAME, "object": "model", "created": 1795000000, "owned_by": "s2edit"}
 
 EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "Edit": [RUNNING, SUCCEEDED],
@@ -208,7 +210,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "ModelObject": [MODEL_OBJECT],
     "ServedModel": [
         {
-            "name": "portraits-128",
+            "name": SHIPPED_NAME,
             "shipped": True,
             "domains": [{"subjects": ["woman", "man", "person"], "attribute_words": ["red", "hair", "smiling", "glasses"]}],
             "phase_seconds": {"preparing": 0.1, "learning": 7.3, "inverting": 1.3, "editing": 1.1, "finishing": 0.2},

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.deps import PrincipalDep, ServicesDep
 from api.wire.problems import responses
 from api.wire.query import check_query
-from s2edit_core.base_model.model_files import SHIPPED_MODEL, local_path
+from s2edit_core.base_model.model_files import SHIPPED_MODEL, SHIPPED_NAME, local_path
 from s2edit_core.pictures.files import PHOTO_TYPES, reads
 from s2edit_core.request.domains import Domain
 from s2edit_core.request.picture_limits import MAX_PIXELS, MIN_SIDE
@@ -35,7 +35,7 @@ class ModelDomain(BaseModel):
 class ServedModel(BaseModel):
     """The model of the service, and the limits of a request."""
 
-    name: Annotated[str, Field(description="The name of the model, without the folders it lies in.", examples=["portraits-128"])]
+    name: Annotated[str, Field(description="The name of the model, without the folders it lies in.", examples=[SHIPPED_NAME])]
     shipped: Annotated[bool, Field(description="Whether it is the small model of drawn portraits that comes with s2edit.")]
     domains: Annotated[list[ModelDomain] | None, Field(description="What the model knows; null until a worker has reported it.")]
     phase_seconds: Annotated[

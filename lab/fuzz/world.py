@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
 from lab.storm.system.engines import FACTS
-from s2edit_core.base_model.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_files import SHIPPED_NAME
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import Owner
@@ -37,7 +37,7 @@ USER = "ann"
 ORIGIN = "https://app.example.com"
 PREFIX = "/photos/v1"
 """Below which a proxy serves the service in some rounds. It removes the prefix from requests."""
-MODELS = (Path(SHIPPED_MODEL).name,)
+MODELS = (SHIPPED_NAME,)
 """The names of the served model."""
 UNLIMITED = dict.fromkeys(("user_reads", "user_writes", "tenant_reads", "tenant_writes"), 0)
 SENDING_TRIES = 20

@@ -17,10 +17,11 @@ from pathlib import Path
 import httpx
 
 from cli.supervision.service import answers, free_port
+from s2edit_core.base_model.model_files import SHIPPED_NAME
 
 START_S = 120.0
 STOP_S = 20.0
-MODEL = "portraits-128"
+MODEL = SHIPPED_NAME
 """The shipped model, as `GET /v1/models` names it."""
 
 

@@ -21,6 +21,7 @@ from s2edit_core.errors import ModelUnusable
 
 SHIPPED_MODEL = "models/portraits-128"
 """The model in this repository, relative to its root: what everything uses that names no other model."""
+SHIPPED_NAME = Path(SHIPPED_MODEL).name
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[\w.][\w./-]*))?")
 SINGLE_FILES = (".safetensors", ".ckpt")
 CONFIGS: Mapping[str, str] = {

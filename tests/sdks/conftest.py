@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 
 from cli.demo.demo import sample
 from cli.supervision.service import WORKER_APP, free_port
+from s2edit_core.base_model.model_files import SHIPPED_NAME
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
@@ -29,7 +30,7 @@ from tests.sdks.callers import Caller, NodeCaller, PythonCaller
 from tests.sdks.environments import litellm_python, node_sdk
 from tests.waiting import until
 
-MODEL = "portraits-128"
+MODEL = SHIPPED_NAME
 PROXIED = ("portraits", "portraits-live")
 """The names that LiteLLM's proxy has for the model: with the key of test mode, and with the other one."""
 PROXY_START_S = 400.0

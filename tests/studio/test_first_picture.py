@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from s2edit_core.base_model.model_files import SHIPPED_NAME
 from tests.studio import acting
 from tests.studio.browser import new_context, opened
 from tests.studio.conftest import OpenStudio
@@ -30,7 +31,7 @@ def test_a_sample_becomes_a_picture_in_two_clicks(open_studio: OpenStudio) -> No
 
 def test_the_page_says_which_model_it_has(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
-    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    expect(page.locator("#model-line")).to_contain_text(SHIPPED_NAME)
     expect(page.locator("#model-line")).to_contain_text("S2EDIT_MODEL")
     page.get_by_role("button", name="More", exact=True).click()
     words = page.locator("#chips button").all_inner_texts()
@@ -47,7 +48,7 @@ def first_visit(browser: Browser, service: Service) -> list[dict[str, Any]]:
         opened(context, service.url, scheme="light", key=service.key) as (page, _),
     ):
         expect(page.locator("#samples img")).to_have_count(4)
-        expect(page.locator("#model-line")).to_contain_text("portraits-128")
+        expect(page.locator("#model-line")).to_contain_text(SHIPPED_NAME)
         page.wait_for_function("() => [...document.querySelectorAll('#samples img')].every(image => image.naturalWidth > 0)")
         got: list[dict[str, Any]] = page.evaluate("performance.getEntries().map(entry => entry.toJSON())")
         return [one for one in got if one["entryType"] in ("navigation", "resource")]

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from s2edit_core.base_model.model_files import SHIPPED_NAME
 from tests.studio import acting
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
@@ -56,7 +57,7 @@ def test_an_unreadable_file_leaves_the_photo_and_says_so(open_studio: OpenStudio
 
 def test_what_the_service_would_refuse_is_made_fit_at_once(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
-    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    expect(page.locator("#model-line")).to_contain_text(SHIPPED_NAME)
     acting.photo(page, acting.picture(200, 160, kind="GIF"), "still.gif")
     expect(page.locator("#message")).to_contain_text("saved as PNG")
     assert size(page)[:3] == [200, 160, "image/png"]
@@ -118,7 +119,7 @@ def test_a_photo_that_only_the_service_can_read_is_sent_as_it_is(open_studio: Op
 )
 def test_a_photo_that_nobody_can_read_is_refused_at_once(open_studio: OpenStudio, limits: dict[str, object], words: str) -> None:
     page, _ = open_studio()
-    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    expect(page.locator("#model-line")).to_contain_text(SHIPPED_NAME)
     page.evaluate(LIMITS, limits)
     acting.choose(page, acting.heic(64, 64), "a.heic", "image/heic")
     expect(page.locator("#message")).to_contain_text(words)
@@ -127,7 +128,7 @@ def test_a_photo_that_nobody_can_read_is_refused_at_once(open_studio: OpenStudio
 
 def test_the_shipped_model_warns_before_it_spoils_a_real_photo(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
-    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    expect(page.locator("#model-line")).to_contain_text(SHIPPED_NAME)
     page.evaluate(LIMITS, {"test": False})
     acting.sample(page)
     expect(page.locator("#message")).to_be_hidden()

@@ -9,7 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from s2edit_core.base_model.model_files import SHIPPED_MODEL
+from s2edit_core.base_model.model_card import ModelCard
+from s2edit_core.base_model.model_files import SHIPPED_MODEL, SHIPPED_NAME
 from s2edit_core.request.domains import Domain
 from s2edit_jobs.access.keys import SCOPES, USUAL_SCOPES, KeyRing
 from s2edit_jobs.settings import ROOT, Settings
@@ -26,9 +27,11 @@ def client_of(api: Api, model: str) -> TestClient:
 
 def test_the_shipped_model_says_what_it_is_and_knows(api: Api) -> None:
     found = client_of(api, SHIPPED_MODEL).get("/model").json()
-    assert (found["name"], found["shipped"], found["test"]) == ("portraits-128", True, False)
-    assert found["domains"][0]["subjects"] == ["woman", "man", "person"]
-    assert "smiling" in found["domains"][0]["attribute_words"]
+    assert (found["name"], found["shipped"], found["test"]) == (SHIPPED_NAME, True, False)
+    card = ModelCard.read(ROOT / SHIPPED_MODEL)
+    known = [(tuple(each["subjects"]), tuple(each["attribute_words"])) for each in found["domains"]]
+    assert known == [(each.subjects, each.attribute_words) for each in card.domains]
+    assert "woman" in known[0][0]
     assert found["phase_seconds"]["learning"] > found["phase_seconds"]["editing"] > 0
     assert (found["max_upload_bytes"], found["max_pixels"]) == (api.services.settings.max_upload_bytes, 50_000_000)
 

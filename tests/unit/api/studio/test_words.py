@@ -12,6 +12,8 @@ import pytest
 
 from api.studio.page import FOLDER
 from api.wire.problem_kinds import KINDS
+from s2edit_core.base_model.model_card import ModelCard
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.settings import ROOT
 
@@ -107,5 +109,4 @@ def test_the_samples_are_those_that_the_lab_draws(tmp_path: Path) -> None:
         if path.suffix != ".webp":  # another release of libwebp may compress otherwise
             assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
     samples = json.loads((tmp_path / "samples.json").read_text())
-    card = json.loads((ROOT / "models" / "portraits-128" / "s2edit.json").read_text())
-    assert {sample["subject"] for sample in samples} <= set(card["subjects"])
+    assert {sample["subject"] for sample in samples} <= set(ModelCard.read(ROOT / SHIPPED_MODEL).subjects)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from s2edit_core.base_model.fingerprint import Fingerprints
+from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.inversion import Inversion
@@ -22,6 +23,7 @@ from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from s2edit_jobs.library.concept_files import check_identity_file
+from s2edit_jobs.settings import ROOT
 from tests.tiny import tiny_backbone
 from worker.engines.s2edit_engine import S2EditEngine
 
@@ -45,7 +47,7 @@ def old_recipe(backbone: Backbone) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> S2EditEngine:
-    return S2EditEngine("models/portraits-128", "cpu")
+    return S2EditEngine(str(ROOT / SHIPPED_MODEL), "cpu")
 
 
 def test_an_identity_of_before_still_loads_and_works(engine: S2EditEngine) -> None:
