@@ -20,13 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary
-from lab.world.domain import Domain
+from lab.world.domain import UNSEEN, Domain
 from lab.world.names import UNNAMED, Naming
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
 """Default folder of renders and checkpoints; `--work` overrides it."""
-UNSEEN = 10_000_000
-"""First seed that is never trained on. Evaluation takes its subjects from here on."""
 SIZE = 128
 LATENT_CHANNELS = 8
 SHARD = 100

@@ -22,12 +22,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
 from lab.training.autoencoder import encoder_digest, latent_scale, posterior
-from lab.training.dataset import LATENT_CHANNELS, SIZE, UNSEEN, Plan, save_shard
+from lab.training.dataset import LATENT_CHANNELS, SIZE, Plan, save_shard
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
 from lab.training.starting import stitch
 from lab.training.store import Arrays, Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
+from lab.world.domain import UNSEEN
 
 WIDTHS = (64, 96, 160, 224)
 """Of the levels with 32, 16, 8 and 4 cells a side; the middle ones have attention. 13.8 million weights."""

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+UNSEEN = 10_000_000
+"""First seed that is never trained on. Evaluation and the demo take their subjects from here on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

@@ -14,10 +14,9 @@ import numpy as np
 from PIL import Image
 
 from lab.measures.metrics import changed_region
-from lab.training.dataset import UNSEEN
 from lab.world.cat import DOMAIN as CATS
 from lab.world.church import DOMAIN as CHURCHES
-from lab.world.domain import Domain, Subject
+from lab.world.domain import UNSEEN, Domain, Subject
 from lab.world.person import DOMAIN as PEOPLE
 
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (PEOPLE, CATS, CHURCHES)}

@@ -17,7 +17,7 @@ from lab.judges.attributes import AttributeJudge, load_judge
 from lab.judges.identities import IdentityRegressor, load_regressor
 from lab.measures.metrics import Picture, Region, changed_region, gain, psnr
 from lab.quality.worlds.edits import Photo
-from lab.training.dataset import UNSEEN
+from lab.world.domain import UNSEEN
 from s2edit_core.delivery.canvas import to_tensor
 
 FIGURES = (

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from lab.training.dataset import CAPTIONS, DOMAINS, MASKED_EVERY, UNSEEN, Part, Plan, captions, render_shard, save_shard, unfinished
+from lab.training.dataset import CAPTIONS, DOMAINS, MASKED_EVERY, Part, Plan, captions, render_shard, save_shard, unfinished
 from lab.training.render import render
 from lab.training.store import Dice, Store, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary, build_tokenizer
+from lab.world.domain import UNSEEN
 from tests.unit.lab.training.portrait_domain import DOMAIN
 
 MODULE = "tests.unit.lab.training.portrait_domain"

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.training.dataset import CAPTIONS, DOMAINS, UNSEEN, Part, Plan, captions, render_shard
+from lab.training.dataset import CAPTIONS, DOMAINS, Part, Plan, captions, render_shard
 from lab.training.tokenizer import build_tokenizer
+from lab.world.domain import UNSEEN
 from lab.world.names import MOST, Naming, name_of, with_name
 from tests.unit.lab.training.portrait_domain import DOMAIN
 

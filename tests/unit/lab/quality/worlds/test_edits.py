@@ -8,7 +8,8 @@ import pytest
 from lab.measures.metrics import changed_region
 from lab.quality.worlds.edits import DOMAINS, EDITS, FIRST, VISIBLE_PIXELS, case_of, known_edits, shows_well
 from lab.quality.worlds.transfers import WEARABLES, Transfer, transfer_of
-from lab.training.dataset import UNSEEN, UNSEEN_COUNT
+from lab.training.dataset import UNSEEN_COUNT
+from lab.world.domain import UNSEEN
 
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
