@@ -43,7 +43,7 @@ SDKS := $(VENV)/litellm/.installed
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.all  ## edit a sample portrait three times through the running service; results in demo-out/
+demo: $(VENV)/.all  ## edit a person, a cat and a church through the running service; results in demo-out/
 	@$(BIN)/s2edit demo $(ARGS)
 
 up: $(VENV)/.all  ## run the service on this machine until Ctrl-C

@@ -303,7 +303,7 @@ def demo(
     preset: Annotated[str | None, typer.Option(help="balanced (the service's default), paper or instant.")] = None,
     figures: Annotated[Path | None, typer.Option(help="JSON file for the timings.")] = None,
 ) -> None:
-    """Start a service, edit a sample portrait three times, and show the results, reports and timings."""
+    """Start a service, edit a person, a cat and a church, transfer a makeup, and show the results, reports and timings."""
     from cli.demo.demo import run_demo
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

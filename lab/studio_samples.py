@@ -13,11 +13,13 @@ from pathlib import Path
 from PIL import Image
 
 from lab.world.dataset import HELD_OUT
-from lab.world.people import caption, replace_attributes, sample_person
-from lab.world.portraits import person_mask
-from lab.world.sample import portrait
+from lab.world.people import Person, caption, replace_attributes, sample_person
+from lab.world.portraits import draw, person_mask
 
 FOLDER = Path(__file__).parents[1] / "api" / "studio" / "static" / "samples"
+SIZE = 512
+SCALE = 16
+"""The drawing is four times as wide as the photo; scaled down, its edges are soft."""
 QUALITY = 82
 SMALL, SMALL_QUALITY = 192, 75
 """Side in pixels and quality of the picture that stands for a sample until it is chosen."""
@@ -39,6 +41,11 @@ SAMPLES = (
     Sample("glasses", HELD_OUT + 1138, "glasses", {"glasses": True}),
     Sample("beard", HELD_OUT + 1103, "a beard", {"beard": True}),
 )
+
+
+def portrait(person: Person) -> Image.Image:
+    """Return the portrait of `person`, RGB and `SIZE` pixels square."""
+    return draw(person, SCALE)[0].resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
 def described(sample: Sample) -> dict[str, str]:

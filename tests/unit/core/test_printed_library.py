@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cli.demo.demo import sample
+from cli.demo.samples import sample
 from s2edit_core import pipeline
 from s2edit_core.request.options import LearningOptions
 from s2edit_jobs.settings import ROOT
@@ -23,7 +23,7 @@ def test_the_printed_use_of_the_library_works(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(pipeline.S2EditPipeline.invert.__kwdefaults__, "num_inference_steps", 2)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(ROOT / "models")
-    photo = sample().source
+    photo = sample().photo
     lips = Image.new("L", photo.size)
     lips.paste(255, (photo.width // 3, photo.height // 2, 2 * photo.width // 3, 3 * photo.height // 4))
     names: dict[str, Any] = {"photo": photo, "reference": photo, "lips": lips, "lips_of_photo": lips}

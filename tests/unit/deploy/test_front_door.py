@@ -15,8 +15,8 @@ def test_it_is_short() -> None:
 
 
 def test_the_first_screen_shows_edits_and_the_two_commands() -> None:
-    assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.png\)", SCREEN)
-    assert SCREEN.index("strip.png") < SCREEN.index("\nmake demo ") < SCREEN.index("\nmake test ")
+    assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.webp\)", SCREEN)
+    assert SCREEN.index("strip.webp") < SCREEN.index("\nmake demo ") < SCREEN.index("\nmake test ")
 
 
 def test_the_first_screen_says_what_the_shipped_model_draws_and_what_real_photos_need() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cli.demo.samples import SOURCE_PROMPTS
 from lab.studio_samples import SAMPLES
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from tests.unit.deploy.files import ROOT
@@ -26,7 +27,7 @@ import api.app, cli.demo.demo, cli.main, s2edit_core, worker.app
 from cli.checks.doctor import examine_model
 from s2edit_jobs.settings import Settings
 files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
-print(json.dumps({"files": files, "photo": cli.demo.demo.sample().source.size, "model": examine_model(Settings()).verdict}))
+print(json.dumps({"files": files, "photo": cli.demo.samples.sample().photo.size, "model": examine_model(Settings()).verdict}))
 """
 """Run without site-packages' .pth files, and so without the checkout that an editable install names there."""
 
@@ -69,7 +70,7 @@ def test_the_packages_hold_no_weights_and_no_pictures_but_the_samples() -> None:
     heavy = (".safetensors", ".ckpt", ".png", ".jpg", ".webp", ".npy", ".npz", ".tflite", ".onnx")
     endings = (".webp", "-small.webp", "-mask.png")
     samples = {f"api/studio/static/samples/{each.name}{ending}" for each in SAMPLES for ending in endings}
-    samples |= {"cli/demo/sample/photo.png", "cli/demo/sample/mask.png"}
+    samples |= {f"cli/demo/sample/{name}{ending}" for name in SOURCE_PROMPTS for ending in (".webp", "-mask.png")}
     assert {name for name in in_checkout() if name.endswith(heavy)} == samples
     assert sum((ROOT / name).stat().st_size for name in in_checkout()) < 4_000_000
 

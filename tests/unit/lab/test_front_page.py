@@ -33,7 +33,7 @@ def test_quality_is_one_small_table() -> None:
 
 
 BROKEN = {
-    "a pixel changed outside": (("demo", "cold", "outside_edit_mask", "max_level_difference"), 3, "[3 of 255 levels]"),
+    "a pixel changed outside": (("demo", "edits", 1, "outside_edit_mask", "max_level_difference"), 3, "[3 of 255 levels]"),
     "learned again": (("promises", "one_photo", "learning_runs"), 4, "[learned 4 times]"),
     "lost": (("storm", "findings", "lost"), ["e_1", "e_2"], "[2 lost, 0 repeated]"),
     "repeated": (("storm", "findings", "duplicated"), ["e_1"], "[0 lost, 1 repeated]"),

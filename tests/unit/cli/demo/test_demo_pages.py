@@ -1,4 +1,4 @@
-"""What the demo makes of two edits; the demo itself is in tests/acceptance."""
+"""What the demo makes of its edits; the demo itself is in tests/acceptance."""
 
 from __future__ import annotations
 
@@ -11,90 +11,104 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.demo.demo import Done, changed_outside, columns, how_to_go_on, sample, tell, write_figures
-from lab.world.dataset import HELD_OUT, PORTRAITS
-from lab.world.people import caption, replace_attributes, sample_person
-from lab.world.portraits import person_mask
-from lab.world.sample import PERSON, SIZE, portrait
+from cli.demo.demo import how_to_go_on, saved
+from cli.demo.edits import Done, Learned, Outcome
+from cli.demo.figures import changed_outside, columns, tell, write_figures
+from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, Edit, Sample, sample
 from s2edit_core.pictures.files import inside_of
 
 
-def done(tmp_path: Path, learning_steps: int) -> Done:
+def done(tmp_path: Path, edit: Edit) -> Done:
     report: dict[str, Any] = {
         "seconds": {"learning": 9.5, "inverting": 14.25, "editing": 2.5, "total": 26.25},
-        "learning_steps": learning_steps,
+        "learning_steps": 100 if edit in FIRST_EDITS else 0,
         "unet_evaluations": 900,
         "outside_edit_mask": {"max_level_difference": 0, "psnr_db": None},
         "delivery": {"way": "difference", "replaced": 0.03, "shifted": 0.212, "left": 0.758},
         "preset": "paper",
         "seed": 0,
-        "prompt": "a photo of a [I] woman with red hair",
-        "source_prompt": "a photo of a [I] woman with black hair",
-        "model": {"name": "m", "fingerprint": "f"},
+        "prompt": edit.prompt,
+        "model": {"name": "models/m", "fingerprint": "f"},
         "versions": {"torch": "2.13.0"},
     }
     view = {"identity": "c_1", "result": {"url": "http://127.0.0.1:4321/files/x?signature=y"}, "report": {"values": report}}
-    return Done("edit", view, tmp_path / "result.png", tmp_path / "report.json", 30.0)
+    picture = tmp_path / f"result-{edit.number}.png"
+    sample(edit.of).photo.save(picture)
+    return Done(edit, view, picture, tmp_path / f"report-{edit.number}.json", 130.0)
+
+
+@pytest.fixture
+def outcome(tmp_path: Path) -> Outcome:
+    return Outcome(tuple(done(tmp_path, edit) for edit in EDITS), Learned("a_1", 20.0), 170.0)
 
 
 @pytest.fixture(scope="module")
-def a_sample() -> Any:
-    return sample()
+def samples() -> dict[str, Sample]:
+    return {name: sample(name) for name in SOURCE_PROMPTS}
 
 
-def test_the_sample_is_a_portrait_that_no_training_has_seen_with_its_mask(a_sample: Any) -> None:
-    assert PORTRAITS <= HELD_OUT
-    assert sample_person(HELD_OUT + 1101) == PERSON
-    for shipped, drawn in ((a_sample.source, portrait()), (a_sample.mask, person_mask(PERSON, SIZE))):
-        assert (shipped.mode, shipped.size) == (drawn.mode, drawn.size)
-        assert shipped.tobytes() == drawn.tobytes()
-
-
-def test_the_prompts_are_the_captions_of_the_true_answers(a_sample: Any) -> None:
-    wanted = ({"hair_colour": "red"}, {"expression": "smiling"}, {"glasses": True})
-    assert a_sample.source_prompt == caption(PERSON.attributes)
-    assert a_sample.prompts == tuple(caption(replace_attributes(PERSON, **changes).attributes) for changes in wanted)
-
-
-def test_a_pixel_outside_the_edit_mask_is_counted(a_sample: Any) -> None:
-    assert changed_outside(a_sample, a_sample.source) == 0
-    inside = inside_of(a_sample.edit_mask)
-    pixels = np.asarray(a_sample.source).copy()
+def test_a_pixel_outside_the_edit_mask_is_counted(samples: dict[str, Sample]) -> None:
+    church = samples["church"]
+    assert changed_outside(church, church.photo) == 0
+    inside = inside_of(church.edit_mask)
+    pixels = np.asarray(church.photo).copy()
     for place in (np.argwhere(inside)[0], *np.argwhere(~inside)[:2]):
         pixels[tuple(place)] ^= 1
-    assert changed_outside(a_sample, Image.fromarray(pixels)) == 2
+    assert changed_outside(church, Image.fromarray(pixels)) == 2
 
 
-def test_the_columns_say_what_each_edit_changed_and_who_was_learned(tmp_path: Path, a_sample: Any) -> None:
-    a_sample.source.save(tmp_path / "result.png")
-    photo, cold, warm = columns(a_sample, [done(tmp_path, 100), done(tmp_path, 0)])
-    assert photo.picture.tobytes() == a_sample.source.tobytes()
-    assert photo.lines[-1] == "learned in 9.5 s"
-    assert (cold.title, warm.title) == ("edit 1: 30.0 s, learns the person", "edit 2: 30.0 s, the person is known")
-    assert list(cold.lines) == ["what changed", "3% replaced", "21% recoloured", "76% untouched", "0 pixels outside"]
+def test_each_column_says_what_was_given_what_it_cost_and_what_changed(outcome: Outcome, samples: dict[str, Sample]) -> None:
+    woman, cat, church, makeup, smile = columns(samples, outcome)
+    for column, name in ((woman, "person"), (cat, "cat"), (church, "church")):
+        assert column.given.tobytes() == samples[name].photo.tobytes()
+        assert column.title == f"edit {column.title[5]}: 130.0 s, learned the {name}"
+    assert makeup.given.tobytes() == samples["makeup"].photo.tobytes()
+    assert makeup.about == "[A]: makeup, learned in 20.0 s"
+    assert smile.title == "edit 5: 130.0 s, the person is known"
+    assert smile.about == "white: the person; grey: edit margin"
+    assert list(cat.lines) == ["what changed", "3% replaced", "21% recoloured", "76% untouched", "0 pixels outside"]
 
 
-def test_the_table_fits_a_terminal(tmp_path: Path, a_sample: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    a_sample.source.save(tmp_path / "result.png")
-    tell(a_sample, [done(tmp_path, steps) for steps in (100, 0, 0)])
+def test_a_column_compares_with_the_photo_of_its_own_subject(outcome: Outcome, samples: dict[str, Sample]) -> None:
+    for column in columns(samples, outcome):
+        assert np.ptp(np.asarray(column.inset), axis=2).max() == 0, "the result is the photo, so nothing is coloured"
+
+
+def test_the_table_fits_a_terminal(outcome: Outcome, samples: dict[str, Sample], capsys: pytest.CaptureFixture[str]) -> None:
+    tell(samples, outcome)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split() == ["preset", "paper", "edit", "1", "(cold)", "edit", "2", "(warm)", "edit", "3", "(warm)"]
+    assert lines[0].split() == ["preset", "paper", "1", "person", "2", "cat", "3", "church", "4", "makeup", "5", "person"]
+    assert lines[-1].startswith("170.0 s in all")
 
 
-def test_the_figures_tell_cold_from_warm(tmp_path: Path) -> None:
+def test_the_figures_tell_cold_from_warm(tmp_path: Path, outcome: Outcome) -> None:
     path = tmp_path / "results" / "demo.json"
-    write_figures(path, [done(tmp_path, 100), done(tmp_path, 0), done(tmp_path, 0)])
+    write_figures(path, outcome)
     values = json.loads(path.read_text())
-    assert values["cold"]["learning_steps"] == 100
-    assert [edit["learning_steps"] for edit in values["warm"]] == [0, 0]
-    assert values["cold"]["seconds"]["learning"] == 9.5
+    assert [edit["of"] for edit in values["edits"]] == ["person", "cat", "church", "person", "person"]
+    assert [edit["learning_steps"] for edit in values["edits"]] == [100, 100, 100, 0, 0]
+    assert values["edits"][0]["seconds"]["learning"] == 9.5
+    assert (values["wall_s"], values["makeup"]) == (170.0, {"wall_s": 20.0})
+    assert values["model"]["name"] == "m"
     assert values["machine"]["cores"] >= 1
     assert values["versions"] == {"torch": "2.13.0"}
 
 
-def test_the_printed_commands_hold_together(tmp_path: Path) -> None:
-    up, curl, look = (shlex.split(line, comments=True) for line in how_to_go_on(tmp_path, done(tmp_path, 0), "paper"))
+def test_the_files_of_the_quickstart_are_among_those_that_are_saved(
+    tmp_path: Path, outcome: Outcome, samples: dict[str, Sample]
+) -> None:
+    for each in samples.values():
+        each.save(tmp_path)
+    files = saved(samples, outcome, tmp_path)
+    assert {"source.png", "mask.png"} <= {file.name for file in files}
+    photos = [file for file in files if file.suffix == ".png"]
+    assert len(set(files)) == len(files) == 2 * len(samples) + 2 * len(EDITS) + 1
+    assert all(file.is_file() for file in photos)
+
+
+def test_the_printed_commands_hold_together(tmp_path: Path, outcome: Outcome) -> None:
+    up, curl, look = (shlex.split(line, comments=True) for line in how_to_go_on(tmp_path, outcome.edits[0], "paper"))
     assert up[1:] == ["up", "--port", "4321", "--data-dir", str(tmp_path / "data")]
     assert curl[2] == "http://127.0.0.1:4321/edits"
     assert "identity=c_1" in curl
@@ -103,5 +117,5 @@ def test_the_printed_commands_hold_together(tmp_path: Path) -> None:
     assert look[2].startswith("http://127.0.0.1:4321/edits/")
 
 
-def test_without_a_preset_the_printed_commands_leave_it_to_the_service(tmp_path: Path) -> None:
-    assert "preset=" not in " ".join(how_to_go_on(tmp_path, done(tmp_path, 0), None))
+def test_without_a_preset_the_printed_commands_leave_it_to_the_service(tmp_path: Path, outcome: Outcome) -> None:
+    assert "preset=" not in " ".join(how_to_go_on(tmp_path, outcome.edits[0], None))

@@ -10,26 +10,33 @@ from cli.demo.strip import (
     ACCENT,
     FULL_LEVELS,
     GAP,
+    GIVEN_TOP,
     INSET,
     MARGIN,
-    PICTURE_TOP,
     REACH,
     SPACE,
     Column,
     difference_map,
     draw_strip,
     mask_map,
+    result_top,
 )
 
 SIZE = 512
 SOURCE_PROMPT = "a photo of a woman with long brown hair"
 
 
-def column(colour: str, prompt: str = SOURCE_PROMPT) -> Column:
-    inset = Image.new("L", (SIZE, SIZE), 200)
+def column(colour: str, prompt: str = SOURCE_PROMPT, *, given: str = "grey") -> Column:
     lines = ("what changed", "100% replaced", "100% recoloured", "100% untouched", "262144 pixels outside")
     return Column(
-        "edit 3: 1000.0 s, the person is known", Image.new("RGB", (SIZE, SIZE), colour), prompt, SOURCE_PROMPT, inset, lines
+        "edit 3: 1000.0 s, learned the church",
+        Image.new("RGB", (SIZE, SIZE), given),
+        f"photo: {SOURCE_PROMPT.removeprefix('a photo of ')}",
+        Image.new("RGB", (SIZE, SIZE), colour),
+        prompt,
+        SOURCE_PROMPT,
+        Image.new("L", (SIZE, SIZE), 200),
+        lines,
     )
 
 
@@ -37,26 +44,29 @@ def ink(strip: Image.Image) -> np.ndarray:
     return np.asarray(strip.convert("L")) < 160
 
 
-def test_the_pictures_stand_side_by_side_unscaled() -> None:
+def test_each_result_stands_below_what_was_given_unscaled() -> None:
     colours = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255)}
-    strip = draw_strip([column(colour) for colour in colours])
+    strip = draw_strip([column(colour, given="black") for colour in colours])
     assert strip.width == 2 * MARGIN + 3 * SIZE + 2 * GAP
     for i, pixel in enumerate(colours.values()):
         x = MARGIN + i * (SIZE + GAP)
-        assert strip.crop((x, PICTURE_TOP, x + SIZE, PICTURE_TOP + SIZE)).getcolors() == [(SIZE * SIZE, pixel)]
+        for y, expected in ((GIVEN_TOP, (0, 0, 0)), (result_top(SIZE), pixel)):
+            assert strip.crop((x, y, x + SIZE, y + SIZE)).getcolors() == [(SIZE * SIZE, expected)]
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a photo of a smiling woman with long brown hair", "a photo of a woman with long brown hair and glasses"]
+    "prompt", ["a photo of a smiling woman with long brown hair", "a photo of a woman with long brown hair and [A] makeup"]
 )
 def test_no_text_leaves_its_column(prompt: str) -> None:
     """Even the longest lines end before the next column begins, and the prompt ends above the inset."""
-    strip = draw_strip([column("white", prompt), column("white", prompt)])
+    strip = draw_strip([column("white", prompt, given="white"), column("white", prompt, given="white")])
     inked = ink(strip)
     assert not inked[:, MARGIN + SIZE : MARGIN + SIZE + GAP].any()
     assert not inked[:, MARGIN + 2 * SIZE + GAP :].any()
     top = strip.height - MARGIN - INSET
-    assert inked[PICTURE_TOP + SIZE : top].any()
+    assert inked[GIVEN_TOP + SIZE : result_top(SIZE)].any()
+    assert not inked[result_top(SIZE) - SPACE // 2 : result_top(SIZE)].any()
+    assert inked[result_top(SIZE) + SIZE : top].any()
     assert not inked[top - SPACE // 2 : top].any()
     assert not inked[strip.height - MARGIN // 2 :].any()
 

@@ -1,0 +1,74 @@
+"""The demo's photos, which `lab/world/sample.py` drew, and its edits. The lab is not installed, so they are package data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from s2edit_core.pictures.files import grown
+
+FOLDER = Path(__file__).with_name("sample")
+SOURCE_PROMPTS = {
+    "person": "a photo of a woman with long brown hair",
+    "cat": "a photo of a cat",
+    "church": "a photo of a church",
+    "makeup": "a photo of a woman with long black hair and [A] makeup",
+}
+"""The sentence that describes each photo. `makeup` is of another person, whose makeup is learned as the attribute [A]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A photo, its mask, and the prompt that describes it. The mask of `makeup` marks the makeup, all others their subject."""
+
+    name: str
+    photo: Image.Image
+    mask: Image.Image
+    source_prompt: str
+
+    @property
+    def edit_mask(self) -> Image.Image:
+        """What an edit may change: the demo sends no edit mask, so the service grows the identity mask."""
+        return grown(self.mask)
+
+    def files(self, folder: Path) -> dict[str, Path]:
+        """Return the files of a request, as `save` writes them to `folder`. The person's names are those of the quickstart."""
+        photo, mask = ("source", "mask") if self.name == "person" else (self.name, f"{self.name}-mask")
+        return {"image": folder / f"{photo}.png", "mask": folder / f"{mask}.png"}
+
+    def save(self, folder: Path) -> None:
+        """Write photo and mask to `folder`."""
+        files = self.files(folder)
+        self.photo.save(files["image"])
+        self.mask.save(files["mask"])
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An edit of the sample `of`. With `attribute`, it applies what is learned from the sample of that name."""
+
+    number: int
+    of: str
+    prompt: str
+    attribute: str = ""
+
+
+FIRST_EDITS = (
+    Edit(1, "person", "a photo of a woman with long red hair"),
+    Edit(2, "cat", "a photo of a sleeping cat"),
+    Edit(3, "church", "a photo of a church with ivy"),
+)
+"""Each learns its subject."""
+TRANSFER = Edit(4, "person", "a photo of a woman with long brown hair and [A] makeup", attribute="makeup")
+NEXT_EDIT = Edit(5, "person", "a photo of a smiling woman with long brown hair")
+EDITS = (*FIRST_EDITS, TRANSFER, NEXT_EDIT)
+NEXT_PROMPT = "a photo of a smiling woman with long red hair"
+"""Of the edit that the demo's last lines ask for."""
+
+
+def sample(name: str = "person") -> Sample:
+    """Return a sample by its name in `SOURCE_PROMPTS`."""
+    with Image.open(FOLDER / f"{name}.webp") as photo, Image.open(FOLDER / f"{name}-mask.png") as mask:
+        return Sample(name, photo.convert("RGB"), mask.convert("L"), SOURCE_PROMPTS[name])
