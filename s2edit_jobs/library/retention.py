@@ -33,20 +33,25 @@ log = structlog.get_logger(__name__)
 RECORDS = ("spec.json", "outcome.json", "webhook.json")
 """Names in the folder of an edit that remain when its pictures have expired; so does its report."""
 REPORT = "report"
+FOLDERS = 100
+"""Folders after which the sweep reports that it is busy."""
 _INVERSION_ID = re.compile(r"i_[0-9a-f]{32}")
 _CONCEPT_ID = re.compile(r"[ac]_[0-9a-f]{32}")
 
 
 class Retention:
-    """The sweep over all users. Every method may raise `ServiceUnavailable`."""
+    """The sweep over all users. Every method may raise `ServiceUnavailable`. `busy` is called often, to renew a lease."""
 
-    def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, services: Services, *, clock: Callable[[], float] = time.time, busy: Callable[[], None] = lambda: None
+    ) -> None:
         self._services = services
         self._settings = services.settings
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
         self._erasure = Erasure(services)
         self._clock = clock
+        self._busy = busy
         self._now = 0.0  # at the beginning of the sweep
         self._user: Owner | None = None
         self._inversions: set[str] = set()  # of the current user's identities
@@ -63,7 +68,10 @@ class Retention:
             "uploads": self._sweep_upload,
         }
         gone: Counter[str] = Counter()
-        for folder in user_folders(self._artifacts, lambda kind, name: kind in sweeps and self._may_expire(kind, name)):
+        folders = user_folders(self._artifacts, lambda kind, name: kind in sweeps and self._may_expire(kind, name))
+        for number, folder in enumerate(folders):
+            if number % FOLDERS == 0:
+                self._busy()
             if folder.owner != self._user:
                 self._user, self._inversions = folder.owner, set()
             with set_aside(f"expiring {folder.kind}", folder.path):
