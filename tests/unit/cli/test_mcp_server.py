@@ -23,6 +23,7 @@ from cli.client import EditClient, ServiceError
 from cli.main import app
 from cli.mcp_server import answers, requests, waiting
 from cli.mcp_server.server import Listening, Upstream, http_app
+from s2edit_core.delivery.report import OUTSIDE, UNCHANGED
 
 URL = "http://service.test"
 
@@ -85,6 +86,15 @@ def test_the_answer_states_what_was_measured_outside_the_edit_mask(outside: int,
     answer = answers.of_job(job("succeeded", results=[], report=values), client_of(lambda _: httpx.Response(500)))
     assert isinstance(answer.content[0], TextContent)
     assert f"largest difference {outside} of 255 levels ({words})" in answer.content[0].text
+
+
+@pytest.mark.parametrize("warnings", [[UNCHANGED], [OUTSIDE, "a second one"]])
+def test_the_answer_has_the_warnings_of_the_report(warnings: list[str]) -> None:
+    values = {"values": {"warnings": warnings}}
+    answer = answers.of_job(job("succeeded", results=[], report=values), client_of(lambda _: httpx.Response(500)))
+    assert isinstance(answer.content[0], TextContent)
+    lines = answer.content[0].text.splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == [f"warning: {each}" for each in warnings]
 
 
 class Reports:
