@@ -110,6 +110,10 @@ class EditClient:
         given = {name: value for name, value in params.items() if value is not None}
         return _json(self._send(method, f"{self._url}{path}", params=given))
 
+    def rename(self, path: str, name: str | None) -> View:
+        """Give the identity or attribute at `path` another name, or none, and return it. Raises `ServiceError`."""
+        return _json(self._send("PATCH", f"{self._url}{path}", json={"name": name}))
+
     def wait(self, job: View, wait_s: int) -> View | None:
         """Return the job once it has changed or ended; None if neither happens within `wait_s` seconds. Raises `ServiceError`."""
         headers = {"If-None-Match": f'"{job["sequence"]}"', "Prefer": f"wait={wait_s}"}

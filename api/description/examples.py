@@ -137,6 +137,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         }
     ],
     "Attribute": [ATTRIBUTE],
+    "AttributeChange": [{"name": "Evening"}],
     "AttributePage": [{"items": [ATTRIBUTE], "next_cursor": None}],
     "UploadRequest": [{"media_type": "image/png", "size_bytes": 1_834_221, "sha256": SHA256}],
     "UploadView": [

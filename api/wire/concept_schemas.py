@@ -154,7 +154,7 @@ class AttributeForm(LearningForm):
         Name | None,
         Field(
             description="A name for people, of 1 to 100 characters. If the attribute is learned already, it is stored where there "
-            "was no name yet.",
+            "was no name yet; `PATCH /attributes/{attribute_id}` changes it.",
             examples=["Evening"],
         ),
     ] = None
@@ -178,14 +178,22 @@ class ImportForm(BaseModel):
     identity_ttl_s: IdentityTtl = None
 
 
-class IdentityChange(BaseModel):
-    """What `PATCH /identities/{identity_id}` changes."""
+class NameChange(BaseModel):
+    """What changes a name for people."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Annotated[
         Name | None, Field(description="The new name for people, of 1 to 100 characters; null removes it.", examples=["Ada"])
     ]
+
+
+class IdentityChange(NameChange):
+    """What `PATCH /identities/{identity_id}` changes."""
+
+
+class AttributeChange(NameChange):
+    """What `PATCH /attributes/{attribute_id}` changes."""
 
 
 class Consent(BaseModel):

@@ -86,13 +86,14 @@ class Tools:
         mask: words.PersonMask = None,
         at: words.At = None,
         subject: words.Subject = None,
+        name: words.PersonName = None,
         preset: words.Preset = None,
         consent: words.Consent = None,
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
         _check_given(photo=photo)
-        fields = {"prompt": prompt, "at": at, "subject": subject, "preset": preset, "consent": consent}
+        fields = {"prompt": prompt, "name": name, "at": at, "subject": subject, "preset": preset, "consent": consent}
         return await self._job(ctx, "/identities", fields, {"image": photo, "mask": mask}, idempotency_key, wait_s)
 
     async def learn_attribute(
@@ -131,10 +132,15 @@ class Tools:
             f"receipt: {receipt['receipt']}",
         )
 
+    async def rename(self, ctx: Context, id: words.ConceptId, name: words.NewName) -> CallToolResult:
+        with _plain_errors():
+            renamed = await _run(partial(self._client_of(ctx).rename, _path(id, "ca"), name.strip() or None))
+        return _said(f"{renamed['id']} is now called {renamed['name']}." if renamed["name"] else f"{renamed['id']} has no name now.")
+
     async def list_people(self, ctx: Context, limit: words.Limit = 20, cursor: words.Cursor = None) -> CallToolResult:
         def line(person: View) -> str:
             photo = "" if person["has_photo"] else ", without a photo: each edit must send one"
-            return f"{person['id']}: {person['source_prompt'] or 'no description'}{photo}"
+            return f"{person['id']}: {person['name'] or 'no name'}, {person['source_prompt'] or 'no description'}{photo}"
 
         return await self._list(ctx, "/identities", line, limit=limit, cursor=cursor)
 

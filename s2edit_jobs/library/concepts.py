@@ -152,6 +152,12 @@ class Library:
             self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
             self._services.audit.record("attribute.learn", spec.owner, attribute_id, _consent_outcome(spec.consent))
 
+    def rename_attribute(self, owner: Owner, attribute_id: str, name: str | None) -> Attribute:
+        """Give an attribute another name for people, or none, as `rename_identity` does."""
+        renamed = replace(self.attribute(owner, attribute_id), name=name)
+        self._rewrite(owner, attribute_id, renamed.to_json())
+        return renamed
+
     def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
         """Return a page of attributes, sorted by id."""
         return self._concepts(owner, "a_", lambda each: self.attribute(owner, each), after=after, limit=limit)
@@ -228,14 +234,15 @@ class Library:
 
     def _rewrite(self, owner: Owner, concept_id: str, metadata: bytes) -> None:
         card, concept = (concept_key(owner, concept_id, each) for each in (METADATA[concept_id[:2]], CONCEPT))
+        missing = (AttributeNotFound if concept_id.startswith("a_") else IdentityNotFound)(concept_id)
         if not self._artifacts.exists(concept):  # learning is about to store it
-            raise IdentityNotFound(concept_id)
+            raise missing
         self._artifacts.put(card, metadata, media_type=JSON)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
-                raise IdentityNotFound(concept_id)
-        except (BeingErased, IdentityNotFound):
+                raise missing
+        except (BeingErased, AttributeNotFound, IdentityNotFound):
             self._artifacts.delete_prefix(card)
             raise
 

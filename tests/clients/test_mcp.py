@@ -34,6 +34,7 @@ from tests.waiting import until
 PROMPT = "a photo of a woman with long red hair"
 TOOLS = {
     *("edit_photo", "learn_person", "learn_attribute", "list_people", "list_attributes", "list_jobs", "follow", "cancel", "erase"),
+    "rename",
 }
 
 
@@ -193,10 +194,10 @@ def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Gro
     async def body(client: Client) -> None:
         description = "a photo of a woman with long brown hair"
         person = await client.call_tool(
-            "learn_person", {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "prompt": description}
+            "learn_person", {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "prompt": description, "name": "Ada"}
         )
         identity = the(r"c_\w+", person)
-        assert identity in text(await client.call_tool("list_people"))
+        assert f"{identity}: Ada, " in text(await client.call_tool("list_people"))
         marked = {
             "photo": data_url(ground.photo),
             "mask": data_url(ground.mask),
@@ -205,6 +206,14 @@ def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Gro
         }
         attribute = the(r"a_[0-9a-f]{32}", await client.call_tool("learn_attribute", marked))
         assert f"{attribute}: Evening, [A] hair" in text(await client.call_tool("list_attributes"))
+        for one, name, words in ((identity, "Bea", "called Bea"), (attribute, "Noon", "called Noon"), (attribute, " ", "no name")):
+            renamed = await client.call_tool("rename", {"id": one, "name": name})
+            assert words in text(renamed)
+        refused = await client.call_tool("rename", {"id": "e_1", "name": "x"})
+        assert refused.is_error
+        assert "begin with c_ or a_" in text(refused)
+        assert f"{identity}: Bea, " in text(await client.call_tool("list_people"))
+        assert f"{attribute}: no name, [A] hair" in text(await client.call_tool("list_attributes"))
         applied = {"prompt": "a photo of a woman with [A] hair", "identity": identity, "attributes": [attribute]}
         edit = await client.call_tool("edit_photo", applied)
         assert not edit.is_error, text(edit)

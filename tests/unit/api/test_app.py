@@ -38,6 +38,7 @@ OPERATIONS = {
     ("post", "/attributes"): "createAttribute",
     ("get", "/attributes"): "listAttributes",
     ("get", "/attributes/{attribute_id}"): "getAttribute",
+    ("patch", "/attributes/{attribute_id}"): "renameAttribute",
     ("delete", "/attributes/{attribute_id}"): "eraseAttribute",
     ("post", "/tokens"): "createToken",
     ("get", "/files/{key}"): "getFile",

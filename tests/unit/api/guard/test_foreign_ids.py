@@ -42,7 +42,10 @@ OPEN_TO_ALL = {
 """Routes without user data. The URLs of files are signed."""
 NAMES = {"user", "model"}
 """Path parameters that are no ids: users, whose names the caller chooses, and the served model."""
-BODIES: Mapping[tuple[str, str], Mapping[str, Any]] = {("PATCH", "/identities/{identity_id}"): {"json": {"name": "Ada"}}}
+BODIES: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("PATCH", "/identities/{identity_id}"): {"json": {"name": "Ada"}},
+    ("PATCH", "/attributes/{attribute_id}"): {"json": {"name": "Ada"}},
+}
 """Client arguments for routes that need a body."""
 
 
