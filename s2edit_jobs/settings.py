@@ -279,8 +279,8 @@ class Settings(StoreSettings, LimitSettings):
 
     metrics_token: SecretStr | None = Field(
         default=None,
-        description="Bearer token that Prometheus must send to read /metrics. If empty, the API shows no metrics, and workers and "
-        "housekeepers show theirs to programs on their machine",
+        description="Bearer token of 16 characters or more that Prometheus must send to read /metrics. If empty, the API shows no "
+        "metrics, and workers and housekeepers show theirs to programs on their machine",
     )
 
     worker_metrics_port: int | None = Field(

@@ -130,6 +130,7 @@ INVALID = {
     "S2EDIT_SIGNING_KEY": ["zqz", "x" * 31],
     "S2EDIT_AUDIT_KEY": ["zqz"],
     "S2EDIT_TOKEN_KEYS": ["x" * 32 + " x"],
+    "S2EDIT_METRICS_TOKEN": ["zqz", "x" * 15, " " + "x" * 16, "x" * 16 + "\n", "é" * 16],
     "S2EDIT_WEBHOOK_SECRETS": ["whsec_short"],
     "S2EDIT_CORS_ORIGINS": ["https://app.example.com/path"],
     "S2EDIT_PROVENANCE": ["maybe"],
@@ -146,7 +147,7 @@ def test_one_line_names_the_variable_and_says_what_to_write(name: str, value: st
     line = str(ended.value)
     assert re.fullmatch(rf"s2edit: {name}: (it|a key|every key|every origin) must [^\n]+", line)
     assert "Value error" not in line
-    assert not (name.endswith(("KEY", "KEYS", "SECRETS", "REDIS_URL")) and value in line), "the value may be secret"
+    assert not (name.endswith(("KEY", "KEYS", "SECRETS", "TOKEN", "REDIS_URL")) and value in line), "the value may be secret"
 
 
 def test_every_rule_is_of_a_setting_that_some_test_gets_wrong() -> None:
