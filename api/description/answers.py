@@ -55,7 +55,10 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Link]] = {
         "rename": ("renameAttribute", "attribute_id", "/id"),
         "erase": ("eraseAttribute", "attribute_id", "/id"),
     },
-    ("createUpload", "201"): {"look": ("getUpload", "upload_id", "/id")},
+    ("createUpload", "201"): {
+        "look": ("getUpload", "upload_id", "/id"),
+        "erase": ("eraseUpload", "upload_id", "/id"),
+    },
 }
 """The links of the responses, by operation and status, then by link name."""
 

@@ -77,6 +77,7 @@ class Uploads:
 
     def __init__(self, services: Services) -> None:
         self._artifacts: ArtifactStore = services.artifacts
+        self._audit = services.audit
         self._url_ttl_s = services.settings.upload_url_ttl_s
         self._ttl_s = services.settings.upload_ttl_s
         self._usage = services.store.usage
@@ -182,6 +183,20 @@ class Uploads:
         if not self._artifacts.exists(upload_key(owner, upload_id, "upload.json")):  # erased meanwhile
             self._artifacts.delete_prefix(upload_key(owner, upload_id, ""))
             raise UploadNotFound(upload_id)
+
+    def erase(self, owner: Owner, upload_id: str) -> int:
+        """Erase an upload, also an expired one. Return the number of objects. Raise `UploadNotFound`.
+
+        An interrupted call can be repeated. In a bucket, a link that is still valid can send the bytes again: the sweeper removes
+        them, because they belong to no upload.
+        """
+        folder = upload_key(owner, upload_id, "")
+        if not _UPLOAD_ID.fullmatch(upload_id) or not any(True for _ in self._artifacts.list(folder, expected=1)):
+            raise UploadNotFound(upload_id)
+        gone = self._artifacts.delete_prefix(f"{folder}upload.json")  # first, so that an edit that writes here notices
+        gone += self._artifacts.delete_prefix(folder)
+        self._audit.record("upload.erase", owner, upload_id, "erased")
+        return gone
 
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
         """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""

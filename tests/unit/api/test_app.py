@@ -34,6 +34,7 @@ OPERATIONS = {
     ("get", "/receipts/keys"): "getReceiptKeys",
     ("post", "/uploads"): "createUpload",
     ("get", "/uploads/{upload_id}"): "getUpload",
+    ("delete", "/uploads/{upload_id}"): "eraseUpload",
     ("get", "/identities/{identity_id}/export"): "exportIdentity",
     ("post", "/attributes"): "createAttribute",
     ("get", "/attributes"): "listAttributes",

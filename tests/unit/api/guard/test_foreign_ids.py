@@ -80,7 +80,7 @@ def world(api: Api) -> World:
     ring = KeyRing(api.artifacts)
     acme, umbrella = ring.create("acme", SCOPES)[1], ring.create("umbrella", SCOPES)[1]
     test = ring.create("acme", SCOPES, test=True)[1]
-    api.limit(auth="keys")
+    api.limit(auth="keys", user_writes_per_minute=0)  # more requests than a user may send
     app = create_app(api.services)
     client = api.client = TestClient(app)
 
