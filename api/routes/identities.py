@@ -67,7 +67,11 @@ async def create_identity(
     form_limits={"max_files": 2, "max_fields": 8, "max_part_size": 16_384},
 )
 async def import_identity(
-    form: Annotated[ImportForm, Form(media_type="multipart/form-data")], owner: Caller, library: LibraryDep, response: Response
+    form: Annotated[ImportForm, Form(media_type="multipart/form-data")],
+    owner: Caller,
+    library: LibraryDep,
+    services: ServicesDep,
+    response: Response,
 ) -> Identity:
     """Import the file of an export from a service with the same model. The file has no photo, so each edit must send one.
 
@@ -78,7 +82,7 @@ async def import_identity(
     data, options = await form.file.read(), form.model_dump(exclude={"file"})
     identity = await run_in_threadpool(library.import_identity, owner, data, **options)
     response.headers["Location"] = f"/identities/{identity.id}"
-    return Identity.of(identity)
+    return Identity.of(identity, expires_at=stored.identity_expires_at(services.settings, identity))
 
 
 @router.get(
@@ -144,11 +148,11 @@ def export_identity(identity_id: str, owner: Caller, library: LibraryDep, servic
 
 
 def _present(services: Services, identity: stored.Identity) -> Identity:
-    photo = identity.inputs.get("image")
+    photo, expires_at = identity.inputs.get("image"), stored.identity_expires_at(services.settings, identity)
     if photo is None:
-        return Identity.of(identity)
+        return Identity.of(identity, expires_at=expires_at)
     name = identity.id + PurePosixPath(photo.key).suffix
-    return Identity.of(identity, photo=signed_link(services, photo.key, name, kept_until=identity.expires_at))
+    return Identity.of(identity, expires_at=expires_at, photo=signed_link(services, photo.key, name, kept_until=expires_at))
 
 
 router.include_router(changes)

@@ -225,8 +225,8 @@ class Identity(BaseModel):
     ] = None
 
     @classmethod
-    def of(cls, identity: concepts.Identity, *, photo: Link | None = None) -> Identity:
-        """Build the response for a stored identity."""
+    def of(cls, identity: concepts.Identity, *, expires_at: float | None, photo: Link | None = None) -> Identity:
+        """Build the response for a stored identity, which is erased at `expires_at`."""
         consent = identity.consent
         return cls(
             id=identity.id,
@@ -234,7 +234,7 @@ class Identity(BaseModel):
             source_prompt=identity.source_prompt,
             subject=identity.subject,
             created_at=to_datetime(identity.created_at),
-            expires_at=None if identity.expires_at is None else to_datetime(identity.expires_at),
+            expires_at=None if expires_at is None else to_datetime(expires_at),
             consent=None if consent is None else Consent(statement=consent.statement, given_at=to_datetime(consent.given_at)),
             has_photo=bool(identity.inputs),
             photo=photo,

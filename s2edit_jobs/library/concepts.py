@@ -119,6 +119,12 @@ def ttl_of(settings: Settings, requested: float | None) -> float | None:
     return min((ttl for ttl in (requested, settings.identity_ttl_s) if ttl is not None), default=None)
 
 
+def identity_expires_at(settings: Settings, identity: Identity) -> float | None:
+    """Return when an identity is erased by the settings in force, in seconds since the epoch. None if it is kept."""
+    ends = (identity.expires_at, None if settings.identity_ttl_s is None else identity.created_at + settings.identity_ttl_s)
+    return min((at for at in ends if at is not None), default=None)
+
+
 class Library:
     """Identities, attributes and edits by owner. Every method may raise `ServiceUnavailable`."""
 
