@@ -300,8 +300,8 @@ def test_only_files_in_allowed_folders_are_read(ground: Ground, tmp_path: Path) 
             (allowed / "none.png", "there is no file"),
             ("real.png", "no absolute path"),
             ("/proc/self/environ", "not in a folder"),
-            ("http://127.0.0.1:1/x.png", "only links of the service"),
-            ("http://user@169.254.169.254/latest", "only links of the service"),
+            ("http://127.0.0.1:1/x.png", "only links that the service"),
+            ("http://user@169.254.169.254/latest", "only links that the service"),
             ("data:image/png;base64,%%%", "no base64"),
             ("data:image/png,abc", "not base64"),
         ):

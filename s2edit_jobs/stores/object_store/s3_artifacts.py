@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
 
 import boto3
@@ -262,7 +262,7 @@ class S3ArtifactStore(ProvenStore):
 
 def _add_md5(request: AWSRequest, **_: object) -> None:
     """Send the MD5 digest of the list of keys: many servers refuse a DeleteObjects without it, and boto3 sends only a CRC32."""
-    digest = hashlib.md5(bytes(request.body), usedforsecurity=False).digest()
+    digest = hashlib.md5(cast(bytes, request.body), usedforsecurity=False).digest()
     request.headers["Content-MD5"] = b64encode(digest).decode("ascii")
 
 
