@@ -340,8 +340,6 @@ class Settings(StoreSettings, LimitSettings):
                 f"S2EDIT_UPLOAD_TTL_S ({self.upload_ttl_s:g}) must be at least S2EDIT_UPLOAD_URL_TTL_S ({self.upload_url_ttl_s}): "
                 "otherwise bytes may arrive after the upload has expired"
             )
-        if self.s3_endpoint_url and not self.s3_bucket:
-            raise ValueError("S2EDIT_S3_ENDPOINT_URL is set and S2EDIT_S3_BUCKET is not: set the bucket too")
         if (self.provenance_certificate is None) != (self.provenance_private_key is None):
             raise ValueError("set both S2EDIT_PROVENANCE_CERTIFICATE and S2EDIT_PROVENANCE_PRIVATE_KEY, or neither")
         return self
