@@ -32,10 +32,8 @@ from tests.clients.conftest import Live, running
 from tests.waiting import until
 
 PROMPT = "a photo of a woman with long red hair"
-TOOLS = {
-    *("edit_photo", "learn_person", "learn_attribute", "list_people", "list_attributes", "list_jobs", "follow", "cancel", "erase"),
-    "rename",
-}
+LISTS = {"list_people", "list_attributes", "list_jobs"}
+TOOLS = LISTS | {"edit_photo", "learn_person", "learn_attribute", "rename", "follow", "cancel", "erase"}
 
 
 @dataclass(frozen=True)
@@ -192,9 +190,8 @@ def test_a_photo_is_edited_by_path_and_a_job_outlives_the_server_that_began_it(g
 
 def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Ground, http_server: Http) -> None:
     async def body(client: Client) -> None:
-        description = "a photo of a woman with long brown hair"
         person = await client.call_tool(
-            "learn_person", {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "prompt": description, "name": "Ada"}
+            "learn_person", {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "prompt": PROMPT, "name": "Ada"}
         )
         identity = the(r"c_\w+", person)
         assert f"{identity}: Ada, " in text(await client.call_tool("list_people"))
@@ -206,14 +203,8 @@ def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Gro
         }
         attribute = the(r"a_[0-9a-f]{32}", await client.call_tool("learn_attribute", marked))
         assert f"{attribute}: Evening, [A] hair" in text(await client.call_tool("list_attributes"))
-        for one, name, words in ((identity, "Bea", "called Bea"), (attribute, "Noon", "called Noon"), (attribute, " ", "no name")):
-            renamed = await client.call_tool("rename", {"id": one, "name": name})
-            assert words in text(renamed)
-        refused = await client.call_tool("rename", {"id": "e_1", "name": "x"})
-        assert refused.is_error
-        assert "begin with c_ or a_" in text(refused)
-        assert f"{identity}: Bea, " in text(await client.call_tool("list_people"))
-        assert f"{attribute}: no name, [A] hair" in text(await client.call_tool("list_attributes"))
+        for one, name, words in ((identity, "Bea", "called Bea"), (attribute, " ", "no name"), ("e_1", "x", "begin with c_ or a_")):
+            assert words in text(await client.call_tool("rename", {"id": one, "name": name}))
         applied = {"prompt": "a photo of a woman with [A] hair", "identity": identity, "attributes": [attribute]}
         edit = await client.call_tool("edit_photo", applied)
         assert not edit.is_error, text(edit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -203,3 +204,12 @@ class TestReceipts:
         settings = api.services.settings.model_copy(update={"receipt_key": SecretStr("not a key")})
         with pytest.raises(NotConfigured):
             create_app(replace(api.services, settings=settings))
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [({}, 60), ({"identity_ttl_s": "30"}, 30), ({"identity_ttl_s": "90"}, 60)])
+def test_the_expiry_follows_a_setting_that_came_later(api: Api, asked: dict[str, str], seconds: int) -> None:
+    identity = api.learned(api.identity(**asked))
+    api.limit(identity_ttl_s=60.0)
+    for shown in (api.get(f"/identities/{identity}").json(), api.get("/identities").json()["items"][0]):
+        ages = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["created_at"])
+        assert ages.total_seconds() == pytest.approx(seconds, abs=0.01)

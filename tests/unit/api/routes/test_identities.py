@@ -6,7 +6,6 @@ import hashlib
 import json
 import pickle
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -93,15 +92,6 @@ class TestLearningAhead:
     def test_what_can_not_be_learned_is_refused(self, api: Api, form: dict[str, Any], code: str, field: str) -> None:
         assert_problem(api.identity(**form), 422, code, field)
         assert api.kept() == ({}, [], [])
-
-
-@pytest.mark.parametrize(("asked", "seconds"), [({}, 60), ({"identity_ttl_s": "30"}, 30), ({"identity_ttl_s": "90"}, 60)])
-def test_the_expiry_follows_a_setting_that_came_later(api: Api, asked: dict[str, str], seconds: int) -> None:
-    identity = api.learned(api.identity(**asked))
-    api.limit(identity_ttl_s=60.0)
-    for shown in (api.get(f"/identities/{identity}").json(), api.get("/identities").json()["items"][0]):
-        ages = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["created_at"])
-        assert ages.total_seconds() == pytest.approx(seconds, abs=0.01)
 
 
 class TestNames:

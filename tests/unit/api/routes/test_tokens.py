@@ -17,8 +17,7 @@ from api.guard.auth import Sender
 from api.guard.device_tokens import DEVICE_SCOPES, IAT_LEEWAY_S, DeviceTokens
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, MARKER_TTL_S, end_tokens, sweep_ended
-from s2edit_jobs.lifecycle import idempotency
-from s2edit_jobs.records.errors import ArtifactsUnavailable, CredentialsInvalid, TokenSpent
+from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from tests.stores import MemoryArtifactStore
@@ -80,32 +79,6 @@ def test_the_same_request_again_costs_nothing(api: Api, key: str) -> None:
     first, second = api.edit(headers=device), api.edit(headers=device)
     assert (first.status_code, second.status_code) == (202, 202)
     assert first.json()["id"] == second.json()["id"]
-
-
-@pytest.mark.parametrize("part", ["image.png", "mask.png", "spec.json"])
-def test_a_request_that_was_cut_short_costs_nothing_more_when_it_is_repeated(
-    api: Api, key: str, part: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first one was charged, and then its process ended."""
-    monkeypatch.setattr(idempotency, "IN_FLIGHT_S", 0.0)
-    token = bearer(issue(api, key, edits=2)["token"])
-    device = {**token, "Idempotency-Key": "again"}
-    put = api.artifacts.put
-
-    def dying(place: str, *values: Any, **named: Any) -> None:
-        if place.endswith(f"/{part}"):
-            raise ArtifactsUnavailable("the process ends here")
-        put(place, *values, **named)
-
-    assert api.edit(headers=token).status_code == 202
-    with monkeypatch.context() as patch:
-        patch.setattr(api.artifacts, "put", dying)
-        for _ in range(2):
-            assert api.edit(headers=device).status_code == 503
-    assert {api.edit(headers=device).json()["id"] for _ in range(2)} == {
-        api.client.get("/edits", headers=token).json()["items"][0]["id"]
-    }
-    assert_problem(api.edit(headers={**token, "Idempotency-Key": "other"}), 403, "token_spent")
 
 
 def test_a_budget_outlives_redis(api: Api, key: str) -> None:
