@@ -26,6 +26,7 @@ from s2edit_jobs.records.errors import (
     ArtifactMissing,
     AttributeNotFound,
     BeingErased,
+    DeletionRefused,
     IdentityNotFound,
     RecordDamaged,
     RecordUnusable,
@@ -243,7 +244,8 @@ class Library:
         missing = (AttributeNotFound if concept_id.startswith("a_") else IdentityNotFound)(concept_id)
         if not self._artifacts.exists(concept):  # learning is about to store it
             raise missing
-        self._artifacts.put(card, metadata, media_type=JSON)
+        with suppress(DeletionRefused):  # without the right, the older name stays until an erasure is refused too, and says so
+            self._artifacts.replace(card, metadata, media_type=JSON)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):

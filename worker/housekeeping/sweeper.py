@@ -15,6 +15,7 @@ from s2edit_jobs.lifecycle.request_markers import sweep_erased_keys
 from s2edit_jobs.lifecycle.survey import Survey, survey_if_outdated
 from s2edit_jobs.lifecycle.unfinished import Unfinished, run_alone
 from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.stores.model_facts import REPORTS
 from s2edit_jobs.stores.object_store.write_probe import PROBES
 from s2edit_jobs.stores.stored_bytes import measure
 from worker.housekeeping.loop import Loop
@@ -52,6 +53,8 @@ def _remove_expired(services: Services, busy: Callable[[], None]) -> int:
     erased = sweep_erased_keys(services.artifacts, before=now - services.settings.idempotency_ttl_s)
     with set_aside("probe", PROBES):
         services.artifacts.delete_prefix(PROBES)
+    with set_aside("report of a model", REPORTS):
+        services.artifacts.delete_older_versions(REPORTS)  # a worker overwrites its report every 20 s
     gone = Retention(services, busy=busy).sweep()
     log.info("removed expired objects", action="swept", ended=ended, erased_users=erased, **gone)
     return ended + erased + sum(gone.values())

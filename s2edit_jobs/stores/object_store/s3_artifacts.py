@@ -172,9 +172,9 @@ class S3ArtifactStore(ProvenStore):
             self._delete_versions(prefix)
         return deleted
 
-    def _delete_older_versions(self, key: str) -> None:
-        with translated(key), deleting():
-            self._delete_versions(key, lambda version: version["Key"] == key and not version["IsLatest"])
+    def _delete_older_versions(self, prefix: str, *, exactly: bool) -> None:
+        with translated(prefix), deleting():
+            self._delete_versions(prefix, lambda one: not one["IsLatest"] and (one["Key"] == prefix or not exactly))
 
     def _delete(self, keys: Iterable[str]) -> None:
         chosen = list(keys)

@@ -176,3 +176,11 @@ def test_probes_that_cannot_be_deleted_stop_nothing(service: InProcessService, m
 
     monkeypatch.setattr(service.artifacts, "delete_prefix", locked)
     assert sweep(service.services) == 1
+
+
+def test_older_versions_of_the_reports_of_models_go(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket with versioning keeps each of the reports that a worker writes every 20 s."""
+    asked: list[str] = []
+    monkeypatch.setattr(service.artifacts, "delete_older_versions", asked.append)
+    sweep(service.services)
+    assert asked == ["models/"]
