@@ -130,7 +130,7 @@ class Settings(StoreSettings, LimitSettings):
         default=86_400.0,
         ge=3600,
         description="Seconds from its announcement until an upload expires, by default a day; at least S2EDIT_UPLOAD_URL_TTL_S. "
-        "Edits that used it keep a copy",
+        "Jobs that used it keep a copy",
     )
     signing_key: SecretStr | None = Field(
         default=None,

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
 from api.following.long_polls import PREFER
-from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
+from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, or_json, respond
 from api.wire.bodies.strict_forms import FormRoute
 from api.wire.bodies.strict_json import StrictRoute
-from api.wire.concept_schemas import Attribute, AttributeChange, AttributeForm, AttributePage
+from api.wire.concept_schemas import Attribute, AttributeChange, AttributeDocument, AttributeForm, AttributePage
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -30,6 +30,7 @@ changes = APIRouter(tags=["attributes"], responses=responses(422, 503), route_cl
     status_code=202,
     responses=ACCEPTED,
     dependencies=[Depends(get_principal), Depends(parts_of(AttributeForm))],
+    openapi_extra=or_json(AttributeDocument),
     form_limits=FORM_LIMITS,
 )
 async def create_attribute(
@@ -43,6 +44,8 @@ async def create_attribute(
     """Learn an attribute from a reference photo of any person. Edits apply it inside their edit mask, whoever is in the photo.
 
     Poll or stream the job at `Location`. Once it has succeeded, `attribute` is the id that edits name.
+
+    The JSON variant names pictures by the ids of uploads, see `POST /uploads`.
     """
     return await respond(LearningSubmission(request, principal, form, idempotency_key), response, prefer)
 

@@ -137,7 +137,7 @@ async def erase_attribute(
     dependencies=[Depends(get_principal)],
 )
 async def erase_upload(upload_id: str, owner: Caller, services: ServicesDep, receipts: ReceiptsDep, slow: SlowCallsDep) -> Receipt:
-    """Erase an upload before it expires. Edits that used it keep their own copy.
+    """Erase an upload before it expires. Jobs that used it keep their own copy.
 
     A request that names the upload is refused from then on, also one that is repeated with its Idempotency-Key.
     """

@@ -32,7 +32,6 @@ ADVICE = {
 
 OWN_WORDS = (
     ("send it as a file, or in JSON as the id of an upload", "send it"),
-    ("send it as a file", "send it"),
     ("the part 'image'", "the photo"),
     ("the part '", "the argument '"),
     ("`image`", "`photo`"),

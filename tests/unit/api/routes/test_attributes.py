@@ -227,10 +227,6 @@ def test_what_can_not_be_learned_is_refused_and_leaves_nothing(api: Api, parts: 
     assert api.kept() == ({}, [], [])
 
 
-def test_a_json_body_is_refused(api: Api) -> None:
-    assert_problem(api.client.post("/attributes", json={"prompt": "[A] hat"}), 415, "unsupported_media_type")
-
-
 def test_an_erased_attribute_is_gone_and_whoever_waits_with_it_fails(api: Api) -> None:
     attribute_id = api.learned(api.attribute())
     waiting = api.edit(prompt=WEARING, attributes=attribute_id)
