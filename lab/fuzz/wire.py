@@ -34,12 +34,21 @@ class Observed:
 
     ids: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by first letter
     links: list[str] = field(default_factory=list)
+    erased: set[str] = field(default_factory=set)
 
     def add(self, body: bytes) -> None:
         for an_id in map(bytes.decode, SHOWN.findall(body)):
-            _keep(self.ids[an_id[0]], an_id)
+            if an_id not in self.erased:
+                _keep(self.ids[an_id[0]], an_id)
         for link in LINKS.findall(body):
             _keep(self.links, link.decode())
+
+    def erase(self, an_id: str) -> None:
+        """Forget an id: requests that name it are rightly answered 404."""
+        self.erased.add(an_id)
+        for known in self.ids.values():
+            if an_id in known:
+                known.remove(an_id)
 
 
 def _keep(known: list[str], value: str) -> None:
@@ -97,7 +106,10 @@ class CheckedApp:
             await self._apps[proxied](scope, again, watched)
         finally:
             if Headers(raw=started["headers"]).get("s2edit-user", USER) == USER:  # nobody else's ids exist for it
-                self.observed[caller].add(bytes(body))
+                observed = self.observed[caller]
+                observed.add(bytes(body))
+                if scope["method"] == "DELETE" and started["status"] < 300:
+                    observed.erase(scope["path"].rpartition("/")[2])
             headers = Headers(raw=started["headers"])
             unprefixed = _unprefixed(headers, bytes(body)) if proxied else []
             self._check(scope, started["status"], headers, bytes(body), unprefixed)
