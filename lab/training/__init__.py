@@ -10,7 +10,6 @@
     segmenter, scenes        stage: the network that finds a person, and its training data
     trainer, optimisers      what all stages share
     export                   the model's folder, and archives
-    random_sd14              a model of Stable Diffusion's shape with random weights
 
 Every stage resumes from its last checkpoint.
 """
