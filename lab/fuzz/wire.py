@@ -43,12 +43,11 @@ class Observed:
         for link in LINKS.findall(body):
             _keep(self.links, link.decode())
 
-    def erase(self, an_id: str) -> None:
-        """Forget an id: requests that name it are rightly answered 404."""
-        self.erased.add(an_id)
+    def erase(self, *ids: str) -> None:
+        """Forget ids: requests that name them are rightly answered 404."""
+        self.erased.update(ids)
         for known in self.ids.values():
-            if an_id in known:
-                known.remove(an_id)
+            known[:] = [each for each in known if each not in self.erased]
 
 
 def _keep(known: list[str], value: str) -> None:
@@ -106,13 +105,20 @@ class CheckedApp:
             await self._apps[proxied](scope, again, watched)
         finally:
             if Headers(raw=started["headers"]).get("s2edit-user", USER) == USER:  # nobody else's ids exist for it
-                observed = self.observed[caller]
-                observed.add(bytes(body))
-                if scope["method"] == "DELETE" and started["status"] < 300:
-                    observed.erase(scope["path"].rpartition("/")[2])
+                self.observed[caller].add(bytes(body))
+            if scope["method"] == "DELETE" and started["status"] < 300:
+                self._forget(scope["path"])
             headers = Headers(raw=started["headers"])
             unprefixed = _unprefixed(headers, bytes(body)) if proxied else []
             self._check(scope, started["status"], headers, bytes(body), unprefixed)
+
+    def _forget(self, path: str) -> None:
+        """Forget what a request to `path` has erased: one thing, or all that the user has."""
+        for observed in self.observed.values():
+            if path == f"/users/{USER}":
+                observed.erase(*(an_id for known in observed.ids.values() for an_id in known))
+            else:
+                observed.erase(path.rpartition("/")[2])
 
     def _additions(self, body: bytes) -> list[tuple[bytes, bytes]]:
         """Return random extra headers, which any request can have."""
