@@ -32,7 +32,7 @@ from api.guard.whole_body import WholeBody
 from api.openai import models as openai_models
 from api.openai import routes as openai_routes
 from api.openai import schemas as openai_schemas
-from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, model, tokens, uploads
+from api.routes import attributes, edits, erasure, files, health, identities, json_bodies, masks, metrics, model, tokens, uploads
 from api.routes.metrics import Metrics
 from api.shutdown import ShutdownAnswers
 from api.slow_calls import SharedCalls, SlowCalls
@@ -109,7 +109,7 @@ def _routes() -> list[BaseRoute]:
     """Return the routes. The apps of a process share them, because FastAPI takes long to resolve their parameters."""
     router = APIRouter(responses={"default": {"model": problems.Problem, "description": "Any other error."}})
     for module in (
-        edits_json,
+        json_bodies,  # first: the routes of the forms refuse JSON
         edits,
         events,
         previews,

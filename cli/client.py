@@ -110,6 +110,10 @@ class EditClient:
         given = {name: value for name, value in params.items() if value is not None}
         return _json(self._send(method, f"{self._url}{path}", params=given))
 
+    def rename(self, path: str, name: str | None) -> View:
+        """Give the identity or attribute at `path` another name, or none, and return it. Raises `ServiceError`."""
+        return _json(self._send("PATCH", f"{self._url}{path}", json={"name": name}))
+
     def wait(self, job: View, wait_s: int) -> View | None:
         """Return the job once it has changed or ended; None if neither happens within `wait_s` seconds. Raises `ServiceError`."""
         headers = {"If-None-Match": f'"{job["sequence"]}"', "Prefer": f"wait={wait_s}"}
@@ -126,9 +130,10 @@ class EditClient:
         etag: str | None = None
         outage_s = 0.0
         while True:
+            began = time.monotonic()
             answer = self._poll(location, etag)
             wait_s = _retry_after(answer)
-            outage_s = 0.0 if answer else outage_s + wait_s
+            outage_s = 0.0 if answer else outage_s + (time.monotonic() - began) + wait_s
             if outage_s > MAX_OUTAGE_S:
                 raise ServiceError(f"the service has not answered for {MAX_OUTAGE_S:.0f} s; the edit may go on: see {location}")
             if answer and answer.status_code == httpx.codes.OK:
@@ -173,12 +178,12 @@ class EditClient:
         raise _error(answer)
 
     def _poll(self, location: str, etag: str | None) -> httpx.Response | None:
-        """Return a 200, a 304 if nothing has changed since `etag`, or None for a transport error or a 5xx."""
+        """Return a 200, a 304 if nothing has changed since `etag`, a 429, or None for a transport error or a 5xx."""
         try:
             answer = self._http.get(location, headers={**self._credentials, **({"If-None-Match": etag} if etag else {})})
         except httpx.TransportError:
             return None
-        if answer.status_code in (httpx.codes.OK, httpx.codes.NOT_MODIFIED):
+        if answer.status_code in (httpx.codes.OK, httpx.codes.NOT_MODIFIED, httpx.codes.TOO_MANY_REQUESTS):
             return answer
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             return None

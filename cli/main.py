@@ -268,6 +268,8 @@ def edit(
                 keep_mask.write_bytes(client.download(view["mask"]["url"]))
     except ServiceError as error:
         _fail(str(error))
+    for warning in ((view.get("report") or {}).get("values") or {}).get("warnings", ()):
+        errors.print(f"s2edit: {warning}", markup=False, soft_wrap=True)
     console.print(f"{output}  (identity {view['identity']}: pass it as --identity to edit this person again)", soft_wrap=True)
 
 

@@ -86,6 +86,14 @@ def check_key(key: str) -> None:
         raise ValueError("a key must have at least 32 characters, for example from `openssl rand -base64 32`")
 
 
+def check_shown_token(token: str) -> None:
+    """Check a token that comes in a header, which holds ASCII, and drops blanks around it."""
+    if not re.fullmatch(r"[!-~][ -~]{14,}[!-~]", token):
+        raise ValueError(
+            "it must have at least 16 characters of ASCII, without blanks around them, for example from `openssl rand -hex 16`"
+        )
+
+
 def check_webhook_key(key: str) -> None:
     try:
         size = len(base64.b64decode(key.removeprefix("whsec_"), validate=True))
@@ -109,6 +117,7 @@ RULES: Final[Mapping[str, Callable[[str], None]]] = {
     "signing_key": check_key,
     "audit_key": check_key,
     "token_keys": check_key,
+    "metrics_token": check_shown_token,
     "policy_checker": check_factory,
     "provenance_timestamp_url": partial(check_web_address, query=True),
     "webhook_secrets": check_webhook_key,

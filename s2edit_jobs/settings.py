@@ -130,7 +130,7 @@ class Settings(StoreSettings, LimitSettings):
         default=86_400.0,
         ge=3600,
         description="Seconds from its announcement until an upload expires, by default a day; at least S2EDIT_UPLOAD_URL_TTL_S. "
-        "Edits that used it keep a copy",
+        "Jobs that used it keep a copy",
     )
     signing_key: SecretStr | None = Field(
         default=None,
@@ -279,8 +279,8 @@ class Settings(StoreSettings, LimitSettings):
 
     metrics_token: SecretStr | None = Field(
         default=None,
-        description="Bearer token that Prometheus must send to read /metrics. If empty, the API shows no metrics, and workers and "
-        "housekeepers show theirs to programs on their machine",
+        description="Bearer token of 16 characters or more that Prometheus must send to read /metrics. If empty, the API shows no "
+        "metrics, and workers and housekeepers show theirs to programs on their machine",
     )
 
     worker_metrics_port: int | None = Field(
@@ -340,8 +340,6 @@ class Settings(StoreSettings, LimitSettings):
                 f"S2EDIT_UPLOAD_TTL_S ({self.upload_ttl_s:g}) must be at least S2EDIT_UPLOAD_URL_TTL_S ({self.upload_url_ttl_s}): "
                 "otherwise bytes may arrive after the upload has expired"
             )
-        if self.s3_endpoint_url and not self.s3_bucket:
-            raise ValueError("S2EDIT_S3_ENDPOINT_URL is set and S2EDIT_S3_BUCKET is not: set the bucket too")
         if (self.provenance_certificate is None) != (self.provenance_private_key is None):
             raise ValueError("set both S2EDIT_PROVENANCE_CERTIFICATE and S2EDIT_PROVENANCE_PRIVATE_KEY, or neither")
         return self

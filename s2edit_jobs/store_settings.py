@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 
@@ -41,3 +43,13 @@ class StoreSettings(BaseSettings):
         description="Tag inversions, checkpoints and pictures of edits, so that lifecycle rules of the bucket can select them. It "
         "needs the right s3:PutObjectTagging, and a store with object tags, such as Amazon S3 or Ceph",
     )
+
+    @model_validator(mode="after")
+    def _of_one_store(self) -> Self:
+        """Refuse a part of a bucket's settings: the service would store photos on this machine's disk instead, or not start."""
+        for name in ("s3_endpoint_url", "s3_public_endpoint_url", "s3_access_key_id", "s3_secret_access_key"):
+            if getattr(self, name) and not self.s3_bucket:
+                raise ValueError(f"S2EDIT_{name.upper()} is set and S2EDIT_S3_BUCKET is not: set the bucket too")
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("set both S2EDIT_S3_ACCESS_KEY_ID and S2EDIT_S3_SECRET_ACCESS_KEY, or neither")
+        return self

@@ -104,6 +104,9 @@ class MemoryArtifactStore:
     def replace(self, key: str, data: bytes, *, media_type: str) -> None:
         self.put(key, data, media_type=media_type)
 
+    def delete_older_versions(self, prefix: str) -> None:
+        """Do nothing: a dictionary keeps no older versions."""
+
     def get(self, key: str) -> bytes:
         try:
             return self.objects[check_key(key)]

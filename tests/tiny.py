@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -71,7 +71,7 @@ def tiny_parts(seed: int = 0) -> dict[str, Any]:
             )
         ).eval(),
         "tokenizer": tokenizer,
-        "scheduler": build_scheduler(),
+        "scheduler": DDIMScheduler.from_config(build_scheduler().config, prediction_type="epsilon"),
     }
 
 

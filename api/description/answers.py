@@ -51,8 +51,14 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Link]] = {
     ("getIdentity", "200"): _OF_IDENTITY,
     ("listIdentities", "200"): {"first": ("getIdentity", "identity_id", "/items/0/id")},
     ("listAttributes", "200"): {"first": ("getAttribute", "attribute_id", "/items/0/id")},
-    ("getAttribute", "200"): {"erase": ("eraseAttribute", "attribute_id", "/id")},
-    ("createUpload", "201"): {"look": ("getUpload", "upload_id", "/id")},
+    ("getAttribute", "200"): {
+        "rename": ("renameAttribute", "attribute_id", "/id"),
+        "erase": ("eraseAttribute", "attribute_id", "/id"),
+    },
+    ("createUpload", "201"): {
+        "look": ("getUpload", "upload_id", "/id"),
+        "erase": ("eraseUpload", "upload_id", "/id"),
+    },
 }
 """The links of the responses, by operation and status, then by link name."""
 

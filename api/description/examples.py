@@ -14,6 +14,7 @@ EDIT_ID = "e_01a20cdd974a71128ec3f808269cd504"
 IDENTITY_ID = "c_28e53ba2fe96501a6aa2e4a26de5553c"
 ATTRIBUTE_ID = "a_5b1f0cf2d1a84fd4c0a9d6f0b77ab1e3"
 UPLOAD_ID = "u_01a20cdd1f2e7c3a9d40b1c2d3e4f506"
+MASK_UPLOAD_ID = "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 LATER = "2026-11-23T22:25:51Z"
 FILES = "https://s2edit.example.com/files/t/acme/u/ann"
@@ -108,7 +109,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         },
         {
             "image": UPLOAD_ID,
-            "mask": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507",
+            "mask": MASK_UPLOAD_ID,
             "prompt": "a photo of a woman with blond hair, smiling",
         },
         {
@@ -119,6 +120,14 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "output_quality": 90,
         },
     ],
+    "IdentityDocument": [
+        {"image": UPLOAD_ID, "prompt": "a photo of a woman with black hair", "name": "Ada"},
+        {"image": UPLOAD_ID, "mask": MASK_UPLOAD_ID, "prompt": "a photo of a woman with black hair", "subject": "woman"},
+    ],
+    "AttributeDocument": [
+        {"image": UPLOAD_ID, "mask": MASK_UPLOAD_ID, "prompt": "a woman with [A] makeup", "name": "Evening"},
+    ],
+    "MaskDocument": [{"image": UPLOAD_ID, "at": [4, 5]}],
     "EditPage": [{"items": [RUNNING], "next_cursor": None}],
     "DryRun": [{"learning": "needed", "identity": IDENTITY_ID, "eta_s": 44.0}],
     "Identity": [IDENTITY],
@@ -137,6 +146,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         }
     ],
     "Attribute": [ATTRIBUTE],
+    "AttributeChange": [{"name": "Evening"}],
     "AttributePage": [{"items": [ATTRIBUTE], "next_cursor": None}],
     "UploadRequest": [{"media_type": "image/png", "size_bytes": 1_834_221, "sha256": SHA256}],
     "UploadView": [

@@ -8,6 +8,7 @@ from typing import Any
 from api.description.examples import EXAMPLES
 from api.guard.auth import scope_of
 from api.guard.device_tokens import DEVICE_SCOPES
+from api.wire.concept_schemas import AttributeDocument, IdentityDocument, MaskDocument
 from api.wire.edit_requests import EditDocument
 from s2edit_jobs.access.keys import Scope
 
@@ -18,7 +19,7 @@ TAGS = {
     "masks": "Find the person in a photo, to show and correct the mask before an edit.",
     "model": "What the served model knows, for pages that suggest words to their users.",
     "erasure": "Erase data for good, with a signed receipt.",
-    "uploads": "Send large pictures directly to the object store and name them in edits.",
+    "uploads": "Send large pictures directly to the object store and name them in requests.",
     "files": "Signed URLs of files that the service stores itself, without S3.",
     "health": "Checks for load balancers.",
     "tokens": "Credentials for a phone or browser, which must not hold an API key.",
@@ -55,6 +56,8 @@ PARAMETERS = {
     "S2Edit-User": "The user that the request acts for. Default: the user of the device token, else `default`.",
 }
 """Descriptions of parameters that their routes do not describe, by name."""
+DOCUMENTS = (EditDocument, IdentityDocument, AttributeDocument, MaskDocument)
+"""The JSON bodies of routes that take a form, too."""
 
 
 def add_texts(schema: dict[str, Any]) -> None:
@@ -64,7 +67,8 @@ def add_texts(schema: dict[str, Any]) -> None:
     schema["tags"] = [{"name": name, "description": meaning} for name, meaning in TAGS.items()]
     components = schema["components"]
     components["securitySchemes"] = SECURITY_SCHEMES
-    components["schemas"][EditDocument.__name__] = EditDocument.model_json_schema()
+    for document in DOCUMENTS:
+        components["schemas"][document.__name__] = document.model_json_schema()
     for name, examples in EXAMPLES.items():
         components["schemas"][name]["examples"] = examples
     for path, operations in schema["paths"].items():

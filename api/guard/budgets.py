@@ -27,11 +27,15 @@ class Budgets:
         if self.principal.token is not None:
             self.auth.tokens.check_left(self.principal.token, "edits")
 
-    def take_edit(self, *, learns: Callable[[], bool]) -> None:
-        """Charge for a job, as the last step before it is accepted. Otherwise as `check`."""
+    def take_edit(self, *, learns: Callable[[], bool], key: str = "", repeated: bool = False) -> None:
+        """Charge for a job, as the last step before it is accepted. Otherwise as `check`.
+
+        `key` is the name of the Idempotency-Key. With `repeated`, an earlier request with that key may have been charged.
+        """
         self._check_day(learns)
-        if self.principal.token is not None:
-            self.auth.tokens.spend(self.principal.token, "edits")
+        token, tokens = self.principal.token, self.auth.tokens
+        if token is not None and not (repeated and tokens.has_paid(token, "edits", key)):
+            tokens.spend(token, "edits", key=key)
 
     def _check_day(self, learns: Callable[[], bool]) -> None:
         check_compute(self.services, self.principal.owner)

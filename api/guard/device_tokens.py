@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ from joserfc.jwk import KeySet, OctKey
 from s2edit_jobs.access.keys import MAX_CACHED, Scope
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
 from s2edit_jobs.bootstrap import service_key
-from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
@@ -180,22 +181,30 @@ class DeviceTokens:
         if ended is not None and token.issued_at <= ended:
             raise CredentialsInvalid("the user of this token was erased")
 
-    def spend(self, token: DeviceToken, unit: Unit) -> None:
-        """Spend one `unit` of the budget. Of two requests that race for the last one, only one succeeds.
+    def has_paid(self, token: DeviceToken, unit: Unit, key: str) -> bool:
+        """Return whether a `unit` was spent for the request with this `key`. It reads all that is spent, so ask it rarely."""
+        for place in self._artifacts.list(f"{token.prefix}{unit}-"):
+            with suppress(ArtifactMissing):  # erased meanwhile
+                if key and self._artifacts.get(place) == key.encode():
+                    return True
+        return False
+
+    def spend(self, token: DeviceToken, unit: Unit, *, key: str = "") -> None:
+        """Spend one `unit` of the budget, for the request with this `key`. Of two that race for the last one, only one succeeds.
 
         Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
         budget, used = self._budget(token, unit)
         for number in range(used, budget):
-            key = f"{token.prefix}{unit}-{number}"
+            place = f"{token.prefix}{unit}-{number}"
             try:
-                self._artifacts.put(key, b"", media_type="text/plain", only_if_absent=True)
+                self._artifacts.put(place, key.encode(), media_type="text/plain", only_if_absent=True)
             except ArtifactExists:  # spent by another request
                 continue
             try:
                 self.check_not_revoked(token)
             except CredentialsInvalid:
-                self._artifacts.delete_prefix(key)
+                self._artifacts.delete_prefix(place)
                 raise
             return
         raise TokenSpent(f"all {budget} {unit} of the token are used up")

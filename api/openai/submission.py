@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
 
 from api.guard.auth import Principal
 from api.openai.translation import Asked
-from api.routes.edits_json import UploadsEdit
-from api.wire.digests import check as check_digest
-from api.wire.forms import check_has_photo
+from api.routes.edit_submissions import EditSubmission
+from api.routes.submissions import Source
 from s2edit_core.errors import InvalidInput, OptionInvalid
 from s2edit_core.pictures.containers import read_header
-from s2edit_core.pictures.files import media_type
 from s2edit_core.request.picture_limits import scaled_size
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobSpec
 
 
-class ImageEdit(UploadsEdit):
+class ImageEdit(EditSubmission):
     """An edit whose pictures are files, `data:` URLs or uploads. Its errors are in the terms of the request."""
 
     def __init__(self, request: Request, principal: Principal, asked: Asked, idempotency_key: str | None) -> None:
@@ -34,15 +31,8 @@ class ImageEdit(UploadsEdit):
         except InvalidInput as error:
             raise self._asked.in_its_terms(error) from error
 
-    def _files(self) -> dict[str, Upload]:
-        files = {name: self._take(name, upload_id) for name, upload_id in self._ids().items()}
-        for name, source in self._asked.files.items():
-            data = source.file.read() if isinstance(source, UploadFile) else source
-            if isinstance(source, UploadFile):
-                check_digest(source.headers.get("content-digest"), data, f"the part {name!r}")
-            files[name] = Upload(data, media_type(data))
-        check_has_photo(files, self.form.identity, self.form.parent)
-        return files
+    def _sources(self) -> dict[str, Source]:
+        return {**super()._sources(), **self._asked.files}
 
     def _check(
         self, request: EditRequest, files: Mapping[str, Upload], *, decode_all: bool = False

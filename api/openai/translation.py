@@ -29,7 +29,6 @@ _FIELD_NAMES: Mapping[str, str] = {"variants": "n", "output_quality": "output_co
 _MESSAGE_NAMES: Mapping[str, str] = {"variants": "n", "output_quality": "output_compression"}
 _OF_MASK: Mapping[str, str] = {
     "mask_empty": "the mask has no transparent pixel: make transparent what may change",
-    "mask_full": "the mask is transparent everywhere: leave opaque what must stay",
     "mask_opaque": "the mask has no transparency, so it marks nothing: make transparent what may change, or send a picture that is "
     "white where something may change as `edit_mask`",
 }

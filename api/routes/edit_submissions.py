@@ -1,15 +1,22 @@
-"""Accepting an edit, whether its pictures come in a form or as uploads."""
+"""Accepting an edit."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Generic, TypeVar
 
 from api.routes.submissions import JOB_FIELDS, Submission
 from api.wire.edit_answers import DryRun
 from api.wire.edit_requests import EditOptions
-from api.wire.forms import FILES, check_at, check_output, check_pictures, check_webhook, missing_part, parse_pixel
+from api.wire.forms import (
+    FILES,
+    check_at,
+    check_has_photo,
+    check_output,
+    check_pictures,
+    check_webhook,
+    missing_part,
+    parse_pixel,
+)
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.domains import DEFAULT_SUBJECTS
 from s2edit_core.request.prompt_syntax import check_syntax
@@ -24,15 +31,9 @@ from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobSpec
 from s2edit_jobs.records.testmode import without_directives
 
-OptionsT = TypeVar("OptionsT", bound=EditOptions)
 
-
-class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
-    """A request for an edit. Subclasses know where its pictures come from."""
-
-    @abstractmethod
-    def _files(self) -> dict[str, Upload]:
-        """Return the pictures by part name. Raises `ImageInvalid` or `MaskInvalid`."""
+class EditSubmission(Submission[EditOptions, EditRequest]):
+    """A request for an edit."""
 
     def dry_run(self) -> DryRun:
         """Run every check, and estimate what the edit would do. Nothing is stored."""
@@ -51,6 +52,7 @@ class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
         # Check only what was sent: prompts of an identity or parent were accepted before.
         for name in ("prompt", "source_prompt", "negative_prompt"):
             check_syntax(getattr(request, name), field=name)
+        check_has_photo(self._sources(), self.form.identity, self.form.parent)
         files = self._files()
         check_modes(files, request)
         return request, files

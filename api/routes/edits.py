@@ -14,28 +14,20 @@ from api.following.connections import Connections
 from api.following.edit_state import HEADERS, listed, matches, present, tag_headers
 from api.following.long_polls import APPLIED_HEADER, PREFER, applied, wait_s_of
 from api.routes.edit_submissions import EditSubmission
-from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, respond
+from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, or_json, respond
 from api.wire.bodies.strict_forms import FormRoute
 from api.wire.edit_answers import DryRun, Edit, EditPage
 from api.wire.edit_requests import EditDocument, EditForm
 from api.wire.fields import Id
-from api.wire.forms import parts_of, read_files
+from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.history import Filter
 from s2edit_jobs.lifecycle.jobs import Jobs
-from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobKind, JobRecord, JobState, Owner
 
 router = APIRouter(route_class=FormRoute, tags=["edits"], responses=responses(422, 503))
-
-
-class FormEdit(EditSubmission[EditForm]):
-    """An edit whose pictures are files of the form."""
-
-    def _files(self) -> dict[str, Upload]:
-        return read_files(self.form)
 
 
 @router.post(
@@ -46,7 +38,7 @@ class FormEdit(EditSubmission[EditForm]):
     response_model=Edit,
     responses={200: {"model": DryRun, "description": "With `dry_run`: what the edit would do."}, **ACCEPTED},
     dependencies=[Depends(get_principal), Depends(parts_of(EditForm))],  # before the form is validated, in this order
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/EditDocument"}}}}},
+    openapi_extra=or_json(EditDocument),
     form_limits=FORM_LIMITS,
 )
 async def create_edit(
@@ -61,12 +53,10 @@ async def create_edit(
 
     The JSON variant names pictures by the ids of uploads, see `POST /uploads`.
     """
-    return await create(FormEdit(request, principal, form, idempotency_key), response, prefer)
+    return await create(EditSubmission(request, principal, form, idempotency_key), response, prefer)
 
 
-async def create(
-    submission: EditSubmission[EditForm] | EditSubmission[EditDocument], response: Response, prefer: str | None
-) -> Edit | Response:
+async def create(submission: EditSubmission, response: Response, prefer: str | None) -> Edit | Response:
     """Accept the edit and return its state, or for a dry run the estimate."""
     if submission.form.dry_run:
         estimate = await run_in_threadpool(submission.dry_run)

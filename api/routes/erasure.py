@@ -1,10 +1,10 @@
-"""Erase an edit, an identity, an attribute or a whole user. Each erasure returns a signed receipt."""
+"""Erase an edit, an identity, an attribute, an upload or a whole user. Each erasure returns a signed receipt."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Path, Request
 
@@ -12,8 +12,9 @@ from api.deps import AuthDep, Caller, ServicesDep, SlowCallsDep, get_principal
 from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
 from api.wire.query import check_query
-from api.wire.receipts import KeySet, Receipt, Receipts
+from api.wire.receipts import KeySet, Kind, Receipt, Receipts
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.library.uploads import Uploads
 from s2edit_jobs.records.record import Owner
 
 router = APIRouter(tags=["erasure"], responses=responses(422, 503))
@@ -128,6 +129,23 @@ async def erase_attribute(
     return _receipt(receipts, "attribute", owner, attribute_id, objects, began_at=began_at)
 
 
+@router.delete(
+    "/uploads/{upload_id}",
+    operation_id="eraseUpload",
+    summary="Erase an upload",
+    responses=responses(404),
+    dependencies=[Depends(get_principal)],
+)
+async def erase_upload(upload_id: str, owner: Caller, services: ServicesDep, receipts: ReceiptsDep, slow: SlowCallsDep) -> Receipt:
+    """Erase an upload before it expires. Jobs that used it keep their own copy.
+
+    A request that names the upload is refused from then on, also one that is repeated with its Idempotency-Key.
+    """
+    began_at = time.time()
+    objects = await slow.run(lambda: Uploads(services).erase(owner, upload_id))
+    return _receipt(receipts, "upload", owner, upload_id, objects, began_at=began_at)
+
+
 @router.get(
     "/receipts/keys",
     operation_id="getReceiptKeys",
@@ -141,7 +159,7 @@ def get_receipt_keys(receipts: ReceiptsDep) -> KeySet:
 
 def _receipt(
     receipts: Receipts,
-    kind: Literal["user", "edit", "identity", "attribute"],
+    kind: Kind,
     owner: Owner,
     name: str,
     objects: int,

@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
 from api.following.edit_state import signed_link
 from api.following.long_polls import PREFER
-from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
+from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, or_json, respond
 from api.wire.bodies.strict_forms import FormRoute
 from api.wire.bodies.strict_json import StrictRoute
-from api.wire.concept_schemas import Export, Identity, IdentityChange, IdentityForm, IdentityPage, ImportForm
+from api.wire.concept_schemas import Export, Identity, IdentityChange, IdentityDocument, IdentityForm, IdentityPage, ImportForm
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -36,6 +36,7 @@ changes = APIRouter(tags=["identities"], responses=responses(422, 503), route_cl
     status_code=202,
     responses=ACCEPTED,
     dependencies=[Depends(get_principal), Depends(parts_of(IdentityForm))],
+    openapi_extra=or_json(IdentityDocument),
     form_limits=FORM_LIMITS,
 )
 async def create_identity(
@@ -50,6 +51,8 @@ async def create_identity(
 
     Poll or stream the job at `Location`. Once it has succeeded, `identity` is the id that edits name. Without a mask the service
     finds the person, as for an edit.
+
+    The JSON variant names pictures by the ids of uploads, see `POST /uploads`.
     """
     return await respond(LearningSubmission(request, principal, form, idempotency_key), response, prefer)
 
@@ -67,7 +70,11 @@ async def create_identity(
     form_limits={"max_files": 2, "max_fields": 8, "max_part_size": 16_384},
 )
 async def import_identity(
-    form: Annotated[ImportForm, Form(media_type="multipart/form-data")], owner: Caller, library: LibraryDep, response: Response
+    form: Annotated[ImportForm, Form(media_type="multipart/form-data")],
+    owner: Caller,
+    library: LibraryDep,
+    services: ServicesDep,
+    response: Response,
 ) -> Identity:
     """Import the file of an export from a service with the same model. The file has no photo, so each edit must send one.
 
@@ -78,7 +85,7 @@ async def import_identity(
     data, options = await form.file.read(), form.model_dump(exclude={"file"})
     identity = await run_in_threadpool(library.import_identity, owner, data, **options)
     response.headers["Location"] = f"/identities/{identity.id}"
-    return Identity.of(identity)
+    return Identity.of(identity, expires_at=stored.identity_expires_at(services.settings, identity))
 
 
 @router.get(
@@ -144,11 +151,11 @@ def export_identity(identity_id: str, owner: Caller, library: LibraryDep, servic
 
 
 def _present(services: Services, identity: stored.Identity) -> Identity:
-    photo = identity.inputs.get("image")
+    photo, expires_at = identity.inputs.get("image"), stored.identity_expires_at(services.settings, identity)
     if photo is None:
-        return Identity.of(identity)
+        return Identity.of(identity, expires_at=expires_at)
     name = identity.id + PurePosixPath(photo.key).suffix
-    return Identity.of(identity, photo=signed_link(services, photo.key, name, kept_until=identity.expires_at))
+    return Identity.of(identity, expires_at=expires_at, photo=signed_link(services, photo.key, name, kept_until=expires_at))
 
 
 router.include_router(changes)

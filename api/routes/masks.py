@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from api.deps import PrincipalDep, get_principal
 from api.following.long_polls import PREFER
-from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
+from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, or_json, respond
 from api.wire.bodies.strict_forms import FormRoute
-from api.wire.concept_schemas import MaskForm
+from api.wire.concept_schemas import MaskDocument, MaskForm
 from api.wire.edit_answers import Edit
 from api.wire.forms import parts_of
 from api.wire.problems import responses
@@ -25,6 +25,7 @@ router = APIRouter(route_class=FormRoute, tags=["masks"], responses=responses(42
     status_code=202,
     responses=ACCEPTED,
     dependencies=[Depends(get_principal), Depends(parts_of(MaskForm))],
+    openapi_extra=or_json(MaskDocument),
     form_limits=FORM_LIMITS,
 )
 async def create_mask(
@@ -39,5 +40,7 @@ async def create_mask(
 
     Poll or stream the job at `Location`. Once it has succeeded, `mask` links to a PNG, and the report says how many people were
     found and how certain the choice is. An edit without a mask does this by itself. A device token pays for a mask as for an edit.
+
+    The JSON variant names the photo by the id of an upload, see `POST /uploads`.
     """
     return await respond(LearningSubmission(request, principal, form, idempotency_key), response, prefer)

@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Header, Request, Response
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from api.changes import Changes
 from api.following.connections import Connections
@@ -16,12 +18,14 @@ from api.following.edit_state import HEADERS, present
 from api.following.long_polls import APPLIED_HEADER, applied, wait_s_of
 from api.guard.auth import Principal
 from api.guard.budgets import Budgets
-from api.wire.concept_schemas import AttributeForm, IdentityForm, JobForm, MaskForm
+from api.wire.concept_schemas import IdentityOptions, JobOptions, MaskOptions
 from api.wire.edit_answers import Edit
 from api.wire.edit_requests import EditOptions
 from api.wire.fields import KEY_PATTERN
-from api.wire.forms import FILES, check_at, check_pictures, check_webhook, parse_pixel, read_parts
+from api.wire.forms import FILES, check_at, check_pictures, check_webhook, missing_part, parse_pixel, read_part
 from api.wire.problems import responses
+from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid
+from s2edit_core.pictures.files import media_type
 from s2edit_core.request.domains import DEFAULT_SUBJECTS
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import check_sentences
@@ -29,9 +33,19 @@ from s2edit_core.request.spec import ConceptKind, EditRequest, LearningRequest, 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.intake.forecast import Forecaster
+from s2edit_jobs.library.uploads import Uploads
 from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.lifecycle.jobs import Jobs
-from s2edit_jobs.records.errors import JobErased, JobNotFound, ServiceUnavailable, StreamsFull, TooManyStreams
+from s2edit_jobs.records.errors import (
+    JobErased,
+    JobNotFound,
+    ServiceUnavailable,
+    StreamsFull,
+    TooManyStreams,
+    UploadMismatch,
+    UploadNotFound,
+    UploadUnfinished,
+)
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobRecord, JobSpec
 from s2edit_jobs.records.testmode import without_directives
@@ -62,7 +76,16 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 """The OpenAPI responses of a route that accepts a job."""
 
-FormT = TypeVar("FormT", bound=EditOptions | JobForm)
+
+def or_json(document: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI extra of a form's route that `api.routes.json_bodies` also offers with `document` as its body."""
+    schema = {"$ref": f"#/components/schemas/{document.__name__}"}  # `api.description.texts` adds it
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+Source = UploadFile | bytes | str
+"""Where a picture comes from: a file of the form, its bytes, or the id of an upload."""
+FormT = TypeVar("FormT", bound=EditOptions | JobOptions)
 RequestT = TypeVar("RequestT", bound=EditRequest | LearningRequest | MaskRequest)
 
 
@@ -105,8 +128,50 @@ class Submission(ABC, Generic[FormT, RequestT]):
             kept,
             once,
             draft=lambda note: self._draft(request, kept, job_id=note.job_id, created_at=note.created_at),
-            charge=lambda: self._budgets.take_edit(learns=lambda: self._learns(spec, kept)),
+            charge=lambda repeated: self._budgets.take_edit(
+                learns=lambda: self._learns(spec, kept), key="" if once is None else once.name, repeated=repeated
+            ),
         )
+
+    def _sources(self) -> dict[str, Source]:
+        """Return where the pictures come from, by part name."""
+        return {name: source for name in FILES if (source := getattr(self.form, name, None)) is not None}
+
+    def _files(self) -> dict[str, Upload]:
+        """Return the pictures by part name. Raises `ImageInvalid`, `MaskInvalid` or `DigestMismatch`."""
+        return {name: self._file(name, source) for name, source in self._sources().items()}
+
+    def _file(self, name: str, source: Source) -> Upload:
+        if isinstance(source, str):
+            return self._take(name, source)
+        return Upload(source, media_type(source)) if isinstance(source, bytes) else read_part(name, source)
+
+    def _take(self, name: str, upload_id: str) -> Upload:
+        """Return an upload, checked against its announcement. Raises `ImageInvalid` or `MaskInvalid`."""
+        try:
+            upload = Uploads(self.services).take(self.owner, upload_id, again=self._once is not None)
+        except UploadNotFound as error:
+            raise _unknown(name, upload_id) from error
+        except UploadUnfinished as error:
+            raise _invalid(name, f"the upload {upload_id} is not finished: send its bytes first", "upload_unfinished") from error
+        except UploadMismatch as error:
+            raise _invalid(name, f"the upload {upload_id} can't be used: {error}", "upload_mismatch") from error
+        if (found := media_type(upload.data)) != upload.media_type:
+            message = f"the upload {upload_id} was announced as {upload.media_type}, but its bytes are {found}"
+            raise _invalid(name, message, "upload_mismatch")
+        return upload
+
+    def _settle(self, kept: Mapping[str, Upload]) -> None:
+        """Remove the metadata from the uploads themselves. Raises `ImageInvalid` or `MaskInvalid` if one has expired by now.
+
+        `kept` are the pictures without metadata.
+        """
+        for name, source in self._sources().items():
+            if isinstance(source, str):
+                try:
+                    Uploads(self.services).replace(self.owner, source, kept[name])
+                except UploadNotFound as error:
+                    raise _unknown(name, source) from error
 
     @abstractmethod
     def _read(self) -> tuple[RequestT, dict[str, Upload]]:
@@ -120,9 +185,6 @@ class Submission(ABC, Generic[FormT, RequestT]):
     def _check(self, request: RequestT, files: Mapping[str, Upload]) -> tuple[JobSpec, dict[str, Upload]]:
         """Return the draft of the job, and its pictures without metadata."""
 
-    def _settle(self, kept: Mapping[str, Upload]) -> None:
-        """Update what the pictures came from. `kept` are the pictures without metadata."""
-
     @abstractmethod
     def _learns(self, spec: JobSpec, kept: Mapping[str, Upload]) -> bool:
         """Return whether the job has to learn a person or attribute, as far as is known before its mask is found."""
@@ -133,25 +195,28 @@ class Submission(ABC, Generic[FormT, RequestT]):
         return draft(self.services, self.owner, request, files, key_marker=key_marker, **values, **fixed)
 
 
-class LearningSubmission(Submission[IdentityForm | AttributeForm | MaskForm, LearningRequest | MaskRequest]):
+class LearningSubmission(Submission[JobOptions, LearningRequest | MaskRequest]):
     """A request for a job without a result: learning an identity or attribute, or finding a mask."""
 
     @property
     def _kind(self) -> ConceptKind | None:
         """The kind of concept to learn; None for a mask."""
-        if isinstance(self.form, MaskForm):
+        if isinstance(self.form, MaskOptions):
             return None
-        return "identity" if isinstance(self.form, IdentityForm) else "attribute"
+        return "identity" if isinstance(self.form, IdentityOptions) else "attribute"
 
     def _read(self) -> tuple[LearningRequest | MaskRequest, dict[str, Upload]]:
         values = self.form.model_dump(exclude={*FILES, *JOB_FIELDS}, exclude_none=True)
         values |= {"at": parse_pixel(values.get("at"))}
         kind = self._kind
         request = MaskRequest.from_dict(values) if kind is None else LearningRequest.from_dict({"kind": kind, **values})
+        sources = self._sources()
         # The service can find a person, but not an attribute: only the caller knows where that is.
-        needed = ("image", "mask") if kind == "attribute" else ("image",)
-        files = read_parts({name: part for name in FILES if (part := getattr(self.form, name, None)) is not None}, *needed)
+        for name in ("image", "mask") if kind == "attribute" else ("image",):
+            if name not in sources:
+                raise missing_part(name)
         check_syntax(request.prompt, field="prompt")
+        files = self._files()
         check_modes(files, request)
         return request, files
 
@@ -175,6 +240,15 @@ class LearningSubmission(Submission[IdentityForm | AttributeForm | MaskForm, Lea
         if not isinstance(spec.request, LearningRequest):
             return False
         return Forecaster(self.services).forecast_learning(spec, kept).learning == "needed"
+
+
+def _unknown(name: str, upload_id: str) -> InvalidInput:
+    return _invalid(name, f"there is no upload {upload_id[:80]!r}: announce a new one", "upload_unknown")
+
+
+def _invalid(name: str, message: str, reason: str) -> InvalidInput:
+    kind = ImageInvalid if name == "image" else MaskInvalid
+    return kind(message, field=name, reason=reason)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Uploads: announce a file, send it directly to the object store, and name it in an edit. Large pictures bypass this service."""
+"""Uploads: announce a file, send it directly to the object store, and name it in a request. Large pictures bypass this service."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PostForm(BaseModel):
 class UploadView(BaseModel):
     """An upload. `put` and `form` are two ways to send its bytes."""
 
-    id: Annotated[str, Field(description="The id that a JSON edit names.")]
+    id: Annotated[str, Field(description="The id that JSON requests name.")]
     state: Annotated[Literal["waiting", "arrived"], Field(description="Whether the bytes have arrived.")]
     media_type: Annotated[str, Field(description="The announced media type.")]
     size_bytes: Annotated[int, Field(description="The announced size.")]
@@ -91,9 +91,10 @@ class UploadView(BaseModel):
     },
 )
 def create_upload(body: UploadRequest, response: Response, owner: Caller, services: ServicesDep) -> UploadView:
-    """Announce a file, send its bytes by `put` or `form`, then name the upload's id in a JSON `POST /edits`.
+    """Announce a file, send its bytes by `put` or `form`, then name the upload's id in a JSON request.
 
-    The service deletes an upload after a day, unless its operator chose another time. Edits keep their own copy.
+    `POST /edits`, `/identities`, `/attributes` and `/masks` take JSON. The service deletes an upload after a day, unless its
+    operator chose another time. Jobs keep their own copy.
     """
     limit = services.settings.max_upload_bytes
     if body.size_bytes > limit:

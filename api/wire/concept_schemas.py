@@ -14,10 +14,12 @@ from api.wire.fields import (
     PHOTO_FORMATS,
     SHORTEST_S,
     WHOLE,
+    Id,
     IdentityTtl,
     MaxPixels,
     Name,
     Pixel,
+    PixelPair,
     Statement,
     drop_null_types,
     to_datetime,
@@ -27,12 +29,27 @@ from s2edit_core.request.spec import MAX_SEED, MaskMode
 from s2edit_jobs.library import concepts
 
 
-class JobForm(BaseModel):
-    """The parts that the forms of all jobs without a result share. Unknown parts are rejected."""
+class PhotoPart(BaseModel):
+    """What all forms of jobs without a result share."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=drop_null_types)
+    model_config = ConfigDict(json_schema_extra=drop_null_types)
 
     image: Annotated[UploadFile | None, Field(description=f"The photo (required): {PHOTO_FORMATS}.")] = None
+
+
+class PhotoId(BaseModel):
+    """What all JSON bodies of jobs without a result share."""
+
+    model_config = ConfigDict(strict=True)  # a form has only text, JSON has numbers
+
+    image: Annotated[Id | None, Field(description="The id of the photo's upload (required).")] = None
+
+
+class JobOptions(BaseModel):
+    """What all jobs without a result take besides the pictures. Unknown fields are rejected."""
+
+    model_config = ConfigDict(extra="forbid")
+
     max_pixels: MaxPixels = None
     deadline_s: Annotated[
         float | None,
@@ -55,8 +72,8 @@ class JobForm(BaseModel):
     ] = None
 
 
-class MaskForm(JobForm):
-    """`POST /masks` as a form."""
+class MaskOptions(JobOptions):
+    """Everything in `POST /masks` except the picture and the pixel."""
 
     prompt: Annotated[
         str | None,
@@ -65,11 +82,22 @@ class MaskForm(JobForm):
             examples=["a photo of a woman with black hair"],
         ),
     ] = None
+
+
+class MaskForm(MaskOptions, PhotoPart):
+    """`POST /masks` as a form; the photo is a file."""
+
     at: Pixel = None
 
 
-class LearningForm(JobForm):
-    """The parts that identities and attributes share."""
+class MaskDocument(MaskOptions, PhotoId):
+    """`POST /masks` as JSON; the photo is the id of an upload. A null field counts as absent."""
+
+    at: PixelPair = None
+
+
+class ConceptOptions(JobOptions):
+    """What identities and attributes share."""
 
     preset: Annotated[
         PresetName | None,
@@ -99,14 +127,9 @@ class LearningForm(JobForm):
     ] = None
 
 
-class IdentityForm(LearningForm):
-    """`POST /identities` as a form."""
+class IdentityOptions(ConceptOptions):
+    """Everything in `POST /identities` except the pictures and the pixel."""
 
-    mask: Annotated[
-        UploadFile | None,
-        Field(description="The person's region, white on black, as large as the photo. Default: the service finds the person."),
-    ] = None
-    at: Pixel = None
     prompt: Annotated[
         str,
         Field(
@@ -132,16 +155,32 @@ class IdentityForm(LearningForm):
     identity_ttl_s: IdentityTtl = None
 
 
-class AttributeForm(LearningForm):
-    """`POST /attributes` as a form."""
+class IdentityForm(IdentityOptions, PhotoPart):
+    """`POST /identities` as a form; pictures are files."""
 
     mask: Annotated[
         UploadFile | None,
+        Field(description="The person's region, white on black, as large as the photo. Default: the service finds the person."),
+    ] = None
+    at: Pixel = None
+
+
+class IdentityDocument(IdentityOptions, PhotoId):
+    """`POST /identities` as JSON; pictures are the ids of uploads. A null field counts as absent."""
+
+    mask: Annotated[
+        Id | None,
         Field(
-            description="The region of the attribute (required, because the service can't find it), white on black, as large as "
-            "the photo."
+            description="The id of the upload with the person's region, white on black, as large as the photo. Default: the "
+            "service finds the person."
         ),
     ] = None
+    at: PixelPair = None
+
+
+class AttributeOptions(ConceptOptions):
+    """Everything in `POST /attributes` except the pictures."""
+
     prompt: Annotated[
         str,
         Field(
@@ -154,8 +193,32 @@ class AttributeForm(LearningForm):
         Name | None,
         Field(
             description="A name for people, of 1 to 100 characters. If the attribute is learned already, it is stored where there "
-            "was no name yet.",
+            "was no name yet; `PATCH /attributes/{attribute_id}` changes it.",
             examples=["Evening"],
+        ),
+    ] = None
+
+
+class AttributeForm(AttributeOptions, PhotoPart):
+    """`POST /attributes` as a form; pictures are files."""
+
+    mask: Annotated[
+        UploadFile | None,
+        Field(
+            description="The region of the attribute (required, because the service can't find it), white on black, as large as "
+            "the photo."
+        ),
+    ] = None
+
+
+class AttributeDocument(AttributeOptions, PhotoId):
+    """`POST /attributes` as JSON; pictures are the ids of uploads. A null field counts as absent."""
+
+    mask: Annotated[
+        Id | None,
+        Field(
+            description="The id of the upload with the region of the attribute (required, because the service can't find it), "
+            "white on black, as large as the photo."
         ),
     ] = None
 
@@ -178,14 +241,22 @@ class ImportForm(BaseModel):
     identity_ttl_s: IdentityTtl = None
 
 
-class IdentityChange(BaseModel):
-    """What `PATCH /identities/{identity_id}` changes."""
+class NameChange(BaseModel):
+    """What changes a name for people."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Annotated[
         Name | None, Field(description="The new name for people, of 1 to 100 characters; null removes it.", examples=["Ada"])
     ]
+
+
+class IdentityChange(NameChange):
+    """What `PATCH /identities/{identity_id}` changes."""
+
+
+class AttributeChange(NameChange):
+    """What `PATCH /attributes/{attribute_id}` changes."""
 
 
 class Consent(BaseModel):
@@ -217,8 +288,8 @@ class Identity(BaseModel):
     ] = None
 
     @classmethod
-    def of(cls, identity: concepts.Identity, *, photo: Link | None = None) -> Identity:
-        """Build the response for a stored identity."""
+    def of(cls, identity: concepts.Identity, *, expires_at: float | None, photo: Link | None = None) -> Identity:
+        """Build the response for a stored identity, which is erased at `expires_at`."""
         consent = identity.consent
         return cls(
             id=identity.id,
@@ -226,7 +297,7 @@ class Identity(BaseModel):
             source_prompt=identity.source_prompt,
             subject=identity.subject,
             created_at=to_datetime(identity.created_at),
-            expires_at=None if identity.expires_at is None else to_datetime(identity.expires_at),
+            expires_at=None if expires_at is None else to_datetime(expires_at),
             consent=None if consent is None else Consent(statement=consent.statement, given_at=to_datetime(consent.given_at)),
             has_photo=bool(identity.inputs),
             photo=photo,

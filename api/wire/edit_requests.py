@@ -17,6 +17,7 @@ from api.wire.fields import (
     Ids,
     MaxPixels,
     Pixel,
+    PixelPair,
     Statement,
     drop_null_types,
 )
@@ -253,16 +254,7 @@ class EditDocument(EditOptions):
             "Default: the mask of the `identity` or `parent`, else the service finds the person."
         ),
     ] = None
-    at: Annotated[
-        list[Annotated[int, Field(ge=0, le=999_999_999), WHOLE]] | None,
-        Field(
-            min_length=2,
-            max_length=2,
-            examples=[[512, 384]],
-            description="A pixel `[x, y]` on the person to edit, in the photo as displayed, from its top left corner. It replaces "
-            "a mask; without both, the service takes the largest person.",
-        ),
-    ] = None
+    at: PixelPair = None
     edit_mask: Annotated[
         Id | None,
         Field(

@@ -103,6 +103,17 @@ Pixel = Annotated[
         "It replaces a mask; without both, the service takes the largest person.",
     ),
 ]
+PixelPair = Annotated[
+    list[Annotated[int, Field(ge=0, le=999_999_999), WHOLE]] | None,
+    Field(
+        min_length=2,
+        max_length=2,
+        examples=[[512, 384]],
+        description="A pixel `[x, y]` on the person to edit, in the photo as displayed, from its top left corner. It replaces "
+        "a mask; without both, the service takes the largest person.",
+    ),
+]
+"""`Pixel` in JSON."""
 MaxPixels = Annotated[
     int | None,
     Field(

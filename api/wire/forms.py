@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import cast
 
-from fastapi import HTTPException, Request, UploadFile
+from fastapi import HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile as ReceivedFile
 
 from api.wire.digests import check as check_digest
-from api.wire.edit_requests import EditForm
 from api.wire.fields import PIXEL_PATTERN
 from api.wire.known_names import unknown
 from s2edit_core.delivery.output import LONGEST_SIDE, Output
@@ -41,9 +39,8 @@ async def check_parts(request: Request, form: type[BaseModel]) -> None:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        raise HTTPException(
-            415, "send the request as multipart/form-data; only POST /edits, with uploads, also takes application/json"
-        )
+        or_json = ", or with uploads as application/json" if "image" in form.model_fields else ""
+        raise HTTPException(415, f"send the request as multipart/form-data{or_json}")
     parts = (await request.form()).multi_items()
     for name, count in Counter(name for name, _ in parts).items():
         if name not in form.model_fields:
@@ -71,25 +68,11 @@ def _check_kind(name: str, value: str | ReceivedFile) -> None:
         raise PromptInvalid("the prompt is empty: describe what the picture should show", field=name, reason="prompt_empty")
 
 
-def read_files(form: EditForm) -> dict[str, Upload]:
-    """Return the files of the form by part name. Blocks; raises as `read_parts` and `check_has_photo`."""
-    files = read_parts({"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask})
-    check_has_photo(files, form.identity, form.parent)
-    return files
-
-
-def read_parts(parts: Mapping[str, UploadFile | None], *needed: str) -> dict[str, Upload]:
-    """Return the files among `parts` by part name. Blocks.
-
-    Raises `ImageInvalid` or `MaskInvalid` if one of `needed` is missing, and `DigestMismatch`.
-    """
-    for name in needed:
-        if parts.get(name) is None:
-            raise missing_part(name, "send it as a file")
-    files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
-    for name, data in files.items():
-        check_digest(cast(UploadFile, parts[name]).headers.get("content-digest"), data, f"the part {name!r}")
-    return {name: Upload(data, media_type(data)) for name, data in files.items()}
+def read_part(name: str, part: ReceivedFile) -> Upload:
+    """Return the file in the part `name`. Blocks. Raises `DigestMismatch`."""
+    data = part.file.read()
+    check_digest(part.headers.get("content-digest"), data, f"the part {name!r}")
+    return Upload(data, media_type(data))
 
 
 def check_has_photo(files: Collection[str], identity: str | None, parent: str | None) -> None:
@@ -185,7 +168,8 @@ def check_webhook(url: str | None, settings: Settings) -> None:
     check_url(url, allow_private=settings.webhook_allow_private)
 
 
-def missing_part(name: str, advice: str = "send it as a file, or in JSON as the id of an upload") -> InvalidInput:
-    """Return the error for a missing picture. The default `advice` is that of `POST /edits`, which alone takes JSON."""
+def missing_part(name: str) -> InvalidInput:
+    """Return the error for a missing picture."""
     kind = ImageInvalid if name == "image" else MaskInvalid
-    return kind(f"the part {name!r} is missing: {advice}", field=name, reason=f"{name}_missing")
+    message = f"the part {name!r} is missing: send it as a file, or in JSON as the id of an upload"
+    return kind(message, field=name, reason=f"{name}_missing")

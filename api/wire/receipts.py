@@ -20,10 +20,13 @@ TYPE = "s2edit-receipt+jwt"
 """The `typ` header. It keeps other tokens of this service from passing as receipts, and receipts from passing as tokens."""
 
 
+Kind = Literal["user", "edit", "identity", "attribute", "upload"]
+
+
 class Receipt(BaseModel):
     """Confirmation of an erasure."""
 
-    erased: Annotated[Literal["user", "edit", "identity", "attribute"], Field(description="The kind of thing that was erased.")]
+    erased: Annotated[Kind, Field(description="The kind of thing that was erased.")]
     id: Annotated[str, Field(description="The id, or the name of the user.")]
     objects: Annotated[int, Field(description="The number of stored objects that were deleted.")]
     erased_at: Annotated[datetime, Field(description="When the erasure was complete.")]

@@ -32,7 +32,6 @@ ADVICE = {
 
 OWN_WORDS = (
     ("send it as a file, or in JSON as the id of an upload", "send it"),
-    ("send it as a file", "send it"),
     ("the part 'image'", "the photo"),
     ("the part '", "the argument '"),
     ("`image`", "`photo`"),
@@ -86,6 +85,7 @@ def _lines(job: View) -> Iterator[str]:
     if (outside := (values.get("outside_edit_mask") or {}).get("max_level_difference")) is not None:
         equal = "every pixel equals the photo" if outside == 0 else "a lossy format or a watermark changes it"
         yield f"outside the edit mask: largest difference {outside} of 255 levels ({equal})"
+    yield from (f"warning: {warning}" for warning in values.get("warnings", ()))
     if job["state"] == "succeeded" and job["kind"] == "edit" and not job.get("results"):
         yield "Its pictures have expired: edit again."
     if job.get("test"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,8 @@ from s2edit_core.pictures.data_urls import body_of, decoded, is_data_url
 
 MAX_BYTES = 50_000_000
 """The largest picture, as the default of `S2EDIT_MAX_UPLOAD_BYTES`."""
+MAX_GIVEN = 1000
+"""Links that are remembered as given by the service."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -27,6 +30,14 @@ class PhotoReader:
         self._origin = _origin(service_url)
         self._service_url = service_url
         self._folders = None if folders is None else [folder.resolve(strict=True) for folder in folders]
+        self._given: OrderedDict[str, None] = OrderedDict()
+
+    def remember(self, url: str) -> None:
+        """Let `read` accept this link, which the service gave. It may lead to a bucket, or to the public address of the service."""
+        self._given[url] = None
+        self._given.move_to_end(url)
+        if len(self._given) > MAX_GIVEN:
+            self._given.popitem(last=False)
 
     def read(self, text: str, client: EditClient) -> bytes:
         """Return the bytes of a picture. Raises `PictureRefused`, and `ServiceError` for a link that does not answer."""
@@ -39,10 +50,10 @@ class PhotoReader:
 
     def _downloaded(self, url: str, client: EditClient) -> bytes:
         """Return what a link of the service leads to. Other hosts are not asked: a model could be led to spy on the network."""
-        if _origin(url) != self._origin:
+        if _origin(url) != self._origin and url not in self._given:
             raise PictureRefused(
-                f"only links of the service at {self._service_url} are read, not {url[:200]}: to go on from an earlier edit pass "
-                "its id as `parent`, else send the picture itself"
+                f"only links that the service at {self._service_url} gave are read, not {url[:200]}: to go on from an earlier "
+                "edit pass its id as `parent`, else send the picture itself"
             )
         return client.download(url)
 

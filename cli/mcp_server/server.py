@@ -34,6 +34,7 @@ MAX_BODY = MAX_BYTES * 3 * 4 // 3 + 1_000_000
 """Bytes of a request: a photo and two masks as base64."""
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
@@ -147,6 +148,7 @@ def new_server(upstream: Upstream) -> MCPServer[Any]:
             _tool(tools.follow, "Follow a job", words.FOLLOW, READS),
             _tool(tools.cancel, "Cancel a job", words.CANCEL, ENDS),
             _tool(tools.erase, "Erase an edit, a person or an attribute", words.ERASE, ENDS),
+            _tool(tools.rename, "Rename a person or an attribute", words.RENAME, CHANGES),
             _tool(tools.list_people, "List people", words.LIST_PEOPLE, READS),
             _tool(tools.list_attributes, "List attributes", words.LIST_ATTRIBUTES, READS),
             _tool(tools.list_jobs, "List jobs", words.LIST_JOBS, READS),

@@ -14,6 +14,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
 
+from api.wire.fields import MaxPixels
 from cli.client import EditClient, ServiceError, View
 from cli.mcp_server import answers, words
 from cli.mcp_server.photos import PhotoReader, PictureRefused
@@ -53,6 +54,7 @@ class Tools:
         guidance_scale: words.Guidance = None,
         negative_prompt: words.Negative = None,
         strength: words.Strength = None,
+        max_pixels: MaxPixels = None,
         consent: words.Consent = None,
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
@@ -73,6 +75,7 @@ class Tools:
             "guidance_scale": guidance_scale,
             "negative_prompt": negative_prompt,
             "strength": strength,
+            "max_pixels": max_pixels,
             "consent": consent,
         }
         files = {"image": photo, "mask": mask, "edit_mask": edit_mask}
@@ -86,13 +89,23 @@ class Tools:
         mask: words.PersonMask = None,
         at: words.At = None,
         subject: words.Subject = None,
+        name: words.PersonName = None,
         preset: words.Preset = None,
+        max_pixels: MaxPixels = None,
         consent: words.Consent = None,
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
         _check_given(photo=photo)
-        fields = {"prompt": prompt, "at": at, "subject": subject, "preset": preset, "consent": consent}
+        fields = {
+            "prompt": prompt,
+            "name": name,
+            "at": at,
+            "subject": subject,
+            "preset": preset,
+            "max_pixels": max_pixels,
+            "consent": consent,
+        }
         return await self._job(ctx, "/identities", fields, {"image": photo, "mask": mask}, idempotency_key, wait_s)
 
     async def learn_attribute(
@@ -103,12 +116,13 @@ class Tools:
         prompt: words.Marked,
         name: words.Name = None,
         preset: words.Preset = None,
+        max_pixels: MaxPixels = None,
         consent: words.Consent = None,
         idempotency_key: words.Key = None,
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
         _check_given(photo=photo, mask=mask)
-        fields = {"prompt": prompt, "name": name, "preset": preset, "consent": consent}
+        fields = {"prompt": prompt, "name": name, "preset": preset, "max_pixels": max_pixels, "consent": consent}
         return await self._job(ctx, "/attributes", fields, {"image": photo, "mask": mask}, idempotency_key, wait_s)
 
     async def follow(self, ctx: Context, job_id: words.JobId, wait_s: words.Wait = WAIT_S) -> CallToolResult:
@@ -131,10 +145,17 @@ class Tools:
             f"receipt: {receipt['receipt']}",
         )
 
+    async def rename(self, ctx: Context, id: words.ConceptId, name: words.NewName) -> CallToolResult:
+        with _plain_errors():
+            renamed = await _run(partial(self._client_of(ctx).rename, _path(id, "ca"), name.strip() or None))
+        return _said(
+            f"{renamed['id']} is now called {renamed['name']}." if renamed["name"] else f"{renamed['id']} has no name now."
+        )
+
     async def list_people(self, ctx: Context, limit: words.Limit = 20, cursor: words.Cursor = None) -> CallToolResult:
         def line(person: View) -> str:
             photo = "" if person["has_photo"] else ", without a photo: each edit must send one"
-            return f"{person['id']}: {person['source_prompt'] or 'no description'}{photo}"
+            return f"{person['id']}: {person['name'] or 'no name'}, {person['source_prompt'] or 'no description'}{photo}"
 
         return await self._list(ctx, "/identities", line, limit=limit, cursor=cursor)
 
@@ -180,6 +201,8 @@ class Tools:
             raise ToolError(f"the {name} can't be used: {error}") from error
 
     async def _shown(self, client: EditClient, job: View) -> CallToolResult:
+        for picture in job.get("results") or []:
+            self._photos.remember(picture["url"])
         return await _run(partial(answers.of_job, job, client))
 
     async def _list(self, ctx: Context, path: str, line: Callable[[View], str], **params: str | int | None) -> CallToolResult:

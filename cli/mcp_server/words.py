@@ -57,7 +57,10 @@ ERASE = """\
 Erase for good: an edit with its pictures (e_…), a person (c_…) or an attribute (a_…). This can't be undone, so ask the user \
 first. Returns a signed receipt."""
 
-LIST_PEOPLE = "List the people that were learned: their ids (c_…) and the descriptions they were learned with."
+RENAME = """\
+Give a learned person (c_…) or attribute (a_…) another name. Names are for people: prompts never contain them."""
+
+LIST_PEOPLE = "List the people that were learned: their ids (c_…), names, and the descriptions they were learned with."
 LIST_ATTRIBUTES = "List the attributes that were learned: their ids (a_…), names, placeholders and descriptions."
 LIST_JOBS = "List jobs, newest first: edits and learnings, with their states. Use it to find a job whose id was lost."
 
@@ -109,6 +112,8 @@ Strength = Annotated[
 ]
 Consent = Annotated[str | None, Field(description="Who agreed, when and how, if the person agreed. It is stored.")]
 Name = Annotated[str | None, Field(description="A name for people, such as “Evening makeup”.")]
+PersonName = Annotated[str | None, Field(description="A name for people, such as “Ada”.")]
+NewName = Annotated[str, Field(description="The new name, of at most 100 characters. An empty one removes the name.")]
 Key = Annotated[
     str | None,
     Field(
@@ -118,6 +123,7 @@ Key = Annotated[
 ]
 Wait = Annotated[float, Field(ge=0, le=600, description="Seconds to wait before the answer says how far the job is."), NUMBER]
 JobId = Annotated[str, Field(description="The id of a job (e_…).")]
+ConceptId = Annotated[str, Field(description="The id of a person (c_…) or an attribute (a_…).")]
 AnyId = Annotated[str, Field(description="The id of an edit (e_…), a person (c_…) or an attribute (a_…).")]
 State = Annotated[
     Literal["queued", "running", "succeeded", "failed", "canceled"] | None, Field(description="Only jobs in this state.")

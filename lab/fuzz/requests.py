@@ -52,9 +52,9 @@ class ValidRequests:
         self._used: set[str] = set()  # upload links, which work once
         self._bodies: Mapping[str, Callable[[str], dict[str, Any]]] = {
             "createEdit": self._edit,
-            "createIdentity": lambda _: {"prompt": self._rng.choice(PROMPTS[:3]), **self._pictures()},
-            "createMask": lambda _: {"image": PHOTO, **self._maybe_pixel()},
-            "createAttribute": lambda _: {"image": PHOTO, "mask": MASK, "prompt": "a photo of a woman with [A] hat"},
+            "createIdentity": lambda kind: {"prompt": self._rng.choice(PROMPTS[:3]), **self._pictures(kind)},
+            "createMask": lambda kind: {**self._sent(kind, image=PHOTO), **self._maybe_pixel(kind)},
+            "createAttribute": lambda kind: {**self._sent(kind, image=PHOTO, mask=MASK), "prompt": PROMPTS[3]},
             "importIdentity": lambda _: {"file": FILE},
             "createImageEdit": self._image_edit,
             "createUpload": lambda _: {"media_type": "image/png", "size_bytes": len(PHOTO)},
@@ -94,23 +94,29 @@ class ValidRequests:
             return body | {"identity": rng.choice(ids["c"])}
         if ids["e"] and rng.random() < 0.3:
             return body | {"parent": rng.choice(ids["e"])}
-        if media_type != "application/json":
-            return body | self._pictures()
-        names = ("image", "mask") if rng.random() < 0.5 else ("image",)
-        return body | {name: rng.choice(ids["u"]) for name in names if ids["u"]}
+        return body | self._pictures(media_type)
 
     def _image_edit(self, media_type: str) -> dict[str, Any]:
         body = {"prompt": self._rng.choice(PROMPTS[:3]), **self._rng.choice(OPENAI_CONTROLS)}
         return body | ({"images": [{"image_url": PHOTO_URL}]} if media_type == "application/json" else {"image": PHOTO})
 
-    def _pictures(self) -> dict[str, Any]:
+    def _pictures(self, media_type: str) -> dict[str, Any]:
         """Return photo and mask, or the photo with or without a pixel of the person."""
-        return {"image": PHOTO, **({"mask": MASK} if self._rng.random() < 0.5 else self._maybe_pixel())}
+        if self._rng.random() < 0.5:
+            return self._sent(media_type, image=PHOTO, mask=MASK)
+        return {**self._sent(media_type, image=PHOTO), **self._maybe_pixel(media_type)}
 
-    def _maybe_pixel(self) -> dict[str, Any]:
+    def _sent(self, media_type: str, **files: bytes) -> dict[str, Any]:
+        """Return the files of a form. JSON has ids of uploads in their place, as far as there are any."""
+        if media_type != "application/json":
+            return files
+        known = self._observed().ids["u"]
+        return {name: self._rng.choice(known) for name in files if known}
+
+    def _maybe_pixel(self, media_type: str) -> dict[str, Any]:
         """Return nothing, or a pixel inside or outside the photo."""
-        at = self._rng.choice((None, "32,32", "99,99"))
-        return {} if at is None else {"at": at}
+        at = self._rng.choice((None, [32, 32], [99, 99]))
+        return {} if at is None else {"at": at if media_type == "application/json" else ",".join(map(str, at))}
 
     def _headers(self, case: Case[Any]) -> None:
         some = {

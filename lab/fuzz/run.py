@@ -33,7 +33,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import AcceptedNegativeData, Failure, MalformedJson
 from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
-from schemathesis.openapi.checks import EnsureResourceAvailability
+from schemathesis.openapi.checks import EnsureResourceAvailability, IgnoredAuth
 
 from api.description.shared_responses import responses_of
 from api.openai.parameters import OWN
@@ -159,13 +159,18 @@ def _config(seed: int, headers: Mapping[str, str], cases: int, *, thorough: bool
 
 
 def _real_failures(observed: Observed, *accepted: Set[str]) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
-    """Return a filter of failures. It drops false alarms: an `accepted` request, invalid JSON in a 206, and another user's id."""
+    """Return a filter of failures. It drops false alarms: an `accepted` request, invalid JSON in a 206, and an id of nobody.
+
+    Nor is it one if an address that has sent many invalid credentials is answered 429.
+    """
 
     def is_real(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:  # noqa: ARG001
         if isinstance(failure, MalformedJson):
             return response.status_code != 206
         if isinstance(failure, EnsureResourceAvailability):
             return any(value in ids for value in case.path_parameters.values() for ids in observed.ids.values())
+        if isinstance(failure, IgnoredAuth):
+            return response.status_code != 429  # the address has sent too many invalid credentials
         return not (isinstance(failure, AcceptedNegativeData) and any(case.id in ids for ids in accepted))
 
     return is_real

@@ -34,12 +34,20 @@ class Observed:
 
     ids: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by first letter
     links: list[str] = field(default_factory=list)
+    erased: set[str] = field(default_factory=set)
 
     def add(self, body: bytes) -> None:
         for an_id in map(bytes.decode, SHOWN.findall(body)):
-            _keep(self.ids[an_id[0]], an_id)
+            if an_id not in self.erased:
+                _keep(self.ids[an_id[0]], an_id)
         for link in LINKS.findall(body):
             _keep(self.links, link.decode())
+
+    def erase(self, *ids: str) -> None:
+        """Forget ids: requests that name them are rightly answered 404."""
+        self.erased.update(ids)
+        for known in self.ids.values():
+            known[:] = [each for each in known if each not in self.erased]
 
 
 def _keep(known: list[str], value: str) -> None:
@@ -98,9 +106,19 @@ class CheckedApp:
         finally:
             if Headers(raw=started["headers"]).get("s2edit-user", USER) == USER:  # nobody else's ids exist for it
                 self.observed[caller].add(bytes(body))
+            if scope["method"] == "DELETE" and started["status"] < 300:
+                self._forget(scope["path"])
             headers = Headers(raw=started["headers"])
             unprefixed = _unprefixed(headers, bytes(body)) if proxied else []
             self._check(scope, started["status"], headers, bytes(body), unprefixed)
+
+    def _forget(self, path: str) -> None:
+        """Forget what a request to `path` has erased: one thing, or all that the user has."""
+        for observed in self.observed.values():
+            if path == f"/users/{USER}":
+                observed.erase(*(an_id for known in observed.ids.values() for an_id in known))
+            else:
+                observed.erase(path.rpartition("/")[2])
 
     def _additions(self, body: bytes) -> list[tuple[bytes, bytes]]:
         """Return random extra headers, which any request can have."""

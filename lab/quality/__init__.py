@@ -9,11 +9,11 @@
     published              methods of others (a room)
     worlds                 the bench over people, cats and churches (a room)
     composition            makeup from another portrait
-    pie_bench, ffhq_edit   the same methods on benchmarks of photographs
+    benchmarks             the same methods on benchmarks of photographs (a room)
     savings                what a method with less work costs
     runs, parts, recipes   results files, cached outputs, and what they depend on
     table                  results as Markdown
 
-It edits unseen subjects with S²Edit and with other methods, and compares each result with its ground truth. `pie_bench` runs the
+It edits unseen subjects with S²Edit and with other methods, and compares each result with its ground truth. `benchmarks` runs the
 same methods on PIE-Bench.
 """

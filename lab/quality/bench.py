@@ -25,7 +25,8 @@ from PIL import Image
 from lab.measures.bootstrap import intervals
 from lab.measures.metrics import psnr
 from lab.measures.sheets import Row, contact_sheet
-from lab.quality import delivered, pie_bench, portraits
+from lab.quality import delivered, portraits
+from lab.quality.benchmarks import pie_bench
 from lab.quality.composition import MAKEUP, Composed
 from lab.quality.delivered import DELIVERED, measure_delivered, original_of
 from lab.quality.method import COSINES, RECONSTRUCTION, Case

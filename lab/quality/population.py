@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from PIL import Image
+from torch import nn
 
 from lab.quality.method import Case
 from s2edit_core.pipeline import S2EditPipeline
@@ -34,6 +36,12 @@ class Shot:
 
     picture: Image.Image
     mask: Image.Image
+
+
+def digest_of(*networks: nn.Module) -> str:
+    """Return a digest of the networks' weights."""
+    weights = [value.numpy().tobytes() for network in networks for value in network.state_dict().values()]
+    return hashlib.sha256(b"".join(weights)).hexdigest()[:24]
 
 
 S = TypeVar("S", bound=Subject)

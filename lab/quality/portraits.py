@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from lab.judges.regressor import Regressor, load_regressor
 from lab.measures.metrics import changed_region, gain, psnr, ssim
 from lab.quality.composition import MAKEUP, makeup_transfer
 from lab.quality.method import Case
-from lab.quality.population import Box, Population, Shot
+from lab.quality.population import Box, Population, Shot, digest_of
 from lab.world.edits import EDITS, KNOWN, Edit, Subject, unseen
 from lab.world.people import caption
 from lab.world.photographs import photograph
@@ -46,9 +45,7 @@ class Judges:
 
     def digest(self) -> str:
         """Return a digest of the weights. Figures by different networks must not be mixed."""
-        networks = (self.judge.network, self.regressor.network)
-        weights = [value.numpy().tobytes() for network in networks for value in network.state_dict().values()]
-        return hashlib.sha256(b"".join(weights)).hexdigest()[:24]
+        return digest_of(self.judge.network, self.regressor.network)
 
 
 def case_of(pipe: S2EditPipeline, subject: Subject) -> Case:

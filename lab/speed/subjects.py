@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from torch import nn
 
-from lab.training.random_sd14 import build_backbone
+from lab.speed.random_sd14 import build_backbone
 from lab.world.edits import Subject as Unseen
 from lab.world.edits import unseen
 from lab.world.people import caption

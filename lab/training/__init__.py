@@ -8,9 +8,8 @@
     autoencoder, denoiser    stages: pictures to latents; the UNet and the text encoder
     starting                 from the weights of another model
     segmenter, scenes        stage: the network that finds a person, and its training data
-    trainer                  what all stages share
+    trainer, optimisers      what all stages share
     export                   the model's folder, and archives
-    random_sd14              a model of Stable Diffusion's shape with random weights
 
 Every stage resumes from its last checkpoint.
 """

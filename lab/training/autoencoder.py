@@ -32,9 +32,10 @@ from torch.nn import functional
 
 from lab.training.dataset import LATENT_CHANNELS, SIZE, Plan
 from lab.training.export import picture_of, replace_folder, stage_options
+from lab.training.optimisers import adam
 from lab.training.starting import widen
 from lab.training.store import Dice, Store, grid, joined, normalised, read_fields
-from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
+from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 
 WIDTHS = (32, 64, 128)
 """Of each level; a level halves the sides of the one before. Four channels of 32×32 hold as many numbers as 16 of 16×16, and are

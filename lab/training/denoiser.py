@@ -24,10 +24,11 @@ from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
 from lab.training.autoencoder import encoder_digest, latent_scale, posterior
 from lab.training.dataset import LATENT_CHANNELS, SIZE, Plan, save_shard
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
+from lab.training.optimisers import Muon
 from lab.training.starting import stitch
 from lab.training.store import Arrays, Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer
-from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
+from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 from lab.world.domain import UNSEEN
 
 WIDTHS = (64, 96, 160, 224)
@@ -37,6 +38,8 @@ BATCH = 512
 PEAK = 1e-3
 DROPPED = 0.1
 """Share of empty captions, for classifier-free guidance."""
+OUTER = ("conv_in", "conv_out", "embeddings", "text_model.embeddings")
+"""The first and last layers, whose weights are no matrices for Muon."""
 SEED = 21
 
 
@@ -76,7 +79,11 @@ def build_unet(widths: tuple[int, ...] = WIDTHS, latent_channels: int = LATENT_C
 
 
 def build_scheduler() -> DDIMScheduler:
-    """Return Stable Diffusion's schedule: the last step keeps its noise level (`set_alpha_to_one=False`), without clipping."""
+    """Return Stable Diffusion's schedule with its v-prediction: the last step keeps its noise level, without clipping.
+
+    A network that predicts ε must copy its input to a fraction of a percent where there is much noise, to say anything about the
+    picture there. One that predicts v predicts the picture itself there.
+    """
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -84,19 +91,19 @@ def build_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
+        prediction_type="v_prediction",
     )
 
 
 def loss_weight(alphas_cumprod: Tensor, t: Tensor, gamma: float = 5.0, floor: float = 0.05) -> Tensor:
-    """Return the weight of the ε loss at timestep `t`: min(SNR, γ) / SNR · (1 + SNR) / (SNR + `floor`).
+    """Return the weight of the loss of v at timestep `t`: min(SNR, γ) / (SNR + `floor`).
 
-    The first factor is min-SNR-γ (Hang et al., arXiv 2303.09556): where there is little noise, errors are not worth more than at
-    SNR γ. The second is the weight of the loss of v (Salimans and Ho, arXiv 2202.00512), (1 + SNR) / SNR, bounded by 1 / `floor`.
-    Strong noise is easy to predict, so the plain loss is small there even if nothing of the clean latents is recognised; but there
-    the layout of a picture is decided.
+    Where there is little noise, it is min-SNR-γ (Hang et al., arXiv 2303.09556): errors of the clean latents are not worth more
+    than at SNR γ. Elsewhere it is close to 1, the plain loss of v (Salimans and Ho, arXiv 2202.00512). Below an SNR of `floor`
+    the weight falls, because most of the error there can't be avoided.
     """
     snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
-    return snr.clamp_max(gamma) / snr * (1 + snr) / (snr + floor)
+    return snr.clamp_max(gamma) / (snr + floor)
 
 
 class Stage:
@@ -125,18 +132,21 @@ class Stage:
         assert self.vae is not None
         recipe = f"{self.plan.recipe} batch={options.batch} peak={options.peak} seed={SEED} widths={options.widths}"
         recipe += f" encoder={encoder_digest(self.vae)}"
-        optimiser = adam(self.parameters, peak=options.peak, betas=(0.9, 0.99), decay=0.01)
+        named = [*self.unet.named_parameters(), *self.text_encoder.named_parameters()]
+        outer = [parameter for name, parameter in named if name.startswith(OUTER)]
+        inner = [parameter for name, parameter in named if not name.startswith(OUTER)]
+        optimiser = Muon(inner, outer, peak=options.peak, decay=0.01)
         average = MovingAverage(self.parameters, 0.9995)
         folder = self.plan.work / "checkpoints"
         return Run(folder, "denoiser", recipe, self.parameters, optimiser, average, options.seconds, options.save_every)
 
     def loss_of(self, unet: Any, z: Tensor, tokens: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted loss and the mean squared error of ε for latents `z` of unit variance."""
+        """Return the weighted loss and the mean squared error of v for latents `z` of unit variance."""
         a = self.alphas[t].view(-1, 1, 1, 1)
         with mixed_precision(self.device):
             states = self.text_encoder(tokens).last_hidden_state
             predicted = unet((a.sqrt() * z + (1 - a).sqrt() * eps), t, states).sample
-        squared = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
+        squared = (predicted.float() - (a.sqrt() * eps - (1 - a).sqrt() * z)).square().mean(dim=(1, 2, 3))
         return (squared * loss_weight(self.alphas, t)).mean(), squared.mean()
 
     def compile(self) -> Any:

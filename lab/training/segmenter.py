@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from lab.measures.results import machine
 from lab.training.dataset import MASKED_EVERY, Plan
 from lab.training.export import replace_folder, stage_options
+from lab.training.optimisers import adam
 from lab.training.scenes import scenes
 from lab.training.store import Arrays, Dice, Store, joined, normalised
-from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
+from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 from s2edit_core.vision.person_network import PersonNetwork, save_network
 
 WIDTHS = (16, 24, 40, 64, 96)

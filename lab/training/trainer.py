@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lab.training.optimisers import Optimiser
+
 
 class StaleCheckpointError(RuntimeError):
     """A checkpoint belongs to a run with another recipe."""
@@ -30,11 +32,6 @@ def use_fast_kernels() -> None:
     """Let CUDA use TF32 and choose convolution kernels by measuring them."""
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-
-
-def adam(parameters: list[nn.Parameter], *, peak: float, betas: tuple[float, float], decay: float) -> torch.optim.AdamW:
-    fused = parameters[0].device.type == "cuda"  # one kernel for all parameters; on a CPU the default is as fast
-    return torch.optim.AdamW(parameters, lr=peak, betas=betas, weight_decay=decay, fused=fused or None)
 
 
 def compiled(function: Callable[..., Any], trial: Callable[[Callable[..., Any]], None], *, wanted: bool) -> Callable[..., Any]:
@@ -104,7 +101,7 @@ class Run:
     name: str
     recipe: str
     parameters: list[nn.Parameter]
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     average: MovingAverage
     budget: float = 0.0
     save_every: float = 60.0

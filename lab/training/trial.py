@@ -22,8 +22,9 @@ from torch import Tensor
 
 from lab.training import autoencoder, denoiser
 from lab.training.dataset import DOMAINS, LATENT_CHANNELS, Plan
+from lab.training.optimisers import adam
 from lab.training.train import environment
-from lab.training.trainer import MovingAverage, adam, compiled, use_fast_kernels
+from lab.training.trainer import MovingAverage, compiled, use_fast_kernels
 
 MINIATURE = (
     "--render-seconds 14 --vae-seconds 9 --denoiser-seconds 9 --judge-seconds 4 --segmenter-seconds 4 "

@@ -29,7 +29,8 @@ MIN_PERSON_SIDE = 32
 """Least length, in pixels of the photo, of the main region in a mask of a person; a smaller person can't be learned."""
 MIN_SIDE = 4
 """Least length of the main region in other masks. Lips may be small, but anything smaller is a slip of the pen."""
-
+EVERYWHERE = "edit_mask"
+"""The field whose mask may cover the whole picture. A mask of a person that does so marks nobody."""
 FLAT = 16
 """An alpha that varies by at most this many levels carries no drawing."""
 AREA_SHARE, FAINTEST = 0.05, 0.2
@@ -78,7 +79,7 @@ def decode_mask(
     a person, who must not be too small; by default the field `mask` does. `sent_pixels` is the size of the photo before it was
     scaled down to `size`, which the message about a mask that is too small uses. Raises `ImageInvalid` for a file that can't be
     decoded, and `MaskInvalid` for a mask with another aspect ratio, one that `mode` can't read, or one that marks nothing,
-    everything or too little.
+    too little, or everything. Only an edit mask may mark everything: then all of the photo may change.
     """
     return _read(data, size, field, mode, person, sent_pixels)[0]
 
@@ -132,7 +133,7 @@ def _check_frame(found: tuple[int, int], size: tuple[int, int], field: str) -> N
 
 
 def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Image, sent_pixels: int) -> None:
-    """Raise `MaskInvalid` for a mask that marks nothing, everything or too little.
+    """Raise `MaskInvalid` for a mask that marks nothing or too little, or everything unless it is an edit mask.
 
     `mask` is `drawn` at the photo's size; `sent_pixels` is the size of the photo before it was scaled down.
     """
@@ -144,7 +145,7 @@ def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Ima
         brightest = max((level for level, count in enumerate(levels) if count), default=0)
         found = f" (its brightest pixel is {brightest} of 255)" if brightest else ""
         raise MaskInvalid(f"the {field} is empty: paint the region white{found}", field=field, reason="mask_empty")
-    if inside == mask.width * mask.height:
+    if inside == mask.width * mask.height and field != EVERYWHERE:
         raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
     if (side := main_side(mask)) < smallest:
         raise _too_small(side, drawn, mask, field, smallest, sent_pixels)

@@ -40,6 +40,7 @@ Action = Literal[
     "identity.erase",
     "attribute.learn",
     "attribute.erase",
+    "upload.erase",
     "user.erase",
 ]
 """The audited actions. As under `/edits`, "edit" covers every kind of job, learning included. `identity.consent`
@@ -55,8 +56,8 @@ TAIL_BYTES = 4096
 class Entry:
     """One line, except for its `previous`.
 
-    `what` is the id of an edit, identity or attribute, or None when the action covers the whole user. `outcome` is a job state, an
-    error code or a similar short word.
+    `what` is the id of an edit, identity, attribute or upload, or None when the action covers the whole user. `outcome` is a job
+    state, an error code or a similar short word.
     """
 
     at: float  # seconds since the epoch

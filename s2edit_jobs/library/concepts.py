@@ -26,6 +26,7 @@ from s2edit_jobs.records.errors import (
     ArtifactMissing,
     AttributeNotFound,
     BeingErased,
+    DeletionRefused,
     IdentityNotFound,
     RecordDamaged,
     RecordUnusable,
@@ -119,6 +120,12 @@ def ttl_of(settings: Settings, requested: float | None) -> float | None:
     return min((ttl for ttl in (requested, settings.identity_ttl_s) if ttl is not None), default=None)
 
 
+def identity_expires_at(settings: Settings, identity: Identity) -> float | None:
+    """Return when an identity is erased by the settings in force, in seconds since the epoch. None if it is kept."""
+    ends = (identity.expires_at, None if settings.identity_ttl_s is None else identity.created_at + settings.identity_ttl_s)
+    return min((at for at in ends if at is not None), default=None)
+
+
 class Library:
     """Identities, attributes and edits by owner. Every method may raise `ServiceUnavailable`."""
 
@@ -151,6 +158,12 @@ class Library:
         with suppress(ArtifactExists):
             self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
             self._services.audit.record("attribute.learn", spec.owner, attribute_id, _consent_outcome(spec.consent))
+
+    def rename_attribute(self, owner: Owner, attribute_id: str, name: str | None) -> Attribute:
+        """Give an attribute another name for people, or none, as `rename_identity` does."""
+        renamed = replace(self.attribute(owner, attribute_id), name=name)
+        self._rewrite(owner, attribute_id, renamed.to_json())
+        return renamed
 
     def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
         """Return a page of attributes, sorted by id."""
@@ -228,14 +241,16 @@ class Library:
 
     def _rewrite(self, owner: Owner, concept_id: str, metadata: bytes) -> None:
         card, concept = (concept_key(owner, concept_id, each) for each in (METADATA[concept_id[:2]], CONCEPT))
+        missing = (AttributeNotFound if concept_id.startswith("a_") else IdentityNotFound)(concept_id)
         if not self._artifacts.exists(concept):  # learning is about to store it
-            raise IdentityNotFound(concept_id)
-        self._artifacts.put(card, metadata, media_type=JSON)
+            raise missing
+        with suppress(DeletionRefused):  # without the right, the older name stays until an erasure is refused too, and says so
+            self._artifacts.replace(card, metadata, media_type=JSON)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
-                raise IdentityNotFound(concept_id)
-        except (BeingErased, IdentityNotFound):
+                raise missing
+        except (BeingErased, AttributeNotFound, IdentityNotFound):
             self._artifacts.delete_prefix(card)
             raise
 

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 import structlog
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.library.concepts import CONCEPT, METADATA
+from s2edit_jobs.library.concepts import CONCEPT, METADATA, Library, identity_expires_at
 from s2edit_jobs.library.erased_concepts import ERASED, sweep_erased_concept
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import USED, Uses, drop_inversions, used_name
 from s2edit_jobs.library.uploads import sweep_upload
 from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
 from s2edit_jobs.lifecycle.request_markers import REQUESTS, sweep_marker
-from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
+from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound, RecordUnusable
 from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import time_of
@@ -33,20 +33,26 @@ log = structlog.get_logger(__name__)
 RECORDS = ("spec.json", "outcome.json", "webhook.json")
 """Names in the folder of an edit that remain when its pictures have expired; so does its report."""
 REPORT = "report"
+FOLDERS = 100
+"""Folders after which the sweep reports that it is busy."""
 _INVERSION_ID = re.compile(r"i_[0-9a-f]{32}")
 _CONCEPT_ID = re.compile(r"[ac]_[0-9a-f]{32}")
 
 
 class Retention:
-    """The sweep over all users. Every method may raise `ServiceUnavailable`."""
+    """The sweep over all users. Every method may raise `ServiceUnavailable`. `busy` is called often, to renew a lease."""
 
-    def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, services: Services, *, clock: Callable[[], float] = time.time, busy: Callable[[], None] = lambda: None
+    ) -> None:
         self._services = services
         self._settings = services.settings
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
         self._erasure = Erasure(services)
+        self._library = Library(services)
         self._clock = clock
+        self._busy = busy
         self._now = 0.0  # at the beginning of the sweep
         self._user: Owner | None = None
         self._inversions: set[str] = set()  # of the current user's identities
@@ -63,7 +69,10 @@ class Retention:
             "uploads": self._sweep_upload,
         }
         gone: Counter[str] = Counter()
-        for folder in user_folders(self._artifacts, lambda kind, name: kind in sweeps and self._may_expire(kind, name)):
+        folders = user_folders(self._artifacts, lambda kind, name: kind in sweeps and self._may_expire(kind, name))
+        for number, folder in enumerate(folders):
+            if number % FOLDERS == 0:
+                self._busy()
             if folder.owner != self._user:
                 self._user, self._inversions = folder.owner, set()
             with set_aside(f"expiring {folder.kind}", folder.path):
@@ -116,13 +125,16 @@ class Retention:
             self._services.audit.record("edit.erase", folder.owner, folder.id, "pictures_expired")
 
     def _sweep_concept(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
-        """Remove the inversions and checkpoints of a concept that have expired, or erase an unused identity."""
+        """Remove the inversions and checkpoints of a concept that have expired, or erase an identity that is old or unused."""
         if not _CONCEPT_ID.fullmatch(folder.id):
             return
         uses, idle_ttl_s = Uses.of(folder.names), self._settings.identity_idle_ttl_s
         self._inversions |= uses.inversions
         if all(name.startswith(USED) for name in folder.names):  # nothing is left that it was the time of use of
             yield "markers", self._artifacts.delete_prefix(f"{folder.path}/")
+            return
+        if METADATA["c_"] in folder.names and self._is_old(folder):
+            yield "identities", self._erase(folder)
             return
         if idle_ttl_s is not None and METADATA["c_"] in folder.names and self._past(self._used_at(folder, uses), idle_ttl_s):
             yield "identities", self._erase_unused(folder)
@@ -137,6 +149,16 @@ class Retention:
             self._date(folder, inversion_id)
         if CONCEPT not in folder.names:
             yield from self._sweep_checkpoints(folder, uses)
+
+    def _is_old(self, folder: UserFolder) -> bool:
+        """Return whether an identity has outlived `identity_ttl_s`, which may have been set after it was learned."""
+        if self._settings.identity_ttl_s is None:
+            return False
+        try:
+            expires_at = identity_expires_at(self._settings, self._library.identity(folder.owner, folder.id))
+        except (IdentityNotFound, RecordUnusable):  # erased meanwhile, or nobody knows how old it is
+            return False
+        return expires_at is not None and expires_at <= self._now
 
     def _used_at(self, folder: UserFolder, uses: Uses) -> float:
         """Return when a concept was last used. If nothing says so, as after an earlier release, it counts as used now."""
@@ -157,6 +179,10 @@ class Retention:
         names = [key.removeprefix(prefix) for key in self._artifacts.list(prefix)]
         if not self._past(Uses.of(names).last.get(None, self._now), self._settings.identity_idle_ttl_s):
             return 0
+        return self._erase(folder)
+
+    def _erase(self, folder: UserFolder) -> int:
+        """Erase an identity. Return how many were erased."""
         try:
             self._erasure.identity(folder.owner, folder.id, outcome="expired")
         except IdentityNotFound:  # erased meanwhile

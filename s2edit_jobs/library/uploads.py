@@ -1,12 +1,12 @@
 """Uploads: files that apps send directly to the object store.
 
-An app announces a file, sends it by a presigned request, then names it in edits. `upload.json` holds what was announced. The
-service does not see the bytes on their way, so it checks size and digest when an edit reads them.
+An app announces a file, sends it by a presigned request, then names it in requests for edits and other jobs. `upload.json` holds
+what was announced. The service does not see the bytes on their way, so it checks size and digest when a request reads them.
 
-An upload expires `upload_ttl_s` seconds after its announcement. Edits keep their own copy. If an edit's request has an
+An upload expires `upload_ttl_s` seconds after its announcement. Jobs keep their own copy. If a job's request has an
 Idempotency-Key, the marker `kept.json` keeps the upload for as long as that request may be repeated.
 
-The first edit that uses an upload replaces its file by one without metadata. It writes `bare.*`, then `bare.json`, which makes the
+The first job that uses an upload replaces its file by one without metadata. It writes `bare.*`, then `bare.json`, which makes the
 new file the upload's content, and then empties `file.*`. The upload stays usable if the process dies in between. The empty `file.*`
 remains, because the link that wrote it works only while there is no such object, and would otherwise bring the metadata back.
 """
@@ -77,6 +77,7 @@ class Uploads:
 
     def __init__(self, services: Services) -> None:
         self._artifacts: ArtifactStore = services.artifacts
+        self._audit = services.audit
         self._url_ttl_s = services.settings.upload_url_ttl_s
         self._ttl_s = services.settings.upload_ttl_s
         self._usage = services.store.usage
@@ -120,7 +121,7 @@ class Uploads:
         return announced
 
     def arrived(self, owner: Owner, announced: AnnouncedUpload) -> bool:
-        """Whether the bytes have arrived. They are checked when an edit reads them."""
+        """Whether the bytes have arrived. They are checked when a request reads them."""
         return self._artifacts.exists(_file_key(owner, announced)) or self._artifacts.exists(_bare_marker_key(owner, announced.id))
 
     def expires_at(self, owner: Owner, announced: AnnouncedUpload) -> float:
@@ -149,13 +150,13 @@ class Uploads:
         key = _file_key(owner, announced)
         try:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
-                if (bare := self._bare(owner, announced)) is not None:  # another edit has just emptied the file
+                if (bare := self._bare(owner, announced)) is not None:  # another job has just emptied the file
                     return bare
                 raise UploadMismatch(_other_size(size, announced))
             data = self._artifacts.get(key)
         except ArtifactMissing:
             self.get(owner, upload_id)  # raises if the upload was removed meanwhile
-            if (bare := self._bare(owner, announced)) is not None:  # another edit has just replaced the file
+            if (bare := self._bare(owner, announced)) is not None:  # another job has just replaced the file
                 return bare
             raise UploadUnfinished("its bytes have not arrived yet") from None
         if len(data) != announced.size_bytes:  # sent again, or emptied, between the two reads
@@ -183,8 +184,22 @@ class Uploads:
             self._artifacts.delete_prefix(upload_key(owner, upload_id, ""))
             raise UploadNotFound(upload_id)
 
+    def erase(self, owner: Owner, upload_id: str) -> int:
+        """Erase an upload, also an expired one. Return the number of objects. Raise `UploadNotFound`.
+
+        An interrupted call can be repeated. In a bucket, a link that is still valid can send the bytes again: the sweeper removes
+        them, because they belong to no upload.
+        """
+        folder = upload_key(owner, upload_id, "")
+        if not _UPLOAD_ID.fullmatch(upload_id) or not any(True for _ in self._artifacts.list(folder, expected=1)):
+            raise UploadNotFound(upload_id)
+        gone = self._artifacts.delete_prefix(f"{folder}upload.json")  # first, so that a job that writes here notices
+        gone += self._artifacts.delete_prefix(folder)
+        self._audit.record("upload.erase", owner, upload_id, "erased")
+        return gone
+
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
-        """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""
+        """Return the file without metadata, or None if no job has used the upload yet. Raise `UploadMismatch`."""
         try:
             marker = read_record("bare upload", Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
             bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker.sent_sha256)
@@ -193,7 +208,7 @@ class Uploads:
         except RecordDamaged:
             raise UploadMismatch("its bytes cannot be checked any more") from None
         if bare.sha256 != marker.sha256:
-            raise UploadMismatch("its bytes have changed since an edit first used them")
+            raise UploadMismatch("its bytes have changed since they were first used")
         return bare
 
     def _keep(self, owner: Owner, upload_id: str) -> None:
@@ -225,7 +240,7 @@ def sweep_upload(artifacts: ArtifactStore, folder: UserFolder, *, ttl_s: float, 
         created_at = 0.0
     if not _has_expired(artifacts, f"{folder.path}/", created_at + ttl_s, now):
         return 0
-    gone = artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
+    gone = artifacts.delete_prefix(key)  # first, so that no job reads a half-deleted upload
     return gone + artifacts.delete_prefix(f"{folder.path}/")
 
 

@@ -102,19 +102,21 @@ def accept_once(
     once: Idempotency | None,
     *,
     draft: Callable[[Marker], JobSpec],
-    charge: Callable[[], None],
+    charge: Callable[[bool], None],
 ) -> JobRecord:
     """Take a queue slot, call `charge`, and accept `spec`.
 
-    If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. The
-    marker is written before the slot is taken, so a repeated request takes one slot and is charged once.
+    If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. `charge`
+    then gets True, because the earlier request may have been charged. The marker is written before the slot is taken, so a repeated
+    request takes one slot and is charged once.
     """
     marker = None if once is None else once.begin(spec)
+    repeated = False
     if marker is not None and marker.job_id != spec.id:
-        spec = draft(marker)
+        spec, repeated = draft(marker), True
     try:
         with jobs.queue_slot(spec.owner, spec.id):
-            charge()
+            charge(repeated)
             return jobs.accept(spec, files, check=None if once is None else once.check_not_erased)
     except BeingErased:
         if once is not None and marker is not None:

@@ -125,17 +125,25 @@ def reconcile_if_due(services: Services, *, every_s: float) -> int | None:
     return run_alone(services, "reconcile", every_s, lambda busy: Unfinished(services, busy=busy).reconcile())
 
 
-def run_alone(services: Services, task: str, every_s: float, work: Callable[[Callable[[], None]], int]) -> int | None:
-    """Run the task if it is due. It is due again `every_s` seconds after its end, or at once after an error.
+def run_alone(
+    services: Services,
+    task: str,
+    every_s: float,
+    work: Callable[[Callable[[], None]], int],
+    *,
+    lease_s: float = LEASE_S,
+    retry_s: float = 0.0,
+) -> int | None:
+    """Run the task if it is due. It is due again `every_s` seconds after its end, or `retry_s` after an error.
 
-    `work` receives a function that renews the lease. If the process dies, another one begins the work after `LEASE_S` seconds.
+    `work` receives a function that renews the lease. If the process dies, another one begins the work after `lease_s` seconds.
     """
     tasks = services.store.tasks
-    if not tasks.take_task(task, every_s=LEASE_S):
+    if not tasks.take_task(task, every_s=lease_s):
         return None
-    wait_s = 0.0
+    wait_s = retry_s
     try:
-        done = work(lambda: tasks.hold_task(task, for_s=LEASE_S))
+        done = work(lambda: tasks.hold_task(task, for_s=lease_s))
         wait_s = every_s
     finally:
         with suppress(ServiceUnavailable):

@@ -114,6 +114,9 @@ class ArtifactStore(Protocol):
     def replace(self, key: str, data: bytes, *, media_type: str) -> None:
         """Write an object, and delete the older versions that a bucket keeps of it. There is an object at all times."""
 
+    def delete_older_versions(self, prefix: str) -> None:
+        """Delete the older versions that a bucket keeps of the objects below `prefix`, which must be at most a few hundred."""
+
     def get(self, key: str) -> bytes:
         """Return the object's bytes. Raise `ArtifactMissing`."""
 

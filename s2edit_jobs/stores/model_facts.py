@@ -62,6 +62,8 @@ class ModelFacts:
         return word_bank(self.domains or (Domain(self.subjects, self.attribute_words),), subject, placeholder)
 
 
+REPORTS = "models/"
+"""Key prefix of the reports."""
 TEST_FINGERPRINT = "test"
 """Fingerprint of test mode, which has no model. So no artifact of test mode fits a live model, and vice versa."""
 
@@ -235,8 +237,8 @@ def _read(kind: Kind, shape: type[Report], artifacts: ArtifactStore, key: str) -
 
 
 def _key(model: str) -> str:
-    return f"models/{digest(model.encode())[:32]}.json"
+    return f"{REPORTS}{digest(model.encode())[:32]}.json"
 
 
 def _failure_key(model: str) -> str:
-    return f"models/{digest(model.encode())[:32]}.failure.json"
+    return f"{REPORTS}{digest(model.encode())[:32]}.failure.json"

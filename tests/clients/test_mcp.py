@@ -32,9 +32,8 @@ from tests.clients.conftest import Live, running
 from tests.waiting import until
 
 PROMPT = "a photo of a woman with long red hair"
-TOOLS = {
-    *("edit_photo", "learn_person", "learn_attribute", "list_people", "list_attributes", "list_jobs", "follow", "cancel", "erase"),
-}
+LISTS = {"list_people", "list_attributes", "list_jobs"}
+TOOLS = LISTS | {"edit_photo", "learn_person", "learn_attribute", "rename", "follow", "cancel", "erase"}
 
 
 @dataclass(frozen=True)
@@ -191,12 +190,11 @@ def test_a_photo_is_edited_by_path_and_a_job_outlives_the_server_that_began_it(g
 
 def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Ground, http_server: Http) -> None:
     async def body(client: Client) -> None:
-        description = "a photo of a woman with long brown hair"
         person = await client.call_tool(
-            "learn_person", {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "prompt": description}
+            "learn_person", {"photo": data_url(ground.photo), "mask": data_url(ground.mask), "prompt": PROMPT, "name": "Ada"}
         )
         identity = the(r"c_\w+", person)
-        assert identity in text(await client.call_tool("list_people"))
+        assert f"{identity}: Ada, " in text(await client.call_tool("list_people"))
         marked = {
             "photo": data_url(ground.photo),
             "mask": data_url(ground.mask),
@@ -205,6 +203,8 @@ def test_people_and_attributes_are_learned_listed_applied_and_erased(ground: Gro
         }
         attribute = the(r"a_[0-9a-f]{32}", await client.call_tool("learn_attribute", marked))
         assert f"{attribute}: Evening, [A] hair" in text(await client.call_tool("list_attributes"))
+        for one, name, words in ((identity, "Bea", "called Bea"), (attribute, " ", "no name"), ("e_1", "x", "begin with c_ or a_")):
+            assert words in text(await client.call_tool("rename", {"id": one, "name": name}))
         applied = {"prompt": "a photo of a woman with [A] hair", "identity": identity, "attributes": [attribute]}
         edit = await client.call_tool("edit_photo", applied)
         assert not edit.is_error, text(edit)
@@ -291,8 +291,8 @@ def test_only_files_in_allowed_folders_are_read(ground: Ground, tmp_path: Path) 
             (allowed / "none.png", "there is no file"),
             ("real.png", "no absolute path"),
             ("/proc/self/environ", "not in a folder"),
-            ("http://127.0.0.1:1/x.png", "only links of the service"),
-            ("http://user@169.254.169.254/latest", "only links of the service"),
+            ("http://127.0.0.1:1/x.png", "only links that the service"),
+            ("http://user@169.254.169.254/latest", "only links that the service"),
             ("data:image/png;base64,%%%", "no base64"),
             ("data:image/png,abc", "not base64"),
         ):

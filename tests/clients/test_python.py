@@ -6,7 +6,7 @@ import asyncio
 import http.server
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -25,17 +25,22 @@ from s2edit_client import (
     follow_edit_async,
     waiting,
 )
+from s2edit_client.rest.api.attributes import create_attribute
 from s2edit_client.rest.api.edits import cancel_edit, create_edit, get_edit, get_preview, list_edits
-from s2edit_client.rest.api.identities import list_identities
+from s2edit_client.rest.api.identities import create_identity, list_identities
+from s2edit_client.rest.api.masks import create_mask
 from s2edit_client.rest.api.tokens import create_token
 from s2edit_client.rest.api.uploads import create_upload, get_upload
 from s2edit_client.rest.models import (
+    AttributeDocument,
     Edit,
     EditDocument,
     EditForm,
     EditFormOutputFormat,
+    IdentityDocument,
     JobState,
     Link,
+    MaskDocument,
     Problem,
     Token,
     TokenRequest,
@@ -341,3 +346,14 @@ def test_pictures_go_straight_to_the_store(live: Live, client: AuthenticatedClie
     edit = create_edit.sync(client=client, body=document, s2_edit_user="uma", prefer="wait=60")
     assert isinstance(edit, Edit)
     assert edit.state is JobState.SUCCEEDED, edit
+    asked: Mapping[str, Any] = {"client": client, "s2_edit_user": "uma", "prefer": "wait=60"}
+    pair: Mapping[str, Any] = {"image": document.image, "mask": document.mask}
+    person = create_identity.sync(body=IdentityDocument(prompt="a photo of a woman", name="Uma", **pair), **asked)
+    makeup = create_attribute.sync(body=AttributeDocument(prompt="a woman with [A] makeup", **pair), **asked)
+    found = create_mask.sync(body=MaskDocument(image=document.image), **asked)
+    assert isinstance(person, Edit)
+    assert isinstance(makeup, Edit)
+    assert isinstance(found, Edit)
+    assert person.identity
+    assert makeup.attribute
+    assert found.mask

@@ -19,6 +19,13 @@ def test_it_edits_and_waits_against_a_running_service(live: Live) -> None:
     assert "# skipped 0" in said
 
 
+@pytest.mark.usefixtures("typescript")
+def test_it_bears_lost_and_late_answers() -> None:
+    said = node("--test", "--test-reporter=tap", "test/lost.test.ts", cwd=TYPESCRIPT)
+    assert "# fail 0" in said
+    assert "# pass 8" in said
+
+
 def test_the_lock_pins_bytes_and_names_no_registry() -> None:
     lock = (TYPESCRIPT / "package-lock.json").read_text()
     assert '"integrity": "sha512-' in lock

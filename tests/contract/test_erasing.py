@@ -68,6 +68,18 @@ class TestObjects:
         left = client.list_object_versions(Bucket=bucket)
         assert {one["Key"] for one in [*left.get("Versions", ()), *left.get("DeleteMarkers", ())]} == {"b/1", MARKER}
 
+    def test_of_the_reports_of_models_no_older_version_is_left(self, artifacts: ArtifactStore) -> None:
+        if isinstance(artifacts, S3ArtifactStore):
+            artifacts._client.put_bucket_versioning(Bucket=artifacts._bucket, VersioningConfiguration={"Status": "Enabled"})
+        for number in range(8):
+            for key in ("models/1.json", "models/12.json", "modest"):
+                artifacts.put(key, str(number).encode(), media_type="text/plain")
+        artifacts.delete_older_versions("models/")
+        assert {artifacts.get(key) for key in ("models/1.json", "models/12.json", "modest")} == {b"7"}
+        if isinstance(artifacts, S3ArtifactStore):
+            there = artifacts._client.list_object_versions(Bucket=artifacts._bucket, Prefix="mod").get("Versions", ())
+            assert sorted(one["Key"] for one in there) == ["models/1.json", "models/12.json", *["modest"] * 8]
+
     def test_of_a_replaced_object_no_older_version_is_left(self, artifacts: ArtifactStore) -> None:
         if isinstance(artifacts, S3ArtifactStore):
             artifacts._client.put_bucket_versioning(Bucket=artifacts._bucket, VersioningConfiguration={"Status": "Enabled"})

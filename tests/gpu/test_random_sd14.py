@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lab.training.random_sd14 import save_random_sd14
+from lab.speed.random_sd14 import save_random_sd14
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions, LearningOptions
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from s2edit_core.delivery.report import OUTSIDE, UNCHANGED
 from tests.studio import acting
 from tests.studio.browser import new_context, opened
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
+
+NOTHING = "Nothing has changed visibly. Say more clearly what shall be different, and see that “Only this region” covers it."
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,32 @@ def done(browser: Browser, service: Service) -> Iterator[Page]:
         acting.edit(page)
         acting.result(page)
         yield page
+
+
+@pytest.mark.parametrize(
+    ("warning", "words"),
+    [
+        (OUTSIDE, NOTHING),
+        (UNCHANGED, NOTHING),
+        ("a warning of a later release", "a warning of a later release"),
+    ],
+)
+def test_the_warnings_of_a_report_come_first(open_studio: OpenStudio, warning: str, words: str) -> None:
+    page, _ = open_studio()
+
+    def warn(route: Route) -> None:
+        answer = route.fetch()
+        edit = answer.json()
+        if report := edit.get("report"):
+            report["values"]["warnings"] = [warning]
+        route.fulfill(response=answer, json=edit)
+
+    page.route(re.compile(r"/edits(/e_\w+)?$"), warn)
+    acting.sample(page)
+    acting.edit(page)
+    acting.result(page)
+    expect(page.locator("#report p").first).to_have_text(words)
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_the_handle_on_the_picture_compares(done: Page) -> None:

@@ -83,6 +83,12 @@ export function wordsOf(error) {
 
 export const known = (code) => code in PROBLEMS;
 
+/** Return the sentence for a warning of a report. The service's own speaks of parts of a request, which this page has not. */
+export function warned(warning) {
+  if (!/^nothing changed visibly/.test(warning)) return warning;
+  return 'Nothing has changed visibly. Say more clearly what shall be different, and see that “Only this region” covers it.';
+}
+
 /** Return seconds in words: "about 40 s", "about 3 min". */
 export function inTime(seconds) {
   if (seconds < 5) return 'a few seconds';

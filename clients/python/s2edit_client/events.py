@@ -16,7 +16,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from . import waiting
 from .connections import INVALID, LOST
 from .rest.models import Edit, JobState, Problem
-from .waiting import NOT_OURS, RETRYABLE, EditFailed, failure_of, invalid_request, new_client, retry_after, unreachable
+from .waiting import NOT_OURS, RETRYABLE, EditFailed, Foreign, failure_of, invalid_request, new_client, retry_after, unreachable
 
 _DISCONNECTED = (*LOST, *NOT_OURS, SSEError)
 
@@ -93,7 +93,8 @@ class _Progress:
     def opened(self, response: httpx.Response) -> bool:
         """Note a response. Return whether it is a stream of events."""
         self._failure, self._pause_s = None, waiting.PAUSE_S
-        if response.status_code == HTTPStatus.OK:
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if response.status_code == HTTPStatus.OK and kind == "text/event-stream":
             self._lost_since = None
             return True
         return False
@@ -112,8 +113,11 @@ class _Progress:
         if response.status_code == HTTPStatus.NO_CONTENT:
             self.over = True
             return
-        problem = Problem.from_dict(response.json())
-        self._failure, self._pause_s = failure_of(problem, self._edit_id), retry_after(response)
+        try:
+            self._failure = failure_of(Problem.from_dict(response.json()), self._edit_id)
+        except NOT_OURS:
+            self._failure = unreachable(Foreign(response.status_code), self._edit_id)
+        self._pause_s = retry_after(response)
         if not (self._failure.retryable or response.status_code in RETRYABLE):
             raise self._failure
 

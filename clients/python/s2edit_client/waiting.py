@@ -26,12 +26,16 @@ WAIT_S = 30
 """Seconds that the service may hold a response back."""
 ANSWER_S = WAIT_S + 30.0
 """Seconds until a request times out."""
+GRACE_S = 5.0
+"""Seconds after the end of a call's time until a request that is under way times out."""
 PATIENCE_S = 20.0
 """Seconds that the service may be unreachable without a break."""
 PAUSE_S = 1.0
 """Seconds until a retry if the response has no `Retry-After`."""
 FILES = ("image", "mask", "edit_mask")
 RETRYABLE = (429, 502, 503, 504)
+PASSING = (404, 408, 425, 429)
+"""Client errors by which a proxy may answer while the service restarts. Others of a proxy, such as 413, stay."""
 
 Picture = bytes | str | os.PathLike[str]
 """The bytes or the path of an image file, in a format that the service accepts."""
@@ -156,6 +160,7 @@ class _Call:
 
     operation: ModuleType
     arguments: Mapping[str, Any]
+    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +194,9 @@ def _run(client: AuthenticatedClient | Client, step: _Step) -> Any:
                 return time.sleep(seconds)
             case _Fetch(url):
                 return httpx.get(url, timeout=ANSWER_S, trust_env=uses_environment(url))
-            case _Call(operation, arguments):
+            case _Call(operation, arguments, timeout_s):
                 request = operation._get_kwargs(**arguments)
-                return _read(operation, client, client.get_httpx_client().request(**request))
+                return _read(operation, client, client.get_httpx_client().request(**request, timeout=_timeout(timeout_s)))
     except INVALID as error:
         raise invalid_request(error) from error
     except LOST as error:
@@ -206,20 +211,40 @@ async def _run_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
             case _Fetch(url):
                 async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=uses_environment(url)) as http:
                     return await http.get(url)
-            case _Call(operation, arguments):
+            case _Call(operation, arguments, timeout_s):
                 request = operation._get_kwargs(**arguments)
-                return _read(operation, client, await client.get_async_httpx_client().request(**request))
+                http = client.get_async_httpx_client()
+                return _read(operation, client, await http.request(**request, timeout=_timeout(timeout_s)))
     except INVALID as error:
         raise invalid_request(error) from error
     except LOST as error:
         return error
 
 
+def _timeout(seconds: float) -> httpx.Timeout:
+    """Return the timeouts of each step of a request: connecting, and every piece that is sent or received."""
+    return httpx.Timeout(seconds, connect=min(seconds, 10.0))
+
+
 def _read(operation: ModuleType, client: AuthenticatedClient | Client, response: httpx.Response) -> Any:
     try:
-        return operation._build_response(client=client, response=response)
+        answer = operation._build_response(client=client, response=response)
     except NOT_OURS:
-        return ValueError(f"it answered {response.status_code} with something that is no response of the service")
+        return Foreign(response.status_code)
+    return answer if answer.parsed is not None else Foreign(response.status_code)
+
+
+class Foreign(Exception):
+    """A response that is not from the service, such as the page of a proxy."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"it answered {status} with something that is no response of the service")
+        self.status = status
+
+    @property
+    def passes(self) -> bool:
+        """Whether sending the request again may help."""
+        return not 400 <= self.status < 500 or self.status in PASSING
 
 
 def invalid_request(error: Exception) -> EditFailed:
@@ -230,7 +255,8 @@ def invalid_request(error: Exception) -> EditFailed:
 def unreachable(error: Exception | None, edit_id: str | None) -> EditFailed:
     """Return the exception for a service that has not answered for long."""
     reason = f": {error}" if error is not None and str(error) else ""
-    return EditFailed("unreachable", f"the service does not answer{reason}", retryable=True, edit_id=edit_id)
+    status, passes = (error.status, error.passes) if isinstance(error, Foreign) else (None, True)
+    return EditFailed("unreachable", f"the service does not answer{reason}", status=status, retryable=passes, edit_id=edit_id)
 
 
 def _steps(form: EditForm, user: str | None, timeout_s: float, key: str | None) -> _Steps:
@@ -260,8 +286,9 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
     lost_since: float | None = None
     while True:
         now = time.monotonic()
-        wait_s = max(0, min(WAIT_S, int(deadline - now)))
-        result: Response[Any] | Exception = yield _Call(operation, {**arguments, "prefer": f"wait={wait_s}"})
+        wait_s = 0 if lost_since else max(0, min(WAIT_S, int(deadline - now)))  # an answer at once shows that the service is back
+        timeout_s = min(ANSWER_S, max(0.0, deadline - now) + GRACE_S)
+        result: Response[Any] | Exception = yield _Call(operation, {**arguments, "prefer": f"wait={wait_s}"}, timeout_s)
         answer = None if isinstance(result, Exception) else result
         if answer and isinstance(answer.parsed, Edit):
             if "preference-applied" not in answer.headers:
@@ -272,9 +299,9 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
             failure = failure_of(answer.parsed, edit_id)
             again = failure.retryable or answer.status_code in RETRYABLE
         else:
-            lost_since = lost_since or now
+            lost_since = lost_since or time.monotonic()  # not when the request began: a long poll takes longer than the patience
             failure = unreachable(result if isinstance(result, Exception) else None, edit_id)
-            again = time.monotonic() - lost_since < PATIENCE_S
+            again = failure.retryable and time.monotonic() - lost_since < PATIENCE_S
         pause_s = retry_after(answer)
         if not again or time.monotonic() + pause_s > deadline:
             raise failure
@@ -283,12 +310,13 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
 
 def _fetched(url: str, edit_id: str) -> _Steps:
     """Download the picture, with retries. Raises `EditFailed`."""
-    until = time.monotonic() + PATIENCE_S
+    lost_since: float | None = None
     while True:
         answer: httpx.Response | Exception = yield _Fetch(url)
         if isinstance(answer, httpx.Response) and answer.status_code == HTTPStatus.OK:
             return answer.content
-        if time.monotonic() > until:
+        lost_since = lost_since or time.monotonic()
+        if time.monotonic() - lost_since >= PATIENCE_S:
             status = answer.status_code if isinstance(answer, httpx.Response) else None
             detail = "the edit has succeeded, but its picture can't be downloaded"
             raise EditFailed("unreachable", detail, status=status, retryable=True, edit_id=edit_id)

@@ -28,7 +28,7 @@ export class EditFailed extends Error {
   readonly code: string;
   /** The explanation for people. */
   readonly detail: string;
-  /** The HTTP status of an error response; undefined if the edit itself failed. */
+  /** The HTTP status of the last response; undefined if there was none, or if the edit itself failed. */
   readonly status: number | undefined;
   /** Whether the same call may succeed later. */
   readonly retryable: boolean;
@@ -51,19 +51,35 @@ export class EditFailed extends Error {
 export const PATIENCE_MS = 20_000; // how long the service may be unreachable without a break
 export const PAUSE_MS = 1000; // until a retry if the response has no Retry-After
 export const RETRYABLE = [429, 502, 503, 504];
+const PASSING = [404, 408, 425, 429]; // a proxy may answer so while the service restarts; its other refusals, such as 413, stay
 
-/** Return an openapi-fetch client with the types of every operation of the service. */
+/**
+ * Return an openapi-fetch client with the types of every operation of the service. Throws a `TypeError` for a token or user that no
+ * header can carry.
+ */
 export function createS2EditClient(baseUrl: string, { token, user }: Caller = {}): S2EditClient {
-  return createClient<paths>({
-    baseUrl,
-    headers: { Authorization: token && `Bearer ${token}`, "S2Edit-User": user },
-  });
+  const credentials = { ...(token && { Authorization: `Bearer ${token.trim()}` }), ...(user && { "S2Edit-User": user }) };
+  new Headers(credentials);
+  return createClient<paths>({ baseUrl, headers: credentials });
+}
+
+/** Return the failure for a service that does not answer, or for an answer from something else, such as the page of a proxy. */
+export function unreachable(status: number | undefined, editId: string | undefined, cause?: unknown): EditFailed {
+  const retryable = status === undefined || status < 400 || status >= 500 || PASSING.includes(status);
+  const answer = status === undefined ? "" : `: status ${status} came with something that is no answer of the service`;
+  return new EditFailed("unreachable", `the service does not answer${answer}`, { status, retryable, editId, cause });
 }
 
 export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
   });
   signal?.throwIfAborted();
 }

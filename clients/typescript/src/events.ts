@@ -1,6 +1,6 @@
 /** Follow an edit by server-sent events, and reconnect when a connection ends early. */
 import { createParser } from "eventsource-parser";
-import { EditFailed, isEdit, isProblem, RETRYABLE, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
+import { EditFailed, isEdit, isProblem, RETRYABLE, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, unreachable, type Edit, type S2EditClient } from "./client.ts";
 
 export interface Following {
   /** The `sequence` of an earlier edit: only later changes are yielded. */
@@ -23,7 +23,7 @@ export async function* followEdit(client: S2EditClient, editId: string, followin
     signal?.throwIfAborted();
     const quiet = new AbortController();
     const opening = setTimeout(() => quiet.abort(), SILENCE_MS);
-    let failure = new EditFailed("unreachable", "the service does not answer", { retryable: true, editId });
+    let failure = unreachable(undefined, editId);
     let pauseMs = PAUSE_MS;
     try {
       const { data, error, response } = await client.GET("/edits/{edit_id}/events", {
@@ -33,21 +33,21 @@ export async function* followEdit(client: S2EditClient, editId: string, followin
       });
       clearTimeout(opening);
       if (response.status === 204) return;
-      if (response.ok && data) {
+      if (response.ok && data && isStream(response)) {
         lostSince = undefined;
         for await (const edit of editsIn(data, quiet)) {
           after = edit.sequence;
           yield edit;
           if (edit.state !== "queued" && edit.state !== "running") return;
         }
-      } else if (isProblem(error)) {
+      } else {
         pauseMs = retryAfterMs(response);
-        failure = new EditFailed(error.code, error.detail, { ...error, editId });
+        failure = isProblem(error) ? new EditFailed(error.code, error.detail, { ...error, editId }) : unreachable(response.status, editId);
         if (!failure.retryable && !RETRYABLE.includes(response.status)) lostSince = -Infinity;
       }
     } catch (error) {
       signal?.throwIfAborted();
-      failure = new EditFailed(failure.code, failure.detail, { retryable: true, editId, cause: error });
+      failure = unreachable(undefined, editId, error);
     } finally {
       clearTimeout(opening);
       quiet.abort();
@@ -56,6 +56,10 @@ export async function* followEdit(client: S2EditClient, editId: string, followin
     if (Date.now() + pauseMs - lostSince > PATIENCE_MS) throw failure;
     await pause(pauseMs, signal);
   }
+}
+
+function isStream(response: Response): boolean {
+  return /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
 }
 
 /** Yield the edits of one connection. Aborts `quiet` when it has been silent for too long. */

@@ -1,5 +1,5 @@
 /** Create an edit and wait until it is over. */
-import { EditFailed, isEdit, isProblem, RETRYABLE, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
+import { EditFailed, isEdit, isProblem, RETRYABLE, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, unreachable, type Edit, type S2EditClient } from "./client.ts";
 import type { components } from "./schema.ts";
 
 /**
@@ -26,26 +26,35 @@ export interface Done {
 }
 
 const WAIT_S = 30; // how long the service may hold a response back
-const ANSWER_MS = (WAIT_S + 30) * 1000; // until a request times out
+const ANSWER_MS = (WAIT_S + 30) * 1000; // until a request times out, besides the time that its pictures take
+const SLOWEST = 32; // bytes per millisecond at which pictures are sent at least
+const GRACE_MS = 5000; // after the end of a call's time, until a request that is under way times out
 
-/** Edit a picture and wait for the result. Lost requests are sent again and create only one edit. Rejects with `EditFailed`. */
+/**
+ * Edit a picture and wait for the result. Lost requests are sent again and create only one edit. Rejects with `EditFailed`, or with a
+ * `TypeError` for a key that no header can carry.
+ */
 export async function editAndWait(client: S2EditClient, parts: EditParts, waiting: Waiting = {}): Promise<Done> {
-  const { timeoutMs = 600_000, idempotencyKey = crypto.randomUUID(), signal } = waiting;
+  const { timeoutMs = 600_000, idempotencyKey = newKey(), signal } = waiting;
+  new Headers({ "idempotency-key": idempotencyKey });
   const calls = new Retries(Date.now() + timeoutMs, signal);
   const body = bodyOf(parts);
-  let edit = await calls.edit((prefer, signal) =>
-    client.POST("/edits", {
-      params: { header: { "idempotency-key": idempotencyKey, prefer } },
-      body,
-      bodySerializer: () => formOf(body),
-      signal,
-    }),
+  let edit = await calls.edit(
+    (prefer, signal) =>
+      client.POST("/edits", {
+        params: { header: { "idempotency-key": idempotencyKey, prefer } },
+        body,
+        bodySerializer: () => formOf(body),
+        signal,
+      }),
+    { bytes: sizeOf(body) },
   );
   const id = edit.id;
   while (edit.state === "queued" || edit.state === "running") {
     if (calls.isOver) throw new EditFailed("timeout", `the edit ${id} is not over yet, and goes on`, { retryable: true, editId: id });
     edit = await calls.edit((prefer, signal) =>
-      client.GET("/edits/{edit_id}", { params: { path: { edit_id: id }, header: { prefer } }, signal }), id,
+      client.GET("/edits/{edit_id}", { params: { path: { edit_id: id }, header: { prefer } }, signal }),
+      { editId: id },
     );
   }
   if (edit.error) throw new EditFailed(edit.error.code, edit.error.message, { ...edit.error, editId: id });
@@ -60,6 +69,15 @@ type Body = components["schemas"]["EditForm"];
 
 function bodyOf({ at, ...parts }: EditParts): Body {
   return at ? { ...parts, at: at.join() } : parts;
+}
+
+/** Return a random key. `crypto.randomUUID` exists only in pages that came by https or from this machine. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function sizeOf(body: Body): number {
+  return Object.values(body).reduce((sum: number, value) => sum + (value instanceof Blob ? value.size : 0), 0);
 }
 
 function formOf(body: Body): FormData {
@@ -93,12 +111,15 @@ class Retries {
     return Date.now() >= this.#until;
   }
 
-  /** Return the edit in the response of `ask`. */
-  async edit(ask: (prefer: string, signal: AbortSignal) => Promise<Answer>, editId?: string): Promise<Edit> {
+  /** Return the edit in the response of `ask`, which sends pictures of `bytes` bytes. */
+  async edit(ask: (prefer: string, signal: AbortSignal) => Promise<Answer>, { editId, bytes = 0 }: { editId?: string; bytes?: number }): Promise<Edit> {
     let lostSince: number | undefined;
     for (;;) {
-      const waitS = Math.max(0, Math.min(WAIT_S, Math.floor((this.#until - Date.now()) / 1000)));
-      const { data, error, response } = await this.#attempt((signal) => ask(`wait=${waitS}`, signal));
+      const leftMs = Math.max(0, this.#until - Date.now());
+      // After a loss, an answer at once shows that the service is back.
+      const waitS = lostSince === undefined ? Math.min(WAIT_S, Math.floor(leftMs / 1000)) : 0;
+      const timeoutMs = Math.min(ANSWER_MS + bytes / SLOWEST, leftMs + GRACE_MS);
+      const { data, error, response } = await this.#attempt((signal) => ask(`wait=${waitS}`, signal), timeoutMs);
       const pauseMs = retryAfterMs(response);
       if (isEdit(data)) {
         if (!response?.headers.has("preference-applied")) await pause(pauseMs, this.#signal);
@@ -112,8 +133,8 @@ class Retries {
         again = failure.retryable || RETRYABLE.includes(response.status);
       } else {
         lostSince ??= Date.now();
-        failure = new EditFailed("unreachable", "the service does not answer", { retryable: true, editId, cause: error });
-        again = Date.now() - lostSince < PATIENCE_MS;
+        failure = unreachable(response?.status, editId, error);
+        again = failure.retryable && Date.now() - lostSince < PATIENCE_MS;
       }
       if (!again || Date.now() + pauseMs > this.#until) throw failure;
       await pause(pauseMs, this.#signal);
@@ -122,14 +143,15 @@ class Retries {
 
   /** Download a signed URL, without the credentials of the service: it may lead to another host. */
   async download(url: string, editId: string): Promise<Blob> {
-    const patience = Date.now() + PATIENCE_MS;
+    let lostSince: number | undefined;
     for (;;) {
-      const { data, error, response } = await this.#attempt(async (signal) => {
+      const { data, error, response } = await this.#attempt(async (signal, goOn) => {
         const response = await fetch(url, { signal });
-        return { data: await response.blob(), response };
-      });
+        return { data: await received(response, goOn), response };
+      }, ANSWER_MS);
       if (response?.ok && data instanceof Blob) return data;
-      if (Date.now() > patience) {
+      lostSince ??= Date.now();
+      if (Date.now() - lostSince >= PATIENCE_MS) {
         const detail = "the edit has succeeded, but its picture can't be downloaded";
         throw new EditFailed("unreachable", detail, { status: response?.status, retryable: true, editId, cause: error });
       }
@@ -137,15 +159,38 @@ class Retries {
     }
   }
 
-  /** Return an empty answer if the request fails or its response can't be read. Rejects only if the caller aborts. */
-  async #attempt(ask: (signal: AbortSignal) => Promise<Answer>): Promise<Partial<Answer>> {
+  /**
+   * Return an empty answer if the request fails, takes `timeoutMs`, or its response can't be read. `goOn` grants it that time anew.
+   * Rejects only if the caller aborts.
+   */
+  async #attempt(ask: (signal: AbortSignal, goOn: () => void) => Promise<Answer>, timeoutMs: number): Promise<Partial<Answer>> {
     this.#signal?.throwIfAborted();
-    const late = AbortSignal.timeout(ANSWER_MS);
+    const late = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const goOn = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => late.abort(new DOMException("the request took too long", "TimeoutError")), timeoutMs);
+    };
+    goOn();
     try {
-      return await ask(this.#signal ? AbortSignal.any([this.#signal, late]) : late);
+      return await ask(this.#signal ? AbortSignal.any([this.#signal, late.signal]) : late.signal, goOn);
     } catch (error) {
       this.#signal?.throwIfAborted();
       return { error };
+    } finally {
+      clearTimeout(timer);
     }
+  }
+}
+
+/** Return the body of a response. A large one on a slow line may take any time: `goOn` is called for each piece. */
+async function received(response: Response, goOn: () => void): Promise<Blob> {
+  const pieces: BlobPart[] = [];
+  const reader = response.body?.getReader();
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true };
+    if (done) return new Blob(pieces, { type: response.headers.get("content-type") ?? "" });
+    pieces.push(value);
+    goOn();
   }
 }

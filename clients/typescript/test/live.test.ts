@@ -186,7 +186,14 @@ test("pictures go straight to the store", async () => {
     return upload.id;
   };
   const body = { prompt, image: await uploaded(photo), mask: await uploaded(mask) };
-  const { data } = await client.POST("/edits", { params: { header: { prefer: "wait=60" } }, body });
+  const params = { header: { prefer: "wait=60" } };
+  const { data } = await client.POST("/edits", { params, body });
   assert.ok(data && "state" in data);
   assert.equal(data.state, "succeeded");
+  const { data: person } = await client.POST("/identities", { params, body: { ...body, name: "Ada" } });
+  assert.ok(person?.identity);
+  const { data: makeup } = await client.POST("/attributes", { params, body: { ...body, prompt: "a woman with [A] makeup" } });
+  assert.ok(makeup?.attribute);
+  const { data: found } = await client.POST("/masks", { params, body: { image: body.image } });
+  assert.ok(found?.mask);
 });

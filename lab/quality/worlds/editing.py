@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -21,7 +22,7 @@ from lab.quality.worlds.edits import Case, Photo, Target
 from lab.quality.worlds.settings import Setting, Way
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import prompt_gates, prompt_keys_values
-from s2edit_core.delivery.canvas import Canvas
+from s2edit_core.delivery.canvas import Canvas, to_image, to_tensor
 from s2edit_core.method.editing import edit, vary_noise
 from s2edit_core.method.injection import source_guide
 from s2edit_core.method.inputs import Attribute
@@ -32,6 +33,7 @@ from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.attention import Gates, KeysValues
+from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm, Answer, Answers, Row, Rows, drive_all
 
 
@@ -72,6 +74,19 @@ class Cost:
         return {"seconds": self.learn + self.invert + self.edit, "seconds_next": self.edit}
 
 
+def whole_canvas(pipe: S2EditPipeline, photo: Photo) -> Canvas:
+    """Return the whole photo as a canvas, so that results compare pixel by pixel."""
+    side = pipe.backbone.frame_size
+    return replace(pipe.canvas(photo.picture, photo.mask), box=(0, 0, *photo.picture.size), frame=(side, side))
+
+
+def coded(backbone: Backbone, picture: Image.Image) -> Image.Image:
+    """Return a picture encoded and decoded, of the frame's size."""
+    side = backbone.frame_size
+    shown = to_tensor(picture.resize((side, side), Image.Resampling.LANCZOS))
+    return to_image(backbone.decode_latent(backbone.encode_image(shown)))
+
+
 class Editor:
     """Edits the photo of one case. What several ways share is learned and inverted once."""
 
@@ -83,8 +98,7 @@ class Editor:
 
     def canvas_of(self, photo: Photo) -> Canvas:
         """Return the whole photo as a canvas, so that results compare pixel by pixel."""
-        side = self.backbone.frame_size
-        return replace(self.pipe.canvas(photo.picture, photo.mask), box=(0, 0, *photo.picture.size), frame=(side, side))
+        return whole_canvas(self.pipe, photo)
 
     def evaluate(self, rows: Rows) -> Answers:
         if time.time() > self.deadline:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +12,10 @@ from PIL import Image
 
 from lab.measures.metrics import changed_region, ssim
 from lab.quality import method
-from lab.quality.population import Box, Population, Shot
+from lab.quality.population import Box, Population, Shot, digest_of
+from lab.quality.worlds.editing import coded, whole_canvas
 from lab.quality.worlds.edits import EDITS, Case, Target, case_of
 from lab.quality.worlds.measures import Judges, identity_errors, measure
-from s2edit_core.delivery.canvas import to_image, to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 
 
@@ -53,6 +52,7 @@ class World(Population[Portrayed]):
 
     def __init__(self, pipe: S2EditPipeline, domain: str, judges: Judges) -> None:
         self.pipe, self.domain, self.judges = pipe, domain, judges
+        self._coded: dict[Target, Image.Image] = {}
         self.edits = self.known = tuple(edit.name for edit in EDITS[domain])
 
     def unseen(self, count: int, edits: Sequence[str]) -> list[Portrayed]:
@@ -68,10 +68,9 @@ class World(Population[Portrayed]):
         return found
 
     def case_of(self, subject: Portrayed) -> method.Case:
-        photo, side = subject.case.photo, self.pipe.backbone.frame_size
-        whole = replace(self.pipe.canvas(photo.picture, photo.mask), box=(0, 0, *photo.picture.size), frame=(side, side))
+        photo = subject.case.photo
         prompts = {name: target.answer.prompt for name, target in subject.targets.items()}
-        return method.Case(whole, photo.prompt, photo.word, prompts, subject.answers)
+        return method.Case(whole_canvas(self.pipe, photo), photo.prompt, photo.word, prompts, subject.answers)
 
     def measure(self, subject: Portrayed, edit: str, box: Box, raw: Image.Image) -> dict[str, Any]:
         target, photo = subject.targets[edit], subject.case.photo
@@ -89,11 +88,10 @@ class World(Population[Portrayed]):
         return {name: figures[name] for name in self.figures} | {"identity": identity_errors(target.answer, got, self.judges)}
 
     def _decoded(self, target: Target) -> Image.Image:
-        """Return the true answer encoded and decoded."""
-        backbone = self.pipe.backbone
-        side = backbone.frame_size
-        frame = to_tensor(target.answer.picture.resize((side, side), Image.Resampling.LANCZOS))
-        return to_image(backbone.decode_latent(backbone.encode_image(frame)))
+        """Return the true answer encoded and decoded. It is kept, because every method is compared with it."""
+        if target not in self._coded:
+            self._coded[target] = coded(self.pipe.backbone, target.answer.picture)
+        return self._coded[target]
 
     def photograph(self, subject: Portrayed, size: int) -> Shot:
         photo = subject.case.photo
@@ -108,6 +106,4 @@ class World(Population[Portrayed]):
         return {key: found[key][self.domain] for key in ("judge_accuracy", "identity_regressor")}
 
     def digest(self) -> str:
-        networks = (self.judges.attributes.network, self.judges.identities.network)
-        weights = [value.numpy().tobytes() for network in networks for value in network.state_dict().values()]
-        return hashlib.sha256(b"".join(weights)).hexdigest()[:24]
+        return digest_of(self.judges.attributes.network, self.judges.identities.network)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lab.quality.worlds import measures, records
-from lab.quality.worlds.editing import Editor
+from lab.quality.worlds.editing import Editor, coded
 from lab.quality.worlds.edits import Case, Edit, Photo, Target, case_of
 from lab.quality.worlds.measures import Judges
 from lab.quality.worlds.plan import AUTOENCODER, TRANSFER_WAYS, UNEDITED, Stage, TransferWay, Unit
@@ -22,7 +22,7 @@ from lab.quality.worlds.records import Key, Record
 from lab.quality.worlds.settings import Way, setting_of
 from lab.quality.worlds.transfers import Transfer, transfer_of
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.delivery.canvas import to_image, to_tensor
+from s2edit_core.delivery.canvas import to_image
 from s2edit_core.method.inputs import Attribute
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
@@ -88,10 +88,7 @@ class Bench:
     def decoded(self, answer: Photo) -> Image.Image:
         """Return a photo encoded and decoded. The last ones are remembered."""
         if answer not in self._decoded:
-            side = self.pipe.backbone.frame_size
-            shown = to_tensor(answer.picture.resize((side, side), Image.Resampling.LANCZOS))
-            backbone = self.pipe.backbone
-            self._decoded[answer] = to_image(backbone.decode_latent(backbone.encode_image(shown)))
+            self._decoded[answer] = coded(self.pipe.backbone, answer.picture)
             if len(self._decoded) > REMEMBERED:
                 del self._decoded[next(iter(self._decoded))]
         return self._decoded[answer]

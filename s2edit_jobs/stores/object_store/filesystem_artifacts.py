@@ -77,7 +77,7 @@ class FilesystemArtifactStore(ProvenStore):
                         return
         raise ArtifactsUnavailable(f"the data folder is too slow: writing a file took over {ABANDONED_S:.0f} s, {TRIES} times")
 
-    def _delete_older_versions(self, key: str) -> None:
+    def _delete_older_versions(self, prefix: str, *, exactly: bool) -> None:
         """Do nothing: a folder keeps no older versions."""
 
     def _placed(self, source: Path, target: Path, *, only_if_absent: bool) -> bool:

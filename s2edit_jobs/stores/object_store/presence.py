@@ -107,7 +107,11 @@ class ProvenStore(ABC):
 
     def replace(self, key: str, data: bytes, *, media_type: str) -> None:
         self.put(key, data, media_type=media_type)
-        self._delete_older_versions(key)
+        self._delete_older_versions(key, exactly=True)
+
+    def delete_older_versions(self, prefix: str) -> None:
+        self.prove()
+        self._delete_older_versions(prefix, exactly=False)
 
     def get(self, key: str) -> bytes:
         check_key(key)
@@ -279,7 +283,7 @@ class ProvenStore(ABC):
     def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None: ...
 
     @abstractmethod
-    def _delete_older_versions(self, key: str) -> None: ...
+    def _delete_older_versions(self, prefix: str, *, exactly: bool) -> None: ...
 
     @abstractmethod
     def _get(self, key: str) -> bytes: ...

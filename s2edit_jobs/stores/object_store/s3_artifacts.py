@@ -6,12 +6,15 @@ DeleteObjects.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -169,9 +172,9 @@ class S3ArtifactStore(ProvenStore):
             self._delete_versions(prefix)
         return deleted
 
-    def _delete_older_versions(self, key: str) -> None:
-        with translated(key), deleting():
-            self._delete_versions(key, lambda version: version["Key"] == key and not version["IsLatest"])
+    def _delete_older_versions(self, prefix: str, *, exactly: bool) -> None:
+        with translated(prefix), deleting():
+            self._delete_versions(prefix, lambda one: not one["IsLatest"] and (one["Key"] == prefix or not exactly))
 
     def _delete(self, keys: Iterable[str]) -> None:
         chosen = list(keys)
@@ -257,10 +260,16 @@ class S3ArtifactStore(ProvenStore):
             before = versions
 
 
+def _add_md5(request: AWSRequest, **_: object) -> None:
+    """Send the MD5 digest of the list of keys: many servers refuse a DeleteObjects without it, and boto3 sends only a CRC32."""
+    digest = hashlib.md5(cast(bytes, request.body), usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = b64encode(digest).decode("ascii")
+
+
 def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
     """Return a boto3 client that works with every S3-compatible server. Clients are thread-safe."""
     secret = settings.s3_secret_access_key
-    return boto3.client(
+    client: S3Client = boto3.client(
         "s3",
         endpoint_url=endpoint_url,
         region_name=settings.s3_region,
@@ -278,3 +287,5 @@ def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
+    client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
+    return client

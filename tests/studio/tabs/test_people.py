@@ -150,9 +150,16 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     expect(page.locator("body")).to_have_attribute("data-state", "result")
     expect(page.locator("#using")).to_contain_text("Evening")
     acting.open_tab(page, "People")
-    page.get_by_role("button", name="Erase Evening").click()
+    page.get_by_label("Name of Evening").fill("Night")
+    page.get_by_label("Name of Evening").press("Enter")
+    expect(page.locator("#using")).to_contain_text("Night")
+    with service.client(key) as api:
+        assert {one["name"] for one in api.get("/attributes").json()["items"]} == {LONG_NAME, "Night"}
+    acting.open_tab(page, "History")
+    acting.open_tab(page, "People")
+    page.get_by_role("button", name="Erase Night").click()
     page.get_by_role("button", name="Erase for good").click()
-    expect(page.locator("#people")).to_contain_text("Erased Evening")
+    expect(page.locator("#people")).to_contain_text("Erased Night")
     acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
 

@@ -134,6 +134,28 @@ def test_after_a_long_outage_following_gives_up_and_names_the_edit() -> None:
     assert MAX_OUTAGE_S - 1 <= sum(slept) <= MAX_OUTAGE_S + 1
 
 
+def test_an_outage_is_as_long_as_it_takes_to_notice_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service behind a firewall that drops packets answers nothing for 30 s, again and again."""
+    now = [0.0]
+    monkeypatch.setattr("cli.client.time.monotonic", lambda: now[0])
+
+    def silent(_request: httpx.Request) -> httpx.Response:
+        now[0] += 30
+        raise httpx.ReadTimeout("slow")
+
+    with pytest.raises(ServiceError, match="/edits/e_1"):
+        list(client_of(silent).follow(f"{URL}/edits/e_1"))
+    assert now[0] <= MAX_OUTAGE_S + 30
+
+
+def test_too_many_requests_are_waited_out_for_as_long_as_they_last() -> None:
+    slept: list[float] = []
+    busy = [httpx.Response(429, headers={"Retry-After": "9"}, json={"detail": "slowly", "code": "rate_exceeded"})] * 20
+    handle, _ = answering(*busy, edit_view("succeeded", 2))
+    assert [v["state"] for v in client_of(handle, slept).follow(f"{URL}/edits/e_1")] == ["succeeded"]
+    assert slept == [9.0] * 20
+
+
 def test_an_unknown_edit_fails_at_once() -> None:
     handle, requests = answering(httpx.Response(404, json={"detail": "No such edit.", "code": "not_found"}))
     with pytest.raises(ServiceError, match="No such edit"):

@@ -10,10 +10,12 @@ from PIL import Image
 from redis import Redis
 from typer.testing import CliRunner
 
+from cli import main
 from cli.checks.findings import Finding
 from cli.client import EditClient, ServiceError
 from cli.main import app
 from cli.supervision.service import Service, free_port
+from s2edit_core.delivery.report import OUTSIDE
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
@@ -150,6 +152,17 @@ def run_edit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, o
 
     monkeypatch.setattr(EditClient, "post", post)
     return runner.invoke(app, ["edit", "--prompt", "x", "-o", str(tmp_path / output), *arguments]), posted
+
+
+def test_the_warnings_of_a_report_are_shown_and_the_picture_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = {"state": "succeeded", "identity": "c_1", "report": {"values": {"warnings": [OUTSIDE]}}}
+    saved: list[Path] = []
+    monkeypatch.setattr(EditClient, "post", lambda *_: "http://service.test/edits/e_1")
+    monkeypatch.setattr(main, "follow", lambda *_: view)
+    monkeypatch.setattr(main, "save", lambda _client, _view, output: saved.append(output))
+    result = runner.invoke(app, ["edit", "--prompt", "x", "--identity", "c_1", "-o", str(tmp_path / "o.png")])
+    assert (result.exit_code, saved) == (0, [tmp_path / "o.png"])
+    assert result.stderr == f"s2edit: {OUTSIDE}\n"
 
 
 @pytest.mark.parametrize(("output", "format"), [("o.png", "png"), ("o", "png"), ("o.jpg", "jpeg"), ("o.webp", "webp")])

@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from typer.testing import CliRunner
 from api.guard import slow_bodies
 from cli.client import EditClient, ServiceError
 from cli.main import app
-from cli.mcp_server import answers, requests, waiting
+from cli.mcp_server import answers, photos, requests, waiting
+from cli.mcp_server.photos import PhotoReader, PictureRefused
 from cli.mcp_server.server import Listening, Upstream, http_app
+from cli.mcp_server.tools import Tools
+from s2edit_core.delivery.report import OUTSIDE, UNCHANGED
 
 URL = "http://service.test"
 
@@ -85,6 +89,54 @@ def test_the_answer_states_what_was_measured_outside_the_edit_mask(outside: int,
     answer = answers.of_job(job("succeeded", results=[], report=values), client_of(lambda _: httpx.Response(500)))
     assert isinstance(answer.content[0], TextContent)
     assert f"largest difference {outside} of 255 levels ({words})" in answer.content[0].text
+
+
+@pytest.mark.parametrize("warnings", [[UNCHANGED], [OUTSIDE, "a second one"]])
+def test_the_answer_has_the_warnings_of_the_report(warnings: list[str]) -> None:
+    values = {"values": {"warnings": warnings}}
+    answer = answers.of_job(job("succeeded", results=[], report=values), client_of(lambda _: httpx.Response(500)))
+    assert isinstance(answer.content[0], TextContent)
+    lines = answer.content[0].text.splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == [f"warning: {each}" for each in warnings]
+
+
+def test_links_that_the_service_gave_are_read_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a bucket or behind a proxy, they lead to another address than that of the service."""
+    reader = PhotoReader(URL, None)
+    client = client_of(lambda request: httpx.Response(200, content=str(request.url).encode()))
+    given = "https://bucket.test/t/1.png?signature=1"
+    for url in (given, f"{URL}/files/1.png"):
+        reader.remember(url)
+        assert reader.read(url, client) == url.encode()
+    for url in ("https://bucket.test/t/1.png?signature=2", "https://bucket.test/", "http://169.254.169.254/latest"):
+        with pytest.raises(PictureRefused, match="only links that the service"):
+            reader.read(url, client)
+    monkeypatch.setattr(photos, "MAX_GIVEN", 2)
+    for number in range(3):
+        reader.remember(f"https://bucket.test/{number}")
+    with pytest.raises(PictureRefused):
+        reader.read(given, client)
+
+
+@pytest.mark.parametrize("tool", ["edit_photo", "learn_person", "learn_attribute"])
+def test_the_links_of_results_are_remembered_and_a_large_photo_can_be_scaled_down(tool: str) -> None:
+    """As the error about a photo of more than 50 megapixels advises."""
+    sent: list[bytes] = []
+    results = [{"url": "https://bucket.test/1", "media_type": "image/png", "expires_at": "soon"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "bucket.test":
+            return httpx.Response(200, content=noise(8, 8))
+        sent.append(request.read())
+        return httpx.Response(202, json=job("succeeded", results=results))
+
+    reader = PhotoReader(URL, None)
+    tools = Tools(lambda _context: client_of(answer), reader)
+    picture = "data:image/png;base64," + base64.b64encode(noise(8, 8)).decode()
+    given = {"photo": picture, "mask": picture, "prompt": "a woman", "max_pixels": 65_536}
+    anyio.run(partial(getattr(tools, tool), Reports(), **given))
+    assert b'name="max_pixels"\r\n\r\n65536' in sent[0]
+    assert reader.read("https://bucket.test/1", client_of(answer)) == noise(8, 8)
 
 
 class Reports:

@@ -231,7 +231,7 @@ def check_options(module: str, options: list[str]) -> None:
     assert found is not None, module
     assert found.origin is not None
     origin = Path(found.origin)
-    files = sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
     source = "\n".join(path.read_text(encoding="utf-8") for path in files)
     if "write_tables(" in source:
         source += (ROOT / "lab" / "tables.py").read_text(encoding="utf-8")

@@ -102,6 +102,7 @@ def test_no_secret_is_ever_printed() -> None:
     settings = Settings(
         redis_url=f"redis://user:{secret}@redis:6379/0",
         s3_bucket="b",
+        s3_access_key_id="id",
         s3_secret_access_key=SecretStr(secret),
         signing_key=SecretStr(secret),
     )
@@ -130,6 +131,7 @@ INVALID = {
     "S2EDIT_SIGNING_KEY": ["zqz", "x" * 31],
     "S2EDIT_AUDIT_KEY": ["zqz"],
     "S2EDIT_TOKEN_KEYS": ["x" * 32 + " x"],
+    "S2EDIT_METRICS_TOKEN": ["zqz", "x" * 15, " " + "x" * 16, "x" * 16 + "\n", "é" * 16],
     "S2EDIT_WEBHOOK_SECRETS": ["whsec_short"],
     "S2EDIT_CORS_ORIGINS": ["https://app.example.com/path"],
     "S2EDIT_PROVENANCE": ["maybe"],
@@ -146,7 +148,7 @@ def test_one_line_names_the_variable_and_says_what_to_write(name: str, value: st
     line = str(ended.value)
     assert re.fullmatch(rf"s2edit: {name}: (it|a key|every key|every origin) must [^\n]+", line)
     assert "Value error" not in line
-    assert not (name.endswith(("KEY", "KEYS", "SECRETS", "REDIS_URL")) and value in line), "the value may be secret"
+    assert not (name.endswith(("KEY", "KEYS", "SECRETS", "TOKEN", "REDIS_URL")) and value in line), "the value may be secret"
 
 
 def test_every_rule_is_of_a_setting_that_some_test_gets_wrong() -> None:
@@ -158,7 +160,14 @@ def test_every_rule_is_of_a_setting_that_some_test_gets_wrong() -> None:
     [
         ({"LEASE_S": "1"}, ("S2EDIT_HEARTBEAT_INTERVAL_S", "S2EDIT_LEASE_S")),
         ({"UPLOAD_TTL_S": "3600", "UPLOAD_URL_TTL_S": "7200"}, ("S2EDIT_UPLOAD_TTL_S", "S2EDIT_UPLOAD_URL_TTL_S")),
-        ({"S3_ENDPOINT_URL": "http://x"}, ("S2EDIT_S3_ENDPOINT_URL", "S2EDIT_S3_BUCKET")),
+        *(
+            ({name: "http://x"}, (f"S2EDIT_{name}", "S2EDIT_S3_BUCKET"))
+            for name in ("S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
+        ),
+        *(
+            ({"S3_BUCKET": "b", name: "x"}, ("S2EDIT_S3_ACCESS_KEY_ID", "S2EDIT_S3_SECRET_ACCESS_KEY"))
+            for name in ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
+        ),
         ({"PROVENANCE_CERTIFICATE": "/x"}, ("S2EDIT_PROVENANCE_CERTIFICATE", "S2EDIT_PROVENANCE_PRIVATE_KEY")),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from s2edit_jobs.records.set_aside import set_aside_counts
+from tests.admin import METRICS_TOKEN
 from tests.unit.odd_records.loops import LOOPS, jobs_lost, rebuild
 from tests.unit.odd_records.world import World
 
@@ -78,5 +79,5 @@ def test_what_is_set_aside_is_a_metric(world: World) -> None:
     key, good = jobs_lost(world)
     world.put(key, b"")
     rebuild(world, good)
-    shown = world.client.get("/metrics", headers={"Authorization": "Bearer m"}).text
+    shown = world.client.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
     assert 's2edit_set_aside_total{kind="spec"}' in shown

@@ -19,6 +19,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from tests.admin import METRICS_TOKEN
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryJobQueue
 from worker.attempts.runner import run_job
@@ -47,7 +48,7 @@ class World:
             auth="open",
             webhook_secrets=KEYS,
             webhook_allow_private=True,
-            metrics_token=SecretStr("m"),
+            metrics_token=SecretStr(METRICS_TOKEN),
         )
         self.services = build_services(settings, artifacts=self.artifacts, store=self.database.store(), queue=self.queue)
         self.jobs = Jobs(self.services)

@@ -3,6 +3,7 @@
 import { $, make, say, studio } from '../studio.js';
 import * as stage from '../picture/stage.js';
 import { makeCanvas, within } from '../picture/mask.js';
+import { warned } from '../words.js';
 
 const SUFFIXES = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' };
 
@@ -132,10 +133,10 @@ function switchTo(id, mode, on) {
 
 const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 
-/** The report in three lines: what changed, what did not, and what it took. */
+/** The report in a few lines: its warnings, what changed, what did not, and what it took. */
 function drawReport(edit) {
   const values = edit.report?.values;
-  const lines = [];
+  const lines = (values?.warnings || []).map(warned);
   if (values?.changed_share_inside !== undefined) lines.push(`${Math.round(100 * values.changed_share_inside)} % of the region has changed.`);
   const outside = values?.outside_edit_mask?.max_level_difference;
   if (outside !== undefined) {

@@ -16,6 +16,7 @@ const cardOfPerson = sameCard(personCard);
 const cardOfWorn = sameCard(wornCard);
 const people = pages('People', 'identities?limit=20', (items) => items.map(cardOfPerson), 'Nobody yet. Edits add the people of their photos.');
 const worn = pages('Things worn', 'attributes?limit=20', wornCards, 'Nothing yet.');
+const PATHS = { identity: 'identities', attribute: 'attributes' };
 const PLACES = { identity: people, attribute: worn };
 const jobs = new Map(); // promises of jobs that are followed, by id
 const asked = []; // placeholders of what this page has taken
@@ -63,17 +64,19 @@ async function keepPerson(event) {
   event.preventDefault();
   const name = $('person-name').value.trim();
   const learned = studio.edit?.identity;
-  if (learned) return (await rename(learned, name)) && (event.target.reset(), people.load());
+  if (learned) return (await rename('identity', learned, name)) && (event.target.reset(), people.load());
   const fields = [['prompt', source() || `a photo of a ${subject()}`], ['name', name], ['identity_ttl_s', $('person-ttl').value], ['consent', $('person-consent').value]];
   const job = await learn('identity', `Learning ${name}`, fields, event.target);
   if (job) await nameLearned(job.identity, name).catch(tellProblem);
 }
 
-/** Give a person another name. Return whether that worked. */
-async function rename(id, name) {
+/** Give a person or a thing worn another name. Return whether that worked. */
+async function rename(kind, id, name) {
   try {
-    const { body } = await ask(`identities/${id}`, { method: 'PATCH', json: { name: name || null } });
+    const { body } = await ask(`${PATHS[kind]}/${id}`, { method: 'PATCH', json: { name: name || null } });
     if (studio.using.identity?.id === id) studio.use({ identity: body });
+    const { attributes } = studio.using;
+    if (attributes.some((one) => one.id === id)) studio.use({ attributes: attributes.map((one) => (one.id === id ? body : one)) });
     return true;
   } catch (error) {
     tellProblem(error);
@@ -83,7 +86,7 @@ async function rename(id, name) {
 
 /** The service may have known the person already, by another name or by none. */
 async function nameLearned(id, name) {
-  if ((await ask(`identities/${id}`)).body.name !== name && (await rename(id, name))) await people.load();
+  if ((await ask(`identities/${id}`)).body.name !== name && (await rename('identity', id, name))) await people.load();
 }
 
 async function takeWorn(event) {
@@ -156,21 +159,24 @@ async function see(kind, job, words) {
 function card(kind, item, { picture = '', title, words, what, use, act, other = '', gone }) {
   const used = button(use, act, { 'aria-pressed': 'false', 'aria-label': `${use} ${what}` });
   used.dataset.use = item.id;
-  const path = kind === 'identity' ? 'identities' : 'attributes';
-  const row = make('div', { className: 'row' }, used, other, eraser(kind, `${path}/${item.id}`, () => what, () => whole, gone));
+  const row = make('div', { className: 'row' }, used, other, eraser(kind, `${PATHS[kind]}/${item.id}`, () => what, () => whole, gone));
   const whole = make('li', { className: 'card' }, picture, make('div', {}, title, make('p', { className: 'quiet' }, words), row));
   return whole;
 }
 
+/** Return the field that shows the name of a person or a thing worn, and changes it. */
+function nameField(kind, item, what) {
+  const title = make('input', { type: 'text', className: 'name', value: item.name || '', placeholder: 'No name', maxLength: 60, attributes: { 'aria-label': `Name of ${what}` } });
+  title.onchange = async () => (await rename(kind, item.id, title.value.trim())) || PLACES[kind].load();
+  return title;
+}
+
 function personCard(person) {
-  const name = person.name || '';
-  const what = name || `the ${person.subject || 'person'}`;
-  const title = make('input', { type: 'text', className: 'name', value: name, placeholder: 'No name', maxLength: 60, attributes: { 'aria-label': `Name of ${what}` } });
-  title.onchange = async () => (await rename(person.id, title.value.trim())) || people.load();
+  const what = person.name || `the ${person.subject || 'person'}`;
   const photo = person.photo ? thumb(person.photo.url, async () => (await ask(`identities/${person.id}`)).body.photo) : '';
   return card('identity', person, {
     picture: photo,
-    title,
+    title: nameField('identity', person, what),
     what,
     words: `${person.subject || 'person'}, ${when(person.created_at)}${expiry(person.expires_at)}`,
     use: 'Use',
@@ -213,7 +219,7 @@ function wornCards(items, first) {
 function wornCard(item) {
   const what = item.name || item.subject;
   const drop = () => studio.use({ attributes: studio.using.attributes.filter((one) => one.id !== item.id) });
-  return card('attribute', item, { title: make('strong', {}, what), what, words: `${item.subject}, ${when(item.created_at)}`, use: 'Apply', act: () => applyWorn(item, drop), gone: drop });
+  return card('attribute', item, { title: nameField('attribute', item, what), what, words: `${item.subject}, ${when(item.created_at)}`, use: 'Apply', act: () => applyWorn(item, drop), gone: drop });
 }
 
 function applyWorn(item, drop) {

@@ -85,14 +85,23 @@ def test_the_documents_of_the_examples_are_taken(api: Api, path: str, name: str)
         assert answer.status_code == 201, answer.text
 
 
-def test_the_edits_of_the_examples_are_taken(api: Api, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/edits", "EditDocument"),
+        ("/identities", "IdentityDocument"),
+        ("/attributes", "AttributeDocument"),
+        ("/masks", "MaskDocument"),
+    ],
+)
+def test_the_jobs_of_the_examples_are_taken(api: Api, tmp_path: Path, path: str, name: str) -> None:
     """The ids of uploads are replaced by real ones."""
     app = App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
     api.artifacts = app.store  # type: ignore[assignment]
     api.learned_identity(identity_id=IDENTITY_ID)
     uploads = {"image": app.upload(pictures.photo()), "mask": app.upload(pictures.mask())}
-    for example in EXAMPLES["EditDocument"]:
-        answer = app.http.post("/edits", json={**example, **{name: uploads[name] for name in uploads if name in example}})
+    for example in EXAMPLES[name]:
+        answer = app.http.post(path, json={**example, **{part: uploads[part] for part in uploads if part in example}})
         assert answer.status_code == 202, answer.text
 
 

@@ -42,7 +42,10 @@ OPEN_TO_ALL = {
 """Routes without user data. The URLs of files are signed."""
 NAMES = {"user", "model"}
 """Path parameters that are no ids: users, whose names the caller chooses, and the served model."""
-BODIES: Mapping[tuple[str, str], Mapping[str, Any]] = {("PATCH", "/identities/{identity_id}"): {"json": {"name": "Ada"}}}
+BODIES: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("PATCH", "/identities/{identity_id}"): {"json": {"name": "Ada"}},
+    ("PATCH", "/attributes/{attribute_id}"): {"json": {"name": "Ada"}},
+}
 """Client arguments for routes that need a body."""
 
 
@@ -77,7 +80,7 @@ def world(api: Api) -> World:
     ring = KeyRing(api.artifacts)
     acme, umbrella = ring.create("acme", SCOPES)[1], ring.create("umbrella", SCOPES)[1]
     test = ring.create("acme", SCOPES, test=True)[1]
-    api.limit(auth="keys")
+    api.limit(auth="keys", user_writes_per_minute=0)  # more requests than a user may send
     app = create_app(api.services)
     client = api.client = TestClient(app)
 

@@ -42,6 +42,53 @@ def test_learning_is_a_job_that_ends_in_an_attribute(api: Api) -> None:
     }
 
 
+class TestNames:
+    def rename(self, api: Api, attribute: str, **body: Any) -> Any:
+        return api.client.patch(f"/attributes/{attribute}", json=body)
+
+    def test_it_gets_another_name_and_is_otherwise_the_same(self, api: Api) -> None:
+        attribute = api.learned(api.attribute())
+        before = api.get(f"/attributes/{attribute}").json()
+        for name, kept in ((" Melon ", "Melon"), ("帽子", "帽子"), (None, None)):
+            assert self.rename(api, attribute, name=name).json() == {**before, "name": kept}
+            assert api.get("/attributes").json()["items"] == [{**before, "name": kept}]
+        assert api.edit(prompt=WEARING, attributes=attribute).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("body", "code", "field"),
+        [
+            ({"name": 101 * "a"}, "option_invalid", "name"),
+            ({"name": " "}, "option_invalid", "name"),
+            ({"name": 5}, "option_invalid", "name"),
+            ({}, "name_missing", "name"),
+            ({"name": "Melon", "placeholder": "[B]"}, "option_unknown", "placeholder"),
+        ],
+    )
+    def test_what_is_no_name_changes_nothing(self, api: Api, body: dict[str, Any], code: str, field: str) -> None:
+        attribute = api.learned(api.attribute())
+        assert_problem(self.rename(api, attribute, **body), 422, code, field)
+        assert api.get(f"/attributes/{attribute}").json()["name"] == "Bowler"
+
+    @pytest.mark.parametrize("erases", ["attribute", "user"])
+    def test_a_renaming_does_not_bring_back_what_is_erased_meanwhile(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, erases: str
+    ) -> None:
+        attribute = api.learned(api.attribute())
+        put = api.artifacts.put
+
+        def erase_and_put(key: str, data: bytes, **options: Any) -> None:
+            monkeypatch.undo()
+            gone = api.delete(f"/attributes/{attribute}") if erases == "attribute" else api.erase_user(OWNER.user)
+            assert gone.status_code == 200
+            put(key, data, **options)
+
+        monkeypatch.setattr(api.artifacts, "put", erase_and_put)
+        answer = self.rename(api, attribute, name="Melon")
+        assert_problem(answer, 404, "not_found")
+        assert "attribute" in answer.json()["detail"]
+        assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
+
+
 def test_its_events_are_those_of_a_job(api: Api) -> None:
     answer = api.attribute()
     api.work()
@@ -178,10 +225,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_what_can_not_be_learned_is_refused_and_leaves_nothing(api: Api, parts: dict[str, Any], code: str, field: str) -> None:
     assert_problem(api.attribute(**parts), 422, code, field)
     assert api.kept() == ({}, [], [])
-
-
-def test_a_json_body_is_refused(api: Api) -> None:
-    assert_problem(api.client.post("/attributes", json={"prompt": "[A] hat"}), 415, "unsupported_media_type")
 
 
 def test_an_erased_attribute_is_gone_and_whoever_waits_with_it_fails(api: Api) -> None:

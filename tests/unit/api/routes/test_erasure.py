@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from s2edit_jobs.access.revoked_tokens import ENDED
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.lifecycle.request_markers import ERASED
+from s2edit_jobs.records.errors import DeletionRefused
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import report_loaded
@@ -203,3 +205,30 @@ class TestReceipts:
         settings = api.services.settings.model_copy(update={"receipt_key": SecretStr("not a key")})
         with pytest.raises(NotConfigured):
             create_app(replace(api.services, settings=settings))
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [({}, 60), ({"identity_ttl_s": "30"}, 30), ({"identity_ttl_s": "90"}, 60)])
+def test_the_expiry_follows_a_setting_that_came_later(api: Api, asked: dict[str, str], seconds: int) -> None:
+    identity = api.learned(api.identity(**asked))
+    api.limit(identity_ttl_s=60.0)
+    for shown in (api.get(f"/identities/{identity}").json(), api.get("/identities").json()["items"][0]):
+        ages = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["created_at"])
+        assert ages.total_seconds() == pytest.approx(seconds, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["identity", "attribute"])
+def test_a_name_that_is_changed_leaves_no_older_version(api: Api, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket with versioning would keep the name that somebody has removed. Without that right, the new one counts."""
+    learned = api.learned(api.identity(name="Ada") if kind == "identity" else api.attribute(name="Ada"))
+    replaced: list[bytes] = []
+    replace_object = api.artifacts.replace
+
+    def noting(key: str, data: bytes, *, media_type: str) -> None:
+        replaced.append(data)
+        replace_object(key, data, media_type=media_type)
+        raise DeletionRefused("the right is missing")
+
+    monkeypatch.setattr(api.artifacts, "replace", noting)
+    path = {"identity": "identities", "attribute": "attributes"}[kind]
+    assert api.client.patch(f"/{path}/{learned}", json={"name": None}).json()["name"] is None
+    assert [b"Ada" in data for data in replaced] == [False]

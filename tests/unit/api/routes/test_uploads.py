@@ -1,4 +1,4 @@
-"""Uploads: announced, sent by a signed request, and named in edits."""
+"""Uploads: announced, sent by a signed request, and kept for a time. `test_named_uploads` has the requests that name them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from starlette.requests import Request
 
 from api.app import create_app
 from s2edit_jobs.access.keys import KeyRing
-from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
-from tests.admin import admin_headers
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 NEVER = f"u_{'0' * 32}"
+PROMPTS: dict[str, dict[str, str]] = {
+    "/edits": {"prompt": PROMPT},
+    "/identities": {"prompt": "a photo of a woman"},
+    "/attributes": {"prompt": "a woman with [A] hat"},
+    "/masks": {},
+}
+"""The fields that a path requires besides the pictures."""
 
 
 class App:
@@ -54,39 +59,21 @@ class App:
         upload_id: str = upload.json()["id"]
         return upload_id
 
+    def post(self, path: str, *, headers: dict[str, str] | None = None, **values: Any) -> Any:
+        """POST a JSON body with the prompt of the path."""
+        return self.http.post(path, json={**PROMPTS[path], **values}, headers=headers)
+
     def edit(self, *, headers: dict[str, str] | None = None, **values: Any) -> Any:
-        return self.http.post("/edits", json={"prompt": PROMPT, **values}, headers=headers)
+        return self.post("/edits", headers=headers, **values)
 
 
 @pytest.fixture
-def app(api: Api, tmp_path: Path) -> App:
-    return App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
-
-
-class TestErasing:
-    """The erasure of a user includes uploads."""
-
-    def test_an_upload_goes_and_bytes_that_come_by_its_link_are_not_kept(self, app: App) -> None:
-        data = pictures.photo()
-        arrived, waiting = app.upload(data), app.announce(data)
-        assert app.http.delete("/users/default", headers=admin_headers(app.store)).status_code == 200
-        assert app.http.get(f"/uploads/{arrived}").status_code == 404
-        assert_problem(app.send(waiting, data), 404, "not_found")
-        assert list(app.store.list("t/")) == []
-
-    def test_none_is_announced_meanwhile(self, app: App) -> None:
-        erasure = Erasure(app.services)
-        begun, _ = erasure.begin(OWNER)
-        assert_problem(app.announce(pictures.photo()), 409, "being_erased")
-        assert list(app.store.list("t/")) == []
-        erasure.complete(begun)
-        assert app.announce(pictures.photo()).status_code == 201
-
-    def test_what_a_bucket_took_by_an_old_link_is_swept_up(self, app: App) -> None:
-        kept = app.upload(pictures.photo())
-        app.store.put(upload_key(OWNER, NEVER, "file.png"), b"late", media_type="image/png")
-        assert swept(app) == 1
-        assert app.http.get(f"/uploads/{kept}").json()["state"] == "arrived"
+def app(api: Api, tmp_path: Path) -> Iterator[App]:
+    """The app, whose store has nothing half-written in the end."""
+    app = App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
+    yield app
+    folder = app.store.root / ".writing"
+    assert not folder.exists() or list(folder.iterdir()) == []
 
 
 class TestSending:
@@ -178,131 +165,6 @@ class TestSending:
         assert len({answer.content for answer in answers}) == 1
 
 
-class TestEditing:
-    @pytest.fixture
-    def sent(self, app: App) -> dict[str, str]:
-        return {"image": app.upload(pictures.photo()), "mask": app.upload(pictures.mask())}
-
-    def test_an_edit_of_uploads_is_the_edit_of_the_same_files(self, app: App, sent: dict[str, str]) -> None:
-        answer = app.edit(**sent, edit_mask=app.upload(pictures.mask()), seed=7, steps=12, deadline_s=600)
-        assert answer.status_code == 202, answer.json()
-        assert answer.headers["location"] == f"/edits/{answer.json()['id']}"
-        files = {name: ("x.png", data) for name, data in (("image", pictures.photo()), ("mask", pictures.mask()))}
-        form = {"prompt": PROMPT, "seed": "7", "steps": "12"}
-        by_form = app.http.post("/edits", data=form, files={**files, "edit_mask": ("x.png", pictures.mask())})
-        one, other = (Jobs(app.services).spec(OWNER, edit.json()["id"]) for edit in (answer, by_form))
-        assert one.request == other.request
-        assert {name: file.sha256 for name, file in one.inputs.items()} == {
-            name: file.sha256 for name, file in other.inputs.items()
-        }
-        assert app.store.get(one.inputs["image"].key) == pictures.photo()
-        assert one.deadline_at == pytest.approx(one.created_at + 600)
-
-    def test_the_same_request_again_is_one_edit(self, app: App, sent: dict[str, str]) -> None:
-        ids = {app.edit(**sent, headers={"Idempotency-Key": "k"}).json()["id"] for _ in range(2)}
-        assert len(ids) == 1
-        assert_problem(app.edit(**sent, seed=1, headers={"Idempotency-Key": "k"}), 422, "idempotency_key_reused")
-
-    def test_null_is_as_good_as_left_out(self, app: App, sent: dict[str, str]) -> None:
-        assert app.edit(**sent, edit_mask=None, seed=None, source_prompt=None).status_code == 202
-
-    def test_an_upload_may_be_used_again(self, app: App, sent: dict[str, str]) -> None:
-        assert [app.edit(**sent).status_code for _ in range(2)] == [202, 202]
-
-    def test_the_photo_may_not_be_missing(self, app: App, sent: dict[str, str]) -> None:
-        assert_problem(app.edit(**{**sent, "image": None}), 422, "image_missing", "image")
-
-    def test_the_mask_may(self, app: App, sent: dict[str, str]) -> None:
-        answer = app.edit(**{**sent, "mask": None, "at": [4, 5]})
-        assert answer.status_code == 202, answer.json()
-
-    @pytest.mark.parametrize("at", [[4], [4, 5, 6], [-1, 4], [4.5, 4], ["4", "5"], "4,5", {"x": 4}, 4])
-    def test_a_pixel_is_two_whole_numbers(self, app: App, sent: dict[str, str], at: Any) -> None:
-        answer = app.edit(**{**sent, "mask": None, "at": at})
-        assert answer.status_code == 422
-        assert answer.json()["field"].startswith("at")
-
-    @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 60])
-    @pytest.mark.parametrize("name", ["image", "mask", "edit_mask"])
-    def test_an_unknown_upload_is_named(self, app: App, sent: dict[str, str], name: str, upload_id: str) -> None:
-        problem = assert_problem(app.edit(**{**sent, name: upload_id}), 422, "upload_unknown", name)
-        assert problem["errors"][0]["pointer"] == f"#/{name}"
-
-    def test_a_foreign_upload_is_unknown(self, app: App, sent: dict[str, str]) -> None:
-        answer = app.edit(**sent, headers={"S2Edit-User": "mallory"})
-        assert_problem(answer, 422, "upload_unknown", "image")
-        assert list(app.store.list("t/default/u/mallory/")) == []
-
-    def test_an_unfinished_upload_is_told_from_an_unknown_one(self, app: App, sent: dict[str, str]) -> None:
-        waiting = app.announce(pictures.photo()).json()["id"]
-        assert_problem(app.edit(**{**sent, "image": waiting}), 422, "upload_unfinished", "image")
-
-    @pytest.mark.parametrize(
-        ("kept", "changes"),
-        [
-            (pictures.photo()[:-1], {}),
-            (pictures.photo() + b"!", {}),
-            (b"", {}),
-            (pictures.photo()[:-1] + b"!", {}),
-            (pictures.photo(format="JPEG"), {"sha256": None}),
-            (b"%PDF" + pictures.photo()[4:], {"sha256": None}),
-        ],
-        ids=["shorter", "longer", "empty", "another digest", "another length", "not of its type"],
-    )
-    def test_bytes_that_are_not_what_was_announced_are_refused(
-        self, app: App, sent: dict[str, str], kept: bytes, changes: dict[str, Any]
-    ) -> None:
-        """The store of this test does not enforce the signed headers."""
-        upload_id = app.announce(pictures.photo(), **changes).json()["id"]
-        app.store.put(upload_key(OWNER, upload_id, "file.png"), kept, media_type="image/png")
-        assert_problem(app.edit(**{**sent, "image": upload_id}), 422, "upload_mismatch", "image")
-
-    def test_a_refused_edit_leaves_nothing_behind(self, app: App, sent: dict[str, str]) -> None:
-        before = list(app.store.list(""))
-        hostile = app.upload(pictures.photo()[:-200])
-        assert_problem(app.edit(**{**sent, "image": hostile}), 422, "image_damaged", "image")
-        assert_problem(app.edit(**{**sent, "prompt": " "}), 422, "prompt_empty", "prompt")
-        assert_problem(app.edit(**{**sent, "prompt": ""}), 422, "prompt_empty", "prompt")
-        assert [key for key in app.store.list("") if hostile not in key] == before
-
-    @pytest.mark.parametrize(
-        ("values", "code", "field"),
-        [
-            ({"stepz": 20}, "option_unknown", "stepz"),
-            ({"steps": "abc"}, "option_invalid", "steps"),
-            ({"steps": "20"}, "option_invalid", "steps"),
-            ({"variants": True}, "option_invalid", "variants"),
-            ({"steps": [1]}, "option_invalid", "steps"),
-            ({"image": {"id": "x"}}, "option_invalid", "image"),
-            ({"prompt": None}, "option_invalid", "prompt"),
-        ],
-    )
-    def test_a_wrong_option_is_named(self, app: App, sent: dict[str, str], values: dict[str, Any], code: str, field: str) -> None:
-        assert_problem(app.edit(**{**sent, **values}), 422, code, field)
-
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 60_000])
-    def test_a_body_that_is_no_object_is_refused(self, app: App, body: bytes) -> None:
-        answer = app.http.post("/edits", content=body, headers={"Content-Type": "application/json"})
-        assert answer.status_code in (400, 422)
-        assert answer.headers["content-type"] == "application/problem+json"
-
-
-def test_the_description_knows_both_ways_of_asking(app: App) -> None:
-    schema = app.http.get("/openapi.json").json()
-    content = schema["paths"]["/edits"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data", "application/json"}
-    document = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    assert schema["components"]["schemas"][document]["required"] == ["prompt"]
-    assert schema["paths"]["/edits"]["post"]["operationId"] == "createEdit"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_half_written(app: App) -> Iterator[None]:
-    yield
-    folder = app.store.root / ".writing"
-    assert not folder.exists() or list(folder.iterdir()) == []
-
-
 DAY_S = 86_400.0
 
 
@@ -367,21 +229,6 @@ def test_a_request_that_may_come_again_finds_its_uploads_as_long_as_its_key_coun
         made_older(app, upload_id, app.services.settings.idempotency_ttl_s + 2 * SWEEP_AFTER_S + 60)
     assert swept(app) == 6
     assert left(app, asked["image"]) == []
-
-
-def test_an_upload_that_is_erased_while_it_is_used_leaves_no_note(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
-    put = app.store.put
-
-    def erased_before(key: str, data: bytes, **how: Any) -> None:
-        if key.endswith("kept.json"):
-            app.store.delete_prefix(key.removesuffix("kept.json"))
-        put(key, data, **how)
-
-    monkeypatch.setattr(app.store, "put", erased_before)
-    answer = app.edit(headers={"Idempotency-Key": "order-1"}, image=image, mask=mask)
-    assert_problem(answer, 422, "upload_unknown", "image")
-    assert left(app, image) == []
 
 
 def test_one_that_is_removed_while_its_bytes_are_looked_for_is_unknown_and_not_unfinished(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.lifecycle import idempotency
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
@@ -13,6 +14,8 @@ from s2edit_jobs.records.record import JobState
 from s2edit_jobs.stores.job_store import Load
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
+from tests.unit.api.guard.test_auth import bearer, with_auth
+from tests.unit.api.routes.test_tokens import issue
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 KEY = {"Idempotency-Key": "order-17"}
@@ -165,3 +168,31 @@ def test_a_request_for_which_there_was_no_place_is_taken_on_when_there_is(api: A
     ids = {api.edit(headers=KEY).json()["id"] for _ in range(2)}
     assert len(ids) == 1
     assert len(specs(api)) == 2
+
+
+@pytest.mark.parametrize("part", ["image.png", "mask.png", "spec.json"])
+def test_a_request_that_was_cut_short_costs_nothing_more_when_it_is_repeated(
+    api: Api, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one was charged, and then its process ended."""
+    monkeypatch.setattr(idempotency, "IN_FLIGHT_S", 0.0)
+    _, key = KeyRing(api.artifacts).create("app", SCOPES)
+    with_auth(api, "keys")
+    token = bearer(issue(api, key, edits=2)["token"])
+    device = {**token, "Idempotency-Key": "again"}
+    put = api.artifacts.put
+
+    def dying(place: str, *values: Any, **named: Any) -> None:
+        if place.endswith(f"/{part}"):
+            raise ArtifactsUnavailable("the process ends here")
+        put(place, *values, **named)
+
+    assert api.edit(headers=token).status_code == 202
+    with monkeypatch.context() as patch:
+        patch.setattr(api.artifacts, "put", dying)
+        for _ in range(2):
+            assert api.edit(headers=device).status_code == 503
+    assert {api.edit(headers=device).json()["id"] for _ in range(2)} == {
+        api.client.get("/edits", headers=token).json()["items"][0]["id"]
+    }
+    assert_problem(api.edit(headers={**token, "Idempotency-Key": "other"}), 403, "token_spent")

@@ -20,7 +20,7 @@ PATHS = [
 
 
 def test_the_paths_are_those_that_take_json() -> None:
-    assert sorted(PATHS) == ["/edits", "/tokens", "/uploads", "/v1/images/edits"]
+    assert sorted(PATHS) == ["/attributes", "/edits", "/identities", "/masks", "/tokens", "/uploads", "/v1/images/edits"]
 
 
 @pytest.mark.parametrize("path", PATHS)

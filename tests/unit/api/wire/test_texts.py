@@ -26,6 +26,9 @@ REFUSED_TEXTS = {"a control character": "a\x07b", "NUL": "a\x00b", "long": LONG}
 ACCEPTED_TEXTS = {"decomposed": "cafe\u0301", "spaces": "  a woman  ", "line ends": "a woman\r\n", "invisible": "\u200ba woman"}
 VALID = {
     "/edits": {"prompt": "a photo of a woman smiling", "image": "u_1"},
+    "/identities": {"prompt": "a photo of a woman", "image": "u_1"},
+    "/attributes": {"prompt": "a woman with [A] hat", "image": "u_1", "mask": "u_2"},
+    "/masks": {"image": "u_1"},
     "/uploads": {"media_type": "image/png", "size_bytes": 9},
     "/v1/images/edits": {"prompt": "a photo of a woman smiling"},
 }

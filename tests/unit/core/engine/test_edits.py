@@ -99,6 +99,14 @@ def test_a_new_inversion_can_start_from_a_kept_concept(engine: S2EditEngine, col
     assert half_warm.made["inversion"].data == cold.made["inversion"].data
 
 
+def test_with_a_white_edit_mask_all_of_the_photo_may_change(engine: S2EditEngine) -> None:
+    run = Run(engine, inputs=replace(INPUTS, edit_mask=encode_png(Image.new("L", SIZE, 255))))
+    assert run.edited.report["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
+    differs = (run.pixels() != np.asarray(photo())).any(axis=2)
+    assert differs[:, :40].any(), "left of the person's own crop"
+    assert differs[:, 260:].any(), "right of it"
+
+
 def test_an_edit_mask_that_moves_the_crop_asks_for_another_inversion(engine: S2EditEngine) -> None:
     """What fits into the identity's crop shares the inversion; what reaches beyond it does not; the concept stays."""
     plan = engine.plan(REQUEST, INPUTS)

@@ -237,6 +237,12 @@ def test_empty_and_full_masks_are_refused(level: int, reason: str, mode: str) ->
     assert refused.value.reason == reason
 
 
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_an_edit_mask_may_cover_everything(mode: str) -> None:
+    whole = decode_mask(saved(Image.new("L", (64, 48), 255).convert(mode)), (64, 48), "edit_mask")
+    assert whole.getextrema() == (255, 255)
+
+
 def test_a_mask_of_classes_is_told_how_dark_it_is() -> None:
     classes = square_mask((64, 48)).point(lambda level: level // 255)
     with pytest.raises(MaskInvalid, match="its brightest pixel is 1 of 255") as refused:

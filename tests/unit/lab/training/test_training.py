@@ -101,10 +101,10 @@ def test_the_rate_warms_up_and_anneals() -> None:
 
 
 def test_errors_of_the_clean_latents_count_alike_wherever_there_is_much_noise() -> None:
-    """ε errors are those of the clean latents times SNR, so the plain ε loss would forget them where the SNR is small."""
+    """The error of v is that of the clean latents over the variance of the noise, 1 / (1 + SNR)."""
     alphas = build_scheduler().alphas_cumprod
     snr = alphas / (1 - alphas)
-    of_clean = loss_weight(alphas, torch.arange(len(alphas))) * snr
+    of_clean = loss_weight(alphas, torch.arange(len(alphas))) * (1 + snr)
     assert (of_clean[snr > 5] < 5 * 1.3).all(), "an error is not worth more where there is little noise"
     noisy = of_clean[(snr > 0.05) & (snr < 1)]
     assert noisy.max() / noisy.min() < 4

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.library import retention
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S, Uploads
 from s2edit_jobs.lifecycle.idempotency import Idempotency
-from s2edit_jobs.records.errors import ArtifactsUnavailable
+from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused
 from s2edit_jobs.records.record import JobState
+from s2edit_jobs.stores.object_store.write_probe import PROBES
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from tests.waiting import until
 from worker.housekeeping import sweeper
-from worker.housekeeping.sweeper import SWEEP_S, Sweeper, sweep
+from worker.housekeeping.sweeper import RETRY_S, SWEEP_S, Sweeper, sweep
 
 LIFE_S = 7 * 24 * 3600
 NOW = time.time()
@@ -110,3 +113,74 @@ def test_what_tenants_store_is_measured_between_the_sweeps_too(service: InProces
     assert usage.stored(ANN.tenant, bound=1000) == 0
     assert sweep(service.services) is None
     assert usage.stored(ANN.tenant, bound=1000) == 70
+
+
+def test_a_sweep_that_failed_halfway_is_repeated_soon(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed(service, "old", age_s=LIFE_S + 60)
+
+    def fail(*_: object, **__: object) -> int:
+        raise ArtifactsUnavailable("down")
+
+    with monkeypatch.context() as down:
+        down.setattr("s2edit_jobs.library.retention.sweep_marker", fail)
+        with pytest.raises(ArtifactsUnavailable):
+            sweep(service.services)
+    assert sweep(service.services) is None  # not at once: a sweep lists the whole store
+    service.now += RETRY_S + 1
+    assert sweep(service.services) == 1
+    service.now += RETRY_S + 1
+    assert sweep(service.services) is None
+
+
+def test_a_sweep_whose_process_died_is_begun_anew_by_another(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed(service, "old", age_s=LIFE_S + 60)
+
+    def die(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("s2edit_jobs.library.retention.sweep_marker", die)
+        dying.setattr(service.store.tasks, "hold_task", lambda *_, **__: None)  # a killed process releases nothing
+        with pytest.raises(KeyboardInterrupt):
+            sweep(service.services)
+    service.now += RETRY_S + 1
+    assert sweep(service.services) == 1
+
+
+def test_a_long_sweep_keeps_others_away(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three keys, each of which takes most of the lease."""
+    monkeypatch.setattr("s2edit_jobs.library.retention.FOLDERS", 1)
+    for name in ("1", "2", "3"):
+        keyed(service, name, age_s=LIFE_S + 60)
+    others: list[int | None] = []
+    remove = retention.sweep_marker
+
+    def slow(*values: Any, **named: Any) -> int:
+        service.now += RETRY_S - 60
+        others.append(sweep(service.services))
+        return remove(*values, **named)
+
+    monkeypatch.setattr(retention, "sweep_marker", slow)
+    assert sweep(service.services) == 3
+    assert others == [None] * 3
+
+
+def test_probes_that_cannot_be_deleted_stop_nothing(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed(service, "old", age_s=LIFE_S + 60)
+    delete = service.artifacts.delete_prefix
+
+    def locked(prefix: str) -> int:
+        if prefix == PROBES:
+            raise DeletionRefused("locked")
+        return delete(prefix)
+
+    monkeypatch.setattr(service.artifacts, "delete_prefix", locked)
+    assert sweep(service.services) == 1
+
+
+def test_older_versions_of_the_reports_of_models_go(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket with versioning keeps each of the reports that a worker writes every 20 s."""
+    asked: list[str] = []
+    monkeypatch.setattr(service.artifacts, "delete_older_versions", asked.append)
+    sweep(service.services)
+    assert asked == ["models/"]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import NoCredentialsError
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from pydantic import SecretStr
+from urllib3 import HTTPHeaderDict
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, DeletionRefused, RecordDamaged
 from s2edit_jobs.settings import Settings
@@ -213,3 +217,28 @@ def test_a_store_that_refuses_connections_is_unavailable_soon() -> None:
         with pytest.raises(ArtifactsUnavailable):
             store.get(KEY)
         assert time.monotonic() - began < 10
+
+
+def test_a_server_that_wants_the_md5_of_a_deletion_gets_it() -> None:
+    """As MinIO before 2025 and others. The header is signed, as servers demand of headers that they check."""
+    sent: list[AWSPreparedRequest] = []
+
+    def refusing(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        sent.append(request)
+        known = "Content-MD5" in request.headers
+        text = b"<DeleteResult/>" if known else b"<Error><Code>MissingContentMD5</Code></Error>"
+        return AWSResponse(request.url, 200 if known else 400, HTTPHeaderDict(), Raw(text))
+
+    client = make_client(SETTINGS, SETTINGS.s3_endpoint_url)
+    client.meta.events.register("before-send.s3.DeleteObjects", refusing)
+    S3ArtifactStore(client, "s2edit").trusting().delete([KEY])
+    (request,) = sent
+    assert b64decode(request.headers["Content-MD5"]) == hashlib.md5(request.body, usedforsecurity=False).digest()
+    assert b"content-md5" in bytes(request.headers["Authorization"])
+
+
+class Raw(BytesIO):
+    """The body of an answer, as urllib3 gives it to boto3."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()

@@ -61,7 +61,7 @@ def test_the_distance_to_the_floor() -> None:
 
 
 def test_stable_diffusions_row() -> None:
-    from lab.training.random_sd14 import build_unet
+    from lab.speed.random_sd14 import build_unet
 
     with torch.device("meta"):
         counted = row_flops(build_unet(), 77)

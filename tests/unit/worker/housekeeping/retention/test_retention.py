@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.library.concepts import Library
+from s2edit_jobs.library.concepts import METADATA, Library
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import DAY_S, used_name
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
@@ -240,6 +240,34 @@ def test_one_that_is_removed_while_it_is_stored_is_not_left_without_its_marker(
 
 
 # --- identities and checkpoints --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [None, 100 * DAY_S])
+def test_the_age_of_identities_is_limited_also_where_they_are_older_than_the_setting(
+    service: InProcessService, pass_time: Callable[[float], None], asked: float | None
+) -> None:
+    job_id = service.accept(identity_ttl_s=asked)
+    service.work()
+    identity = service.get(job_id).identity
+    assert identity is not None
+    pass_time(20 * DAY_S)
+    configured(service, identity_ttl_s=30 * DAY_S, inversion_ttl_s=100 * DAY_S)
+    assert sweep(service) == {}
+    pass_time(10 * DAY_S + 1)
+    done(service)  # its age counts, and not its use
+    assert sweep(service) == {"identities": 1}
+    assert [key for key in service.artifacts.objects if "/concepts/" in key or "/inversions/" in key or "expiring/" in key] == []
+
+
+def test_an_identity_of_unknown_age_is_swept_otherwise(service: InProcessService, pass_time: Callable[[float], None]) -> None:
+    identity = service.get(done(service)).identity
+    assert identity is not None
+    service.artifacts.put(concept_key(ANN, identity, METADATA["c_"]), b"{", media_type="application/json")
+    configured(service, identity_ttl_s=DAY_S, inversion_ttl_s=2 * DAY_S)
+    pass_time(3 * DAY_S + 1)
+    assert sweep(service)["inversions"] >= 1
+    configured(service, identity_idle_ttl_s=DAY_S)
+    assert sweep(service) == {"identities": 1}
 
 
 def test_an_unused_identity_goes_if_the_settings_say_so(service: InProcessService, pass_time: Callable[[float], None]) -> None:

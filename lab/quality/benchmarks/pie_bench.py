@@ -245,7 +245,7 @@ def items_of(wanted: argparse.Namespace) -> tuple[str, list[Item]]:
         return "PIE-Bench", read(wanted.pie_bench)
     if wanted.prompts is None:
         raise ValueError("FFHQ-edit needs --prompts: prompts_simple.json of FlyMyAI/bench_M1")
-    from lab.quality import ffhq_edit  # it builds its records from this module's
+    from lab.quality.benchmarks import ffhq_edit  # it builds its records from this module's
 
     return "FFHQ-edit", ffhq_edit.read(wanted.ffhq_edit, wanted.prompts)
 

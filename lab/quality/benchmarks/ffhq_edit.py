@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lab.quality.pie_bench import Item
+from lab.quality.benchmarks.pie_bench import Item
 
 PEOPLE = 50
 """The benchmark takes the first 50 pictures by name."""
@@ -73,7 +73,7 @@ def _prompts(about: Mapping[str, Any]) -> Iterator[tuple[str, str, int, str]]:
         for intensity in INTENSITIES:
             for prompt in lists.get(intensity, ()):
                 if prompt["prompt"] not in TARGETS:
-                    raise ValueError(f"there is no description for {prompt['prompt']!r}: add it to lab.quality.ffhq_edit.TARGETS")
+                    raise ValueError(f"there is no description for {prompt['prompt']!r}: add it to TARGETS")
                 yield category, intensity.split("_")[1], int(prompt["id"]), TARGETS[prompt["prompt"]]
 
 

@@ -1,6 +1,6 @@
 """Write a model with Stable Diffusion 1.4's exact configuration and random weights, without a download.
 
-    python -m lab.training.random_sd14 FOLDER
+    python -m lab.speed.random_sd14 FOLDER
 
 `build_backbone` builds the same in memory, on any device.
 

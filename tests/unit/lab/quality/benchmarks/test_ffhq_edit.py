@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lab.quality import ffhq_edit, methods, pie_bench
-from lab.quality.ffhq_edit import SOURCE, TARGETS, read
+from lab.quality import methods
+from lab.quality.benchmarks import ffhq_edit, pie_bench
+from lab.quality.benchmarks.ffhq_edit import SOURCE, TARGETS, read
+from lab.quality.benchmarks.pie_bench import EDIT, case_of, items_of, run
 from lab.quality.method import Method
-from lab.quality.pie_bench import EDIT, case_of, items_of, run
 from lab.quality.table import render
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions, LearningOptions
