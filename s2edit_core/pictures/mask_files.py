@@ -31,6 +31,7 @@ MIN_SIDE = 4
 """Least length of the main region in other masks. Lips may be small, but anything smaller is a slip of the pen."""
 EVERYWHERE = "edit_mask"
 """The field whose mask may cover the whole picture. A mask of a person that does so marks nobody."""
+
 FLAT = 16
 """An alpha that varies by at most this many levels carries no drawing."""
 AREA_SHARE, FAINTEST = 0.05, 0.2
@@ -146,7 +147,8 @@ def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Ima
         found = f" (its brightest pixel is {brightest} of 255)" if brightest else ""
         raise MaskInvalid(f"the {field} is empty: paint the region white{found}", field=field, reason="mask_empty")
     if inside == mask.width * mask.height and field != EVERYWHERE:
-        raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
+        advice = "leave the rest black" + (f"; where all may change, send a white {EVERYWHERE}" if field == "mask" else "")
+        raise MaskInvalid(f"the {field} covers the whole image: {advice}", field=field, reason="mask_full")
     if (side := main_side(mask)) < smallest:
         raise _too_small(side, drawn, mask, field, smallest, sent_pixels)
 

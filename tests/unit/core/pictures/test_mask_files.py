@@ -241,6 +241,8 @@ def test_empty_and_full_masks_are_refused(level: int, reason: str, mode: str) ->
 def test_an_edit_mask_may_cover_everything(mode: str) -> None:
     whole = decode_mask(saved(Image.new("L", (64, 48), 255).convert(mode)), (64, 48), "edit_mask")
     assert whole.getextrema() == (255, 255)
+    with pytest.raises(MaskInvalid, match="where all may change, send a white edit_mask"):
+        decode_mask(saved(Image.new("L", (64, 48), 255)), (64, 48))
 
 
 def test_a_mask_of_classes_is_told_how_dark_it_is() -> None:
