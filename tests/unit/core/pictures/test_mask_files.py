@@ -190,7 +190,7 @@ def test_a_large_mask_is_the_same_in_strips_as_in_one(monkeypatch: pytest.Monkey
             data = saved(picture.transpose(Image.Transpose.ROTATE_90), exif=exif)
         whole = decode_mask(data, SIZE, mode=file.mode)
         with monkeypatch.context() as patched:
-            patched.setattr("s2edit_core.pictures.mask_files.STRIP_PIXELS", SIZE[1] * 5)
+            patched.setattr("s2edit_core.pictures.mask_drawings.STRIP_PIXELS", SIZE[1] * 5)
             assert np.array_equal(np.asarray(decode_mask(data, SIZE, mode=file.mode)), np.asarray(whole)), name
 
 
