@@ -1,5 +1,4 @@
-"""The shipped model's segmenter, the small network that finds the subject.
+"""The network that finds the subject of a picture, as the shipped model carries it.
 
-    training    its training
-    scenes      the scenes that it learns from
+`training` trains it, on the pictures of `scenes`.
 """
