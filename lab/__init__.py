@@ -3,6 +3,7 @@
     world             draws people, cats and churches for which the correct result of every edit is known
     training          trains models on them
     judges            networks that score pictures
+    segmentation      the network that finds the subject
     measures          figures and helpers that several benches share
     quality           bench: edits beside other methods and the true answers
     photos            bench: photographs at full resolution

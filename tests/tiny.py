@@ -13,13 +13,14 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.training.denoiser import build_scheduler
 from lab.training.tokenizer import build_tokenizer
 from s2edit_core.base_model.ddim import schedule_of
 from s2edit_core.request.domains import Domain
 from s2edit_core.unet.backbone import Backbone, ModelCard
 
 WITH_WEIGHTS = ("unet", "vae", "text_encoder")
+STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+"""Stable Diffusion 1.5's noise schedule."""
 TOKENS = 32
 """Number of tokens of a prompt, with padding."""
 
@@ -71,7 +72,7 @@ def tiny_parts(seed: int = 0) -> dict[str, Any]:
             )
         ).eval(),
         "tokenizer": tokenizer,
-        "scheduler": DDIMScheduler.from_config(build_scheduler().config, prediction_type="epsilon"),
+        "scheduler": DDIMScheduler(**STABLE_DIFFUSION, set_alpha_to_one=False, steps_offset=1),
     }
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.judges.scorer import Scorer, load_scorer, predicted
+from lab.training.scorer import Scorer, load_scorer, predicted
 
 WEIGHTS = Path(__file__).with_name("attributes.safetensors")
 Labels = Mapping[str, tuple[str, ...]]

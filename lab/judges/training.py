@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from lab.judges import attributes, identities
-from lab.judges.scorer import Scorer, augmented, predicted, save_scorer
 from lab.training.dataset import Plan
 from lab.training.export import stage_options
 from lab.training.optimisers import adam
+from lab.training.scorer import Scorer, augmented, predicted, save_scorer
 from lab.training.store import Dice, Store, Tensors, normalised, read_fields
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 

@@ -1,4 +1,4 @@
-"""Training of the shipped model and its segmenter from scratch.
+"""Training of the shipped model from scratch.
 
     train                    the driver: every stage within its time
     trial                    the whole training in a minute, to try a machine
@@ -6,8 +6,8 @@
     store                    the training set on the device
     tokenizer                its words
     autoencoder, denoiser    stages: pictures to latents; the UNet and the text encoder
+    alignment, scorer        the denoiser's second task; the network whose features it guesses
     starting                 from the weights of another model
-    segmenter, scenes        stage: the network that finds a person, and its training data
     trainer, optimisers      what all stages share
     export                   the model's folder, and archives
 

@@ -20,6 +20,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from lab.training.alignment import COMPONENTS, Aligned, Features, features_of
 from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
 from lab.training.autoencoder import encoder_digest, latent_scale, posterior
 from lab.training.dataset import LATENT_CHANNELS, SIZE, Plan, save_shard
@@ -38,7 +39,9 @@ BATCH = 512
 PEAK = 1e-3
 DROPPED = 0.1
 """Share of empty captions, for classifier-free guidance."""
-OUTER = ("conv_in", "conv_out", "embeddings", "text_model.embeddings")
+ALIGNMENT = 0.3
+"""Weight of the second task, the guess of the picture's features."""
+OUTER = ("unet.conv_in", "unet.conv_out", "head", "embeddings", "text_model.embeddings")
 """The first and last layers, whose weights are no matrices for Muon."""
 SEED = 21
 
@@ -79,14 +82,18 @@ def build_unet(widths: tuple[int, ...] = WIDTHS, latent_channels: int = LATENT_C
 
 
 def build_scheduler() -> DDIMScheduler:
-    """Return Stable Diffusion's schedule with its v-prediction: the last step keeps its noise level, without clipping.
+    """Return a schedule of the kind of Stable Diffusion's for v-prediction: the last step keeps its noise level, without clipping.
+
+    Its last timestep has a signal-to-noise ratio of 0.0002. At 0.005, that of Stable Diffusion, the mean of 1,024 cells is still
+    legible, so samples take their brightness from the initial noise, whatever the caption says of night and snow (Lin et al.,
+    arXiv 2305.08891).
 
     A network that predicts ε must copy its input to a fraction of a percent where there is much noise, to say anything about the
     picture there. One that predicts v predicts the picture itself there.
     """
     return DDIMScheduler(
         beta_start=0.00085,
-        beta_end=0.012,
+        beta_end=0.02,
         beta_schedule="scaled_linear",
         clip_sample=False,
         set_alpha_to_one=False,
@@ -95,15 +102,14 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def loss_weight(alphas_cumprod: Tensor, t: Tensor, gamma: float = 5.0, floor: float = 0.05) -> Tensor:
-    """Return the weight of the loss of v at timestep `t`: min(SNR, γ) / (SNR + `floor`).
+def loss_weight(alphas_cumprod: Tensor, t: Tensor, gamma: float = 5.0) -> Tensor:
+    """Return the weight of the loss of v at timestep `t`: min(1, γ / SNR).
 
-    Where there is little noise, it is min-SNR-γ (Hang et al., arXiv 2303.09556): errors of the clean latents are not worth more
-    than at SNR γ. Elsewhere it is close to 1, the plain loss of v (Salimans and Ho, arXiv 2202.00512). Below an SNR of `floor`
-    the weight falls, because most of the error there can't be avoided.
+    Where there is little noise, errors of the clean latents are not worth more than at SNR γ (Hang et al., arXiv 2303.09556).
+    Elsewhere it is the plain loss of v (Salimans and Ho, arXiv 2202.00512).
     """
     snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
-    return snr.clamp_max(gamma) / (snr + floor)
+    return (gamma / snr).clamp_max(1.0)
 
 
 class Stage:
@@ -124,15 +130,18 @@ class Stage:
         else:
             self.unet.to(memory_format=torch.channels_last)
         self.empty = torch.tensor(plan.vocabulary.encode(""), device=self.device)
-        self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
+        self.aligned = Aligned(self.unet).to(self.device)
+        self.parameters = [*self.aligned.parameters(), *self.text_encoder.parameters()]
         self.vae: AutoencoderKL | None = None
+        self.features: Features | None = None
 
     def _run(self) -> Run:
         options = self.options
         assert self.vae is not None
+        assert self.features is not None
         recipe = f"{self.plan.recipe} batch={options.batch} peak={options.peak} seed={SEED} widths={options.widths}"
-        recipe += f" encoder={encoder_digest(self.vae)}"
-        named = [*self.unet.named_parameters(), *self.text_encoder.named_parameters()]
+        recipe += f" encoder={encoder_digest(self.vae)} features={self.features.digest}"
+        named = [*self.aligned.named_parameters(), *self.text_encoder.named_parameters()]
         outer = [parameter for name, parameter in named if name.startswith(OUTER)]
         inner = [parameter for name, parameter in named if not name.startswith(OUTER)]
         optimiser = Muon(inner, outer, peak=options.peak, decay=0.01)
@@ -140,52 +149,65 @@ class Stage:
         folder = self.plan.work / "checkpoints"
         return Run(folder, "denoiser", recipe, self.parameters, optimiser, average, options.seconds, options.save_every)
 
-    def loss_of(self, unet: Any, z: Tensor, tokens: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted loss and the mean squared error of v for latents `z` of unit variance."""
+    def losses_of(self, unet: Any, z: Tensor, tokens: Tensor, t: Tensor, eps: Tensor, features: Tensor) -> dict[str, Tensor]:
+        """Return what to descend, and its parts: the mean squared errors of v and of the guessed features.
+
+        `unet` is `aligned`, maybe compiled; `z` are latents of unit variance, and `features` those of their pictures.
+        """
         a = self.alphas[t].view(-1, 1, 1, 1)
         with mixed_precision(self.device):
             states = self.text_encoder(tokens).last_hidden_state
-            predicted = unet((a.sqrt() * z + (1 - a).sqrt() * eps), t, states).sample
+            predicted, guess = unet((a.sqrt() * z + (1 - a).sqrt() * eps), t, states)
         squared = (predicted.float() - (a.sqrt() * eps - (1 - a).sqrt() * z)).square().mean(dim=(1, 2, 3))
-        return (squared * loss_weight(self.alphas, t)).mean(), squared.mean()
+        alignment = (guess.float() - features).square().mean()
+        loss = (squared * loss_weight(self.alphas, t)).mean() + ALIGNMENT * alignment
+        return {"loss": loss, "mse": squared.mean(), "alignment": alignment}
+
+    def random_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return inputs of `losses_of` of random numbers, a batch of empty captions."""
+        size, side = self.options.batch, LATENT_SIDE
+        z, eps = torch.randn((2, size, self.options.latent_channels, side, side), device=self.device)
+        t = torch.randint(len(self.alphas), (size,), device=self.device)
+        return z, self.empty.expand(size, -1).contiguous(), t, eps, torch.randn((size, COMPONENTS, 8, 8), device=self.device)
 
     def compile(self) -> Any:
-        """Return the compiled UNet. It is tried on random latents, so that this can happen before there are real ones."""
-        size, side = self.options.batch, LATENT_SIDE
-        z = torch.randn((size, self.options.latent_channels, side, side), device=self.device)
-        t = torch.zeros(size, dtype=torch.long, device=self.device)
-        tokens = self.empty.expand(size, -1).contiguous()
+        """Return `aligned` compiled. It is tried on random latents, so that this can happen before there are real ones."""
+        inputs = self.random_inputs()
 
         def trial(unet: Any) -> None:
-            self.loss_of(unet, z, tokens, t, torch.randn_like(z))[0].backward()
+            self.losses_of(unet, *inputs)["loss"].backward()
             for parameter in self.parameters:
                 parameter.grad = None
 
-        return compiled(self.unet, trial, wanted=self.options.compile)
+        return compiled(self.aligned, trial, wanted=self.options.compile)
 
     def wait_for_vae(self) -> None:
         folder = self.plan.work / "vae"
         while not folder.exists():
             time.sleep(0.5)
         self.vae = AutoencoderKL.from_pretrained(folder).to(self.device, memory_format=torch.channels_last).eval()
+        self.features = features_of(self.plan, self.device)
 
     def _encoded(self, fields: Tensors) -> Tensors:
         assert self.vae is not None
+        assert self.features is not None
         with mixed_precision(self.device):
             mean, std = posterior(self.vae, normalised(fields["pixels"]), batch=400)
-        return {"mean": mean.half(), "std": std.half(), "tokens": fields["tokens"]}
+        return {"mean": mean.half(), "std": std.half(), "tokens": fields["tokens"], "features": self.features(fields["pixels"])}
 
     def read_latents(self, path: Path) -> Arrays:
         """Return what `_encoded` makes of the shard at `path`, from the file that an earlier call wrote, if there is one."""
         assert self.vae is not None
-        kept = self.plan.work / "latents" / encoder_digest(self.vae) / path.parent.name / path.name
+        assert self.features is not None
+        made_by = f"{encoder_digest(self.vae)}-{self.features.digest}"
+        kept = self.plan.work / "latents" / made_by / path.parent.name / path.name
         if not kept.exists():
             fields = {key: torch.from_numpy(value) for key, value in read_fields("pixels", "tokens")(path).items()}
             save_shard(kept, {key: value.numpy() for key, value in self._encoded(fields).items()})
-        return read_fields("mean", "std", "tokens")(kept)
+        return read_fields("mean", "std", "tokens", "features")(kept)
 
-    def inputs(self, store: Store, dice: Dice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return latents, caption tokens, timesteps and noise of a random batch."""
+    def inputs(self, store: Store, dice: Dice) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return latents, caption tokens, timesteps, noise and features of a random batch."""
         batch, size = store.batch(self.options.batch, dice), self.options.batch
         mean = joined(batch, "mean").float()
         z = mean + joined(batch, "std").float() * dice.normal(*mean.shape)
@@ -194,7 +216,7 @@ class Stage:
         tokens = every[rows, dice.below(every.shape[1], size)].long()
         dropped = dice.chance(DROPPED, size, 1)
         t = dice.below(len(self.alphas), size)
-        return z, torch.where(dropped, self.empty, tokens), t, dice.normal(*mean.shape)
+        return z, torch.where(dropped, self.empty, tokens), t, dice.normal(*mean.shape), joined(batch, "features").float()
 
     def train(self) -> Run:
         """Train to the end of the budget, from the last checkpoint if there is one."""
@@ -212,9 +234,9 @@ class Stage:
         run.begin()
         meter = Meter(self.options.log_every)
         while run.share < 1:
-            loss, squared = self.loss_of(unet, *self.inputs(store, dice))
-            run.descend(loss, rate_at(run.share, run.step, peak=self.options.peak))
-            meter.add(self.options.batch, mse=squared, loss=loss)
+            losses = self.losses_of(unet, *self.inputs(store, dice))
+            run.descend(losses["loss"], rate_at(run.share, run.step, peak=self.options.peak))
+            meter.add(self.options.batch, **losses)
             if meter.due:
                 run.log(**meter.read(), pictures=sum(store.counts.values()))
                 store.grow(limit=16)

@@ -104,7 +104,7 @@ def write_model(parts: dict[str, Any], plan: Plan, folder: Path) -> None:
         "domains": [{"subjects": list(domain.subjects), "attribute_words": list(domain.word_bank)} for domain in domains],
         "guidance_scale": GUIDANCE,
         "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
-        "segmenter": "card",  # lab/training/segmenter.py trains it
+        "segmenter": "card",  # lab/segmentation/training.py trains it
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
 

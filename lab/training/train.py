@@ -92,7 +92,7 @@ def stages_of(wanted: argparse.Namespace) -> list[Stage]:
     for name, module, arguments, seconds in (
         ("attributes", "lab.judges.training", ["attributes"], wanted.judge_seconds),
         ("identity", "lab.judges.training", ["identity"], wanted.judge_seconds),
-        ("segmenter", "lab.training.segmenter", [], wanted.segmenter_seconds),
+        ("segmenter", "lab.segmentation.training", [], wanted.segmenter_seconds),
     ):
         stages.append(Stage(name, module, seconds, [*arguments, *small], ("autoencoder",)))
     return [stage for stage in stages if stage.seconds > 0]

@@ -101,10 +101,9 @@ def bench_denoiser(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
             shape = {"batch": size, "latent_channels": LATENT_CHANNELS, "widths": options.denoiser_widths}
             stage = denoiser.Stage(plan, argparse.Namespace(device=options.device, compile=wanted, **shape))
             unet = stage.compile()
-            z = torch.randn((size, LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=stage.device)
-            inputs = (z, stage.empty.expand(size, -1).contiguous(), torch.randint(1000, (size,), device=stage.device), z)
+            inputs = stage.random_inputs()
             rate = speed(
-                lambda s=stage, u=unet, i=inputs: s.loss_of(u, *i)[0],  # type: ignore[misc]
+                lambda s=stage, u=unet, i=inputs: s.losses_of(u, *i)["loss"],  # type: ignore[misc]
                 stage.parameters,
                 size,
                 options.lock,

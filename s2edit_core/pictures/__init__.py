@@ -1,7 +1,8 @@
 """Files to pictures and masks: formats, containers, metadata, orientation, and limits while decoding. Loads no torch.
 
     files           picture files to pictures
-    mask_files      mask files to masks: which region is drawn, in which mode
+    mask_files      mask files to masks of the photo's size, and what they may mark
+    mask_drawings   which region a mask file draws, in which mode
     mask_regions    connected regions of a mask, and its specks
     containers      declared size and completeness, without decoding
     iso_header      the same for AVIF and HEIC

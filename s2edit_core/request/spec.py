@@ -26,7 +26,7 @@ ConceptKind = Literal["identity", "attribute"]
 Delivery = Literal["difference", "paste"]
 """How an edited frame returns to the photo: as the change that it makes, or as the whole frame, scaled up."""
 MaskMode = Literal["auto", "luminance", "alpha", "inverted_alpha"]
-"""How mask files are read; see `s2edit_core.pictures.mask_files`."""
+"""How mask files are read; see `s2edit_core.pictures.mask_drawings`."""
 
 PLACEHOLDER = "[I]"
 """The identity's placeholder in prompts."""

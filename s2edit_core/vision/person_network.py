@@ -1,6 +1,6 @@
 """A small U-Net of about 300,000 weights that finds people, for base models whose card names it.
 
-A folder holds it as `config.json` and `model.safetensors`, in half precision. `lab/training/segmenter.py` trains the one of the
+A folder holds it as `config.json` and `model.safetensors`, in half precision. `lab/segmentation/training.py` trains the one of the
 included model.
 """
 

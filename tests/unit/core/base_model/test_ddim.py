@@ -10,15 +10,15 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler
 
 from s2edit_core.base_model.ddim import Schedule, schedule_of
 from s2edit_core.base_model.scheduler_config import check_scheduler
+from tests.tiny import STABLE_DIFFUSION
 
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
 CONVENTIONS = [(offset, to_one) for offset in (0, 1) for to_one in (False, True)]
 STEPS = (1, 7, 10, 50)
 SPACINGS = ("leading", "trailing", "linspace")
 
 
 def scheduler(offset: int = 1, to_one: bool = False, **changes: Any) -> DDIMScheduler:
-    made = DDIMScheduler(steps_offset=offset, set_alpha_to_one=to_one, **BETAS, **changes)
+    made = DDIMScheduler(steps_offset=offset, set_alpha_to_one=to_one, **STABLE_DIFFUSION, **changes)
     made.alphas_cumprod, made.final_alpha_cumprod = made.alphas_cumprod.double(), made.final_alpha_cumprod.double()
     return made
 
@@ -57,7 +57,7 @@ def test_a_step_toward_the_image_is_diffusers_step(offset: int, to_one: bool, st
 @pytest.mark.parametrize(("offset", "to_one"), CONVENTIONS)
 @pytest.mark.parametrize("steps", STEPS)
 def test_a_step_toward_noise_is_diffusers_inverse_step(offset: int, to_one: bool, steps: int) -> None:
-    theirs = DDIMInverseScheduler(steps_offset=offset, set_alpha_to_one=to_one, **BETAS)
+    theirs = DDIMInverseScheduler(steps_offset=offset, set_alpha_to_one=to_one, **STABLE_DIFFUSION)
     theirs.alphas_cumprod = theirs.alphas_cumprod.double()
     if not to_one:
         theirs.initial_alpha_cumprod = theirs.alphas_cumprod[0]
@@ -141,12 +141,12 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
 @pytest.mark.parametrize(("config", "words"), REFUSED, ids=[words for _, words in REFUSED])
 def test_what_ddim_cannot_follow_is_refused_by_name(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        schedule_of(DDIMScheduler(**{**BETAS, **config}))
+        schedule_of(DDIMScheduler(**{**STABLE_DIFFUSION, **config}))
 
 
 def test_what_a_configuration_does_not_say_is_not_refused() -> None:
     """The PNDM configuration of Stable Diffusion 1.x names no clip_sample, and DDIM's default would clip."""
-    theirs = DDIMScheduler.from_config({name: value for name, value in BETAS.items() if name != "clip_sample"})
+    theirs = DDIMScheduler.from_config({name: value for name, value in STABLE_DIFFUSION.items() if name != "clip_sample"})
     assert theirs.config["clip_sample"]
     schedule_of(theirs)
 

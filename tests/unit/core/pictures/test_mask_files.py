@@ -190,7 +190,7 @@ def test_a_large_mask_is_the_same_in_strips_as_in_one(monkeypatch: pytest.Monkey
             data = saved(picture.transpose(Image.Transpose.ROTATE_90), exif=exif)
         whole = decode_mask(data, SIZE, mode=file.mode)
         with monkeypatch.context() as patched:
-            patched.setattr("s2edit_core.pictures.mask_files.STRIP_PIXELS", SIZE[1] * 5)
+            patched.setattr("s2edit_core.pictures.mask_drawings.STRIP_PIXELS", SIZE[1] * 5)
             assert np.array_equal(np.asarray(decode_mask(data, SIZE, mode=file.mode)), np.asarray(whole)), name
 
 
@@ -241,6 +241,8 @@ def test_empty_and_full_masks_are_refused(level: int, reason: str, mode: str) ->
 def test_an_edit_mask_may_cover_everything(mode: str) -> None:
     whole = decode_mask(saved(Image.new("L", (64, 48), 255).convert(mode)), (64, 48), "edit_mask")
     assert whole.getextrema() == (255, 255)
+    with pytest.raises(MaskInvalid, match="where all may change, send a white edit_mask"):
+        decode_mask(saved(Image.new("L", (64, 48), 255)), (64, 48))
 
 
 def test_a_mask_of_classes_is_told_how_dark_it_is() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.judges import attributes, identities
-from lab.judges.scorer import Scorer, augmented, load_scorer, save_scorer
+from lab.training.scorer import Scorer, augmented, load_scorer, save_scorer
 from lab.training.store import Dice
 
 LABELS = {"hat": ("no", "yes"), "pose": ("left", "middle", "right")}

@@ -90,7 +90,7 @@ def test_a_decoder_that_is_trained_on_leaves_the_latents_alone(trained: Path, tm
     assert encoder_digest(after) == encoder_digest(before)
     assert not torch.equal(after.decoder.conv_out.weight, before.decoder.conv_out.weight)
     (latents,) = (work / "latents").iterdir()
-    assert latents.name == encoder_digest(after), "the latents that the denoiser keeps stay valid"
+    assert latents.name.startswith(encoder_digest(after)), "the latents that the denoiser keeps stay valid"
 
 
 def test_the_results_have_sheets_and_logs(trained: Path) -> None:

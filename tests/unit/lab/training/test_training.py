@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lab.judges.judge import NAMES, load_judge
 from lab.training.autoencoder import build, posterior, reconstruct, standardise_latents, to_range
-from lab.training.denoiser import build_scheduler, loss_weight
+from lab.training.denoiser import LATENT_SIDE, build_scheduler, loss_weight
 from lab.training.trainer import MovingAverage, Run, StaleCheckpointError, compiled, rate_at
 from lab.world.dataset import HELD_OUT, held_out
 from lab.world.people import sample_person
@@ -108,7 +108,12 @@ def test_errors_of_the_clean_latents_count_alike_wherever_there_is_much_noise() 
     assert (of_clean[snr > 5] < 5 * 1.3).all(), "an error is not worth more where there is little noise"
     noisy = of_clean[(snr > 0.05) & (snr < 1)]
     assert noisy.max() / noisy.min() < 4
-    assert of_clean[-1] > 0.05, "nor is it forgotten in the last step"
+    assert of_clean[-1] > 0.9, "nor is it forgotten in the last step"
+
+
+def test_the_last_timestep_hides_the_brightness_of_a_picture() -> None:
+    alphas = build_scheduler().alphas_cumprod
+    assert LATENT_SIDE**2 * alphas[-1] / (1 - alphas[-1]) < 0.5, "the signal-to-noise ratio of the mean of all cells"
 
 
 def test_averages_are_applied_only_inside_the_block() -> None:

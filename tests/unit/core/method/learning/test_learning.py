@@ -26,7 +26,7 @@ from s2edit_core.request.options import LearningMode, LearningOptions, Weighting
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
-from tests.tiny import TOKENS, with_card
+from tests.tiny import STABLE_DIFFUSION, TOKENS, with_card
 
 PROMPT = "a photo of a [I] woman"
 MODES: tuple[LearningMode, ...] = ("token", "lora_kv", "kv")
@@ -112,9 +112,7 @@ def test_learning_lowers_the_loss_it_minimises(backbone: Backbone, monkeypatch: 
 @pytest.mark.parametrize("weighting", ["prediction", "velocity"])
 def test_a_model_learns_what_it_predicts_or_v(backbone: Backbone, prediction: Any, part: bool, weighting: Weighting) -> None:
     """Loss and gradient are those of the model's own output and target, or of v, through diffusers' UNet and autograd alone."""
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, prediction_type=prediction
-    )
+    scheduler = DDIMScheduler(**STABLE_DIFFUSION, prediction_type=prediction)
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
     own = replace(backbone, schedule=schedule_of(scheduler))
     lesson = Lesson(photo_latent(), face_mask(), PROMPT, "woman")

@@ -1,6 +1,6 @@
-"""Train the shipped model's segmenter, the small network that finds the subject: `python -m lab.training.segmenter`.
+"""Train the shipped model's segmenter, the small network that finds the subject: `python -m lab.segmentation.training`.
 
-It learns from scenes composed of rendered pictures and their identity masks (`lab/training/scenes.py`).
+It learns from scenes composed of rendered pictures and their identity masks (`lab/segmentation/scenes.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lab.measures.results import machine
+from lab.segmentation.scenes import scenes
 from lab.training.dataset import MASKED_EVERY, Plan
 from lab.training.export import replace_folder, stage_options
 from lab.training.optimisers import adam
-from lab.training.scenes import scenes
 from lab.training.store import Arrays, Dice, Store, joined, normalised
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 from s2edit_core.vision.person_network import PersonNetwork, save_network

@@ -17,9 +17,9 @@ from torch import Tensor
 from lab.photos import maskless
 from lab.photos.masks import VIEWS, Tally, beside, portrait, small
 from lab.quality.portraits import Judges
+from lab.segmentation.scenes import scenes as composed
+from lab.segmentation.training import loss_of
 from lab.training.dataset import render_shard
-from lab.training.scenes import scenes as composed
-from lab.training.segmenter import loss_of
 from lab.training.store import Dice, normalised
 from lab.training.tokenizer import Vocabulary
 from lab.world.dataset import PORTRAITS

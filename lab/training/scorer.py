@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from lab.training.store import Dice
 
 WIDTHS = (24, 48, 80, 128)
+FEATURES = -5
+"""Where the layers begin that turn the features into numbers."""
 
 
 def _block(inputs: int, outputs: int, size: int, stride: int) -> list[nn.Module]:
@@ -40,6 +42,11 @@ class Scorer(nn.Module):
         layers += [nn.Conv2d(WIDTHS[-1], 40, 1), nn.SiLU(), nn.Flatten(), nn.Linear(40 * 64, 224), nn.SiLU()]
         self.trunk = nn.Sequential(*layers)
         self.heads = nn.ModuleDict({name: nn.Linear(224, count) for name, count in outputs.items()})
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the last convolution of 3 × 3 sees, `(n, 128, 8, 8)`."""
+        seen: Tensor = self.trunk[:FEATURES](x)
+        return seen
 
     def forward(self, x: Tensor, domain: str) -> Tensor:
         made: Tensor = self.heads[domain](self.trunk(x))
