@@ -1,4 +1,4 @@
-"""Measure the prompt adherence of a model of three domains: `python -m lab.judges.adherence --model FOLDER`.
+"""Measure the prompt adherence of the shipped model: `python -m lab.judges.adherence`.
 
 The unchanged `StableDiffusionPipeline` samples fresh captions of people, cats and churches, and the judge classifies the pictures.
 A caption names every attribute that differs from the ordinary ("with glasses", "smiling", a hair colour); one that it does not name
@@ -19,6 +19,7 @@ from diffusers import StableDiffusionPipeline
 
 from lab.judges.attributes import AttributeJudge, load_judge
 from lab.measures.results import machine
+from lab.training.train import MODEL
 from lab.world.cat import DOMAIN as CATS
 from lab.world.church import DOMAIN as CHURCHES
 from lab.world.domain import Domain
@@ -73,12 +74,12 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", default=str(MODEL))
     parser.add_argument("--prompts", type=int, default=200, help="captions of each domain")
     parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path("adherence.json"))
+    parser.add_argument("--out", type=Path, default=Path("lab/results/adherence.json"))
     wanted = parser.parse_args()
     judge, started = load_judge(), time.perf_counter()
     pipeline = StableDiffusionPipeline.from_pretrained(wanted.model, safety_checker=None).to(wanted.device)
