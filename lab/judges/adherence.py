@@ -20,13 +20,10 @@ from diffusers import StableDiffusionPipeline
 from lab.judges.attributes import AttributeJudge, load_judge
 from lab.measures.results import machine
 from lab.training.train import MODEL
-from lab.world.cat import DOMAIN as CATS
-from lab.world.church import DOMAIN as CHURCHES
 from lab.world.domain import Domain
-from lab.world.person import DOMAIN as PEOPLE
+from lab.world.domains import DOMAINS
 from s2edit_core.delivery.canvas import to_tensor
 
-DOMAINS = (PEOPLE, CATS, CHURCHES)
 FIRST = 30_000_000
 """Seed of the first subject whose caption is used. No bench and no training uses subjects from here on."""
 ORDINARY = frozenset(("no", "without", "front", "neutral", "adult", "day", "summer", "clear"))
@@ -86,7 +83,7 @@ def main() -> None:
     pipeline.set_progress_bar_config(disable=True)
     how = {"prompts": wanted.prompts, "guidance": wanted.guidance, "steps": wanted.steps}
     figures: dict[str, Any] = {"model": Path(wanted.model).name, **how, "machine": machine()}
-    for domain in DOMAINS:
+    for domain in DOMAINS.values():
         figures[domain.name] = measure(pipeline, domain, judge, **how)
         print(domain.name, json.dumps(figures[domain.name]), flush=True)
     figures["seconds"] = round(time.perf_counter() - started, 1)

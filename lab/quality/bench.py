@@ -37,10 +37,10 @@ from lab.quality.portraits import Portraits
 from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results
 from lab.quality.worlds import measures
-from lab.quality.worlds.edits import DOMAINS
 from lab.quality.worlds.population import World
 from lab.training.train import MODEL
 from lab.world.dataset import WORK
+from lab.world.domains import DOMAINS
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.precision import DTYPES

@@ -2,7 +2,7 @@
 
     portraits, people, features, drawing    the portraits that the shipped model draws: rendering, identity, parts, shapes
     person, cat, church                     the domains of the next model (rooms)
-    domain                                  what every domain offers
+    domain, domains                         what every domain offers; all of them
     painting                                how domains paint (a room)
     edits                                   the edits of the quality bench
     scenes                                  several people before a backdrop, to train the segmenter

@@ -105,8 +105,8 @@ def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt"
     found = [(match.start(), -len(word), word) for word in subjects if (match := find_noun(tidy(word), prompt))]
     if not found:
         raise PromptInvalid(
-            f"no word of the {field} names the person ({', '.join(subjects)}): prompts are in English, so write one of these, as "
-            f"in “{photo_of(subjects[0])}”; if the {field} uses another word for the person, pass that word as `subject`",
+            f"no word of the {field} names the subject ({', '.join(subjects)}): prompts are in English, so write one of these, as "
+            f"in “{photo_of(subjects[0])}”; if the {field} uses another word, pass that word as `subject`",
             field="subject",
             reason="subject_unknown",
         )

@@ -23,13 +23,13 @@ import torch
 from lab.measures.results import machine
 from lab.quality.worlds import measures, records, sheet, units
 from lab.quality.worlds.editing import OutOfTime
-from lab.quality.worlds.edits import DOMAINS
 from lab.quality.worlds.measures import Judges
 from lab.quality.worlds.plan import AUTOENCODER, DEFAULT, UNEDITED, Stage, Unit, in_turn, seeds_of
 from lab.quality.worlds.settings import BASES, VARIANTS, parsed, setting_of
 from lab.quality.worlds.transfers import WEARABLES
 from lab.quality.worlds.units import Bench
 from lab.training.dataset import WORK
+from lab.world.domains import DOMAINS
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet import backbone as passes
 from s2edit_core.unet.backbone import Backbone

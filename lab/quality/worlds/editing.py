@@ -94,11 +94,7 @@ class Editor:
         """With a `folder`, concepts and inversions are kept there for later runs."""
         self.pipe, self.backbone, self.case, self.deadline, self.folder = pipe, pipe.backbone, case, deadline, folder
         self._made: dict[Hashable, tuple[Any, float]] = {}
-        self.canvas = self.canvas_of(case.photo)
-
-    def canvas_of(self, photo: Photo) -> Canvas:
-        """Return the whole photo as a canvas, so that results compare pixel by pixel."""
-        return whole_canvas(self.pipe, photo)
+        self.canvas = whole_canvas(pipe, case.photo)
 
     def evaluate(self, rows: Rows) -> Answers:
         if time.time() > self.deadline:
@@ -159,7 +155,7 @@ class Editor:
     # --- stages ------------------------------------------------------------------------------------------------
 
     def lesson(self, photo: Photo) -> Lesson:
-        canvas = self.canvas_of(photo)
+        canvas = whole_canvas(self.pipe, photo)
         prompt = with_placeholder(photo.prompt, photo.word, field="prompt")
         return Lesson(self.backbone.encode_image(canvas.source()), canvas.mask(photo.mask), prompt, photo.word)
 

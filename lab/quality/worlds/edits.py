@@ -14,12 +14,9 @@ import numpy as np
 from PIL import Image
 
 from lab.measures.metrics import changed_region
-from lab.world.cat import DOMAIN as CATS
-from lab.world.church import DOMAIN as CHURCHES
 from lab.world.domain import UNSEEN, Domain, Subject
-from lab.world.person import DOMAIN as PEOPLE
+from lab.world.domains import DOMAINS
 
-DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (PEOPLE, CATS, CHURCHES)}
 FIRST = UNSEEN + 50_000
 """Seed of the bench's first subject. Neither training nor the evaluation of the judges uses subjects from here on."""
 VISIBLE_PIXELS = 40
@@ -46,7 +43,7 @@ def _to(name: str, group: Group = "kept", applies: Callable[[Any], bool] = lambd
 
 
 def _other_hair(has: Any) -> Changes:
-    colours = PEOPLE.labels["hair_colour"]
+    colours = DOMAINS["person"].labels["hair_colour"]
     return {"hair_colour": colours[(colours.index(has.hair_colour) + 2) % len(colours)]}
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from lab.measures.bootstrap import five_digits
-from lab.quality.worlds.editing import Editor
+from lab.quality.worlds.editing import Editor, whole_canvas
 from lab.quality.worlds.edits import Case, Photo, case_of
 from lab.quality.worlds.settings import setting_of
 from s2edit_core.concepts.concept import Concept, Delta, Full, LowRank
@@ -40,7 +40,7 @@ EVERY = 50
 
 def denoising_errors(editor: Editor, photo: Photo, concept: Concept | None) -> Tensor:
     """Return the mean squared error of ε in the identity mask of `photo`, by noise level, the least noisy first: `(LEVELS,)`."""
-    backbone, canvas = editor.backbone, editor.canvas_of(photo)
+    backbone, canvas = editor.backbone, whole_canvas(editor.pipe, photo)
     latent = backbone.encode_image(canvas.source())
     size = (latent.shape[1], latent.shape[2])
     mask = canvas.mask(photo.mask)

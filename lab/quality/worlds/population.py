@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from lab.measures.metrics import changed_region, ssim
 from lab.quality import method
 from lab.quality.population import Box, Population, Shot, digest_of
 from lab.quality.worlds.editing import coded, whole_canvas
-from lab.quality.worlds.edits import EDITS, Case, Target, case_of
+from lab.quality.worlds.edits import EDITS, Case, Photo, Target, case_of
 from lab.quality.worlds.measures import Judges, identity_errors, measure
 from s2edit_core.pipeline import S2EditPipeline
 
@@ -40,6 +40,17 @@ class Portrayed:
     @cached_property
     def answers(self) -> dict[str, Image.Image]:
         return {name: target.answer.picture for name, target in self.targets.items()}
+
+
+@cache
+def photograph_of(photo: Photo, size: int) -> Image.Image:
+    """Return a photo of `size` pixels a side. Drawing one takes up to a second, and every method needs it."""
+    return photo.domain.render(photo.subject, size)
+
+
+@cache
+def mask_of(photo: Photo, size: int) -> Image.Image:
+    return photo.domain.mask(photo.subject, size)
 
 
 class World(Population[Portrayed]):
@@ -95,11 +106,10 @@ class World(Population[Portrayed]):
 
     def photograph(self, subject: Portrayed, size: int) -> Shot:
         photo = subject.case.photo
-        return Shot(photo.domain.render(photo.subject, size), photo.domain.mask(photo.subject, size))
+        return Shot(photograph_of(photo, size), mask_of(photo, size))
 
     def photographed_answer(self, subject: Portrayed, edit: str, size: int) -> Image.Image:
-        answer = subject.targets[edit].answer
-        return answer.domain.render(answer.subject, size)
+        return photograph_of(subject.targets[edit].answer, size)
 
     def about(self) -> dict[str, Any]:
         found = self.judges.about()

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from lab.measures.metrics import Region, changed_region
-from lab.quality.worlds.edits import DOMAINS, FIRST, Photo, shows_well
+from lab.quality.worlds.edits import FIRST, Photo, shows_well
+from lab.world.domains import DOMAINS
 from lab.world.person import parts as person_parts
 from s2edit_core.request.spec import ATTRIBUTE
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lab.quality.worlds import measures, records
-from lab.quality.worlds.editing import Editor, coded
+from lab.quality.worlds.editing import Editor, coded, whole_canvas
 from lab.quality.worlds.edits import Case, Edit, Photo, Target, case_of
 from lab.quality.worlds.measures import Judges
 from lab.quality.worlds.plan import AUTOENCODER, TRANSFER_WAYS, UNEDITED, Stage, TransferWay, Unit
@@ -167,7 +167,7 @@ def transferred(editor: Editor, setting: str, transfer: Transfer, how: TransferW
 
 def _learned(editor: Editor, way: Way, transfer: Transfer, *, together: bool) -> tuple[Concept | None, Concept]:
     """Return [I], if the way has one, and [A]. What several ways share is learned once."""
-    canvas, options = editor.canvas_of(transfer.reference), way.setting.learning
+    canvas, options = whole_canvas(editor.pipe, transfer.reference), way.setting.learning
     latent = editor.backbone.encode_image(canvas.source())
     prompt, name = transfer.prompt(transfer.reference), transfer.wearable.name
     lesson = Lesson(latent, canvas.mask(transfer.region), prompt, name, ATTRIBUTE)

@@ -14,9 +14,9 @@ from lab.judges.judge import _Network as JudgeNetwork
 from lab.judges.regressor import PARAMETERS, Regressor
 from lab.judges.regressor import _Network as RegressorNetwork
 from lab.quality.portraits import Judges
-from lab.quality.worlds.edits import DOMAINS
 from lab.quality.worlds.measures import Judges as WorldJudges
 from lab.training.scorer import Scorer
+from lab.world.domains import DOMAINS
 from s2edit_core.pipeline import S2EditPipeline
 from tests.tiny import tiny_backbone
 

@@ -20,7 +20,7 @@ from tests.unit.core.commands.runs import COMPOSED, SOURCE, TARGET, compose, edi
         (("--mask", "nowhere.png"), "the mask nowhere.png can't be read: No such file"),
         (("--edit-mask", "photo.txt"), "is not a PNG, JPEG, WebP, AVIF or HEIC image"),
         (("--edit-mask", "empty.png"), "empty.png: the edit_mask is empty"),
-        (("--target", "a lighthouse"), "no word of the prompt names the person"),
+        (("--target", "a lighthouse"), "no word of the prompt names the subject"),
         (("--target", COMPOSED), "the prompt holds [A]"),
         (("--target", "a woman" + " with a red hat" * 9), "tokens"),
         (("--strength", "0"), "above 0 and at most 1"),

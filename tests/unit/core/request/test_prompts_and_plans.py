@@ -68,9 +68,9 @@ def test_the_first_subject_in_the_prompt_is_taken_and_none_is_an_error() -> None
 
 def test_the_error_names_the_prompt_without_a_subject_and_what_would_do() -> None:
     request = EditRequest(prompt="a photo of a woman with red hair", source_prompt="long blond hair")
-    with pytest.raises(PromptInvalid, match=r"no word of the source_prompt names the person .*“a photo of a (wo)?man”"):
+    with pytest.raises(PromptInvalid, match=r"no word of the source_prompt names the subject .*“a photo of a (wo)?man”"):
         resolve_prompts(request, SUBJECTS)
-    with pytest.raises(PromptInvalid, match="no word of the prompt names the person"):
+    with pytest.raises(PromptInvalid, match="no word of the prompt names the subject"):
         resolve_prompts(EditRequest(prompt="red hair"), SUBJECTS)
 
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from torch import Tensor, tensor
 
-from lab.judges.adherence import DOMAINS, FIRST, ORDINARY, measure
+from lab.judges.adherence import FIRST, ORDINARY, measure
 from lab.world.domain import Domain
+from lab.world.domains import DOMAINS
 
 
 class Reader:
@@ -32,7 +33,7 @@ def blank(captions: list[str], **_: Any) -> Any:
     return SimpleNamespace(images=[Image.new("RGB", (128, 128))] * len(captions))
 
 
-@pytest.mark.parametrize("domain", DOMAINS, ids=lambda each: each.name)
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda each: each.name)
 def test_named_and_unnamed_attributes_are_counted_apart(domain: Domain) -> None:
     found = measure(blank, domain, Reader(domain), prompts=60, guidance=3.0, steps=1)  # type: ignore[arg-type]
     assert all(sum(cases) <= 60 for cases in found["cases"].values())
@@ -43,7 +44,7 @@ def test_named_and_unnamed_attributes_are_counted_apart(domain: Domain) -> None:
     assert (found["mean"] < 1) == bool(wrong)
 
 
-@pytest.mark.parametrize("domain", DOMAINS, ids=lambda each: each.name)
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda each: each.name)
 def test_captions_name_all_but_the_ordinary(domain: Domain) -> None:
     """Subjects with the same caption have the same class of every attribute that the caption is said to name."""
     by_caption: dict[str, dict[str, int]] = {}

@@ -23,9 +23,9 @@ from lab.quality.population import Population
 from lab.quality.portraits import Judges, Portraits
 from lab.quality.runs import compare
 from lab.quality.table import render
-from lab.quality.worlds.edits import DOMAINS
 from lab.quality.worlds.measures import Judges as WorldJudges
 from lab.quality.worlds.population import World
+from lab.world.domains import DOMAINS
 from lab.world.edits import FIRST, Subject, subject_of
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.rows import Answers, Rows

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from lab.measures.metrics import changed_region
-from lab.quality.worlds.edits import DOMAINS, EDITS, FIRST, VISIBLE_PIXELS, case_of, known_edits, shows_well
+from lab.quality.worlds.edits import EDITS, FIRST, VISIBLE_PIXELS, case_of, known_edits, shows_well
 from lab.quality.worlds.transfers import WEARABLES, Transfer, transfer_of
 from lab.training.dataset import UNSEEN_COUNT
 from lab.world.domain import UNSEEN
+from lab.world.domains import DOMAINS
 
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
