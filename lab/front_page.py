@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.markdown import put_between
-from lab.quality.table import MARK, small_table
+from lab.quality.table import MARK, PLURAL, edits_of, of_domains, small_table
 
 RESULTS = Path("lab/results")
 FILES = ("demo", "fuzz", "overhead", "photos", "promises", "quality", "storm", "storm-control", "storm-model")
@@ -62,10 +62,13 @@ def written(page: str, results: Results) -> str:
 
 def quality(results: Results) -> str:
     """Return the small table of quality as Markdown, with a sentence on the measurement."""
-    edits = max(len(method["records"]) for method in results["methods"].values())
-    people = results["setting"]["people"]
-    measured = _link(f"{edits} edits of {people} portraits", "quality")
-    return f"{measured} that the model has never seen, compared with the true answers:\n\n{small_table(results)}\n"
+    domains = of_domains(results)
+    counts = [f"{edits_of(section)} of {section['setting']['subjects']} {PLURAL[domain]}" for domain, section in domains.items()]
+    counts[0] = counts[0].replace(" of ", " edits of ", 1)
+    *some, last = counts
+    measured = _link(" and ".join([", ".join(some), last] if some else [last]), "quality")
+    cells = " · ".join(PLURAL[domain] for domain in domains)
+    return f"{measured} that the model has never seen, compared with the true answers ({cells}):\n\n{small_table(results)}\n"
 
 
 def _link(text: str, name: str) -> str:
@@ -88,7 +91,7 @@ def _learned_once(found: Results, storm: Results) -> str:
 
 
 def _next_edit(demo: Results, measured: Results) -> str:
-    cost = measured["methods"]["balanced"]["cost"]
+    cost = measured["domains"]["person"]["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
     next_s = demo["edits"][-1]["wall_s"]
     seconds = _link(f"next edit {next_s:.1f} s", "demo")

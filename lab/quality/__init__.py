@@ -1,14 +1,12 @@
 """The quality bench: `python -m lab.quality`.
 
-    bench                  the run over people, cats or churches
+    bench                  the run over people, cats and churches
     population             whose pictures it edits, and how it measures them
-    portraits              the people of the shipped model's world
     methods                the methods that it compares; add one here
     method                 how they learn, invert and edit
     delivered              the figures of an edit in the person's photo
     published              methods of others (a room)
-    worlds                 the bench over people, cats and churches (a room)
-    composition            makeup from another portrait
+    worlds                 edits with [I] of other photos, and makeup from another photo (a room)
     benchmarks             the same methods on benchmarks of photographs (a room)
     savings                what a method with less work costs
     runs, parts, recipes   results files, cached outputs, and what they depend on

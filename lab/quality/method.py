@@ -42,31 +42,14 @@ def _digest(picture: Image.Image) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Transfer:
-    """An attribute [A] to learn from a reference picture, and the region of the edited picture that gets it."""
-
-    canvas: Canvas  # of the reference picture
-    region: Image.Image  # L, size of the reference picture: where the attribute is visible
-    prompt: str  # of the reference picture, with [A] before `subject`
-    subject: str
-    target: str  # prompt of the edit, with [A]
-    target_region: Image.Image  # L, size of the edited picture: where the attribute is applied
-
-    def about(self) -> list[Any]:
-        pictures = (self.canvas.photo, self.canvas.identity_mask, self.region, self.target_region)
-        return [self.canvas.box, self.prompt, self.subject, self.target, *(_digest(picture) for picture in pictures)]
-
-
-@dataclass(frozen=True, eq=False)
 class Case:
-    """A picture to edit. By edit name, `targets` are prompts, `answers` known ground truths, `transfers` attributes to apply."""
+    """A picture to edit. By edit name, `targets` are prompts, and `answers` known ground truths."""
 
     canvas: Canvas
     prompt: str
     subject: str | None  # the word for the learned person or thing, in every prompt
     targets: Mapping[str, str]
     answers: Mapping[str, Image.Image] = field(default_factory=dict)
-    transfers: Mapping[str, Transfer] = field(default_factory=dict)
 
     def requested(self) -> tuple[str, ...]:
         """Return the words that the edits add to the prompt."""
@@ -86,7 +69,6 @@ class Case:
             "frame": self.canvas.frame,
             "subject": self.subject,
             "prompts": self.prompts(),
-            "worn": {name: transfer.about() for name, transfer in self.transfers.items()},
             "answers": {name: _digest(answer) for name, answer in self.answers.items()},
         }
 
@@ -205,15 +187,7 @@ class Injected:
         return options
 
 
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """The concepts that were learned from a case: [I], if the method learns one, and attributes by edit."""
-
-    identity: Concept | None = None
-    attributes: Mapping[str, Concept] = field(default_factory=dict)
-
-
-_LEARNED: dict[str, tuple[list[Learned], Cost]] = {}
+_LEARNED: dict[str, tuple[list[Concept | None], Cost]] = {}
 
 
 @dataclass(frozen=True)
@@ -240,15 +214,14 @@ class Method:
         meter = Meter(pipe.backbone.evaluate)
         latents = [pipe.backbone.encode_image(case.canvas.source()) for case in cases]
         with meter.phase("learn"):
-            learned = self._learn_once(pipe, cases, latents, meter)
-            concepts = [each.identity for each in learned]
+            concepts = self._learn_once(pipe, cases, latents, meter)
         with meter.phase("invert"):
             inversions = self._invert(pipe, cases, latents, concepts, guidance, meter)
         with meter.phase("edit"):
-            edited = self._edit(pipe, cases, learned, inversions, meter, [case.targets for case in cases])
+            edited = self._edit(pipe, cases, concepts, inversions, meter, [case.targets for case in cases])
         with meter.phase("check"):
             back = [{RECONSTRUCTION: case.prompt} for case in cases]
-            edited |= self._edit(pipe, cases, learned, inversions, meter, back)
+            edited |= self._edit(pipe, cases, concepts, inversions, meter, back)
             about = [self._about(pipe, *each) for each in zip(cases, concepts, inversions, strict=True)]
         return Outcome(edited, dict(meter.costs), about)
 
@@ -263,7 +236,9 @@ class Method:
             raise ValueError(f"{self.title!r} learns a subject, but the case {case.prompt!r} has none")
         return with_placeholder(prompt, case.subject, field="prompt")
 
-    def _learn_once(self, pipe: S2EditPipeline, cases: Sequence[Case], latents: Sequence[Tensor], meter: Meter) -> list[Learned]:
+    def _learn_once(
+        self, pipe: S2EditPipeline, cases: Sequence[Case], latents: Sequence[Tensor], meter: Meter
+    ) -> list[Concept | None]:
         """Call `_learn`, once per process for all methods with the same learning. Each method is charged the full cost."""
         alike = replace(self, title="", steps=0, guidance_gain=1.0, inversion=None, editing=Guided())
         key = json.dumps([pipe.backbone.fingerprint, repr(alike), [case.about() for case in cases]])
@@ -275,9 +250,10 @@ class Method:
         _LEARNED[key] = learned, replace(meter.costs["learn"], seconds=time.perf_counter() - started)
         return learned
 
-    def _learn(self, pipe: S2EditPipeline, cases: Sequence[Case], latents: Sequence[Tensor], meter: Meter) -> list[Learned]:
+    def _learn(self, pipe: S2EditPipeline, cases: Sequence[Case], latents: Sequence[Tensor], meter: Meter) -> list[Concept | None]:
+        """Return [I] of each case, None if the method learns none."""
         if self.learning is None:
-            return [Learned() for _ in cases]
+            return [None] * len(cases)
         learners = [
             learn_concept(
                 pipe.backbone,
@@ -290,7 +266,7 @@ class Method:
             )
             for case, latent in zip(cases, latents, strict=True)
         ]
-        return [Learned(concept) for concept in drive_all(learners, meter)]
+        return [*drive_all(learners, meter)]
 
     def _invert(
         self,
@@ -320,30 +296,24 @@ class Method:
         self,
         pipe: S2EditPipeline,
         cases: Sequence[Case],
-        learned: Sequence[Learned],
+        concepts: Sequence[Concept | None],
         inversions: Sequence[Inversion],
         meter: Meter,
         targets: Sequence[Mapping[str, str]],
     ) -> dict[tuple[int, str], Tensor]:
         keys, algorithms = [], []
-        for i, (case, concepts, inversion, wanted) in enumerate(zip(cases, learned, inversions, targets, strict=True)):
+        for i, (case, concept, inversion, wanted) in enumerate(zip(cases, concepts, inversions, targets, strict=True)):
             for name, target in wanted.items():
                 keys.append((i, name))
-                algorithms.append(self._sampling(pipe, case, name, target, concepts, inversion))
+                algorithms.append(self._sampling(pipe, case, target, concept, inversion))
         return dict(zip(keys, drive_all(algorithms, meter), strict=True))
 
     def _sampling(
-        self,
-        pipe: S2EditPipeline,
-        case: Case,
-        name: str,  # noqa: ARG002 (subclasses distinguish edits by name)
-        target: str,
-        learned: Learned,
-        inversion: Inversion,
+        self, pipe: S2EditPipeline, case: Case, target: str, concept: Concept | None, inversion: Inversion
     ) -> Algorithm[Tensor]:
-        """Return the sampling of the edit `name`."""
+        """Return the sampling of the edit whose prompt is `target`."""
         prompt, source = self._prompt(case, target), self._prompt(case, case.prompt)
-        return self.editing(pipe, case.canvas, prompt, source, learned.identity, inversion, masked=self._masked)
+        return self.editing(pipe, case.canvas, prompt, source, concept, inversion, masked=self._masked)
 
     def _about(self, pipe: S2EditPipeline, case: Case, concept: Concept | None, inversion: Inversion) -> dict[str, float]:
         """Return the leakage of [I] out of its mask, averaged over layers and noise levels, and its cosines to attribute words."""

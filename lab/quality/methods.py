@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lab.quality.composition import Composed
 from lab.quality.method import Guided, Injected, Method, Reference
 from lab.quality.published.edit_friendly import EditFriendly
 from lab.quality.published.h_edit import HEdit
@@ -30,13 +29,7 @@ def _s2edit(title: str, preset: str, **learning: Any) -> Method:
 NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
 """Prompt-to-Prompt with refinement, local blend and strengths as in the published PIE-Bench runs."""
-BALANCED = PRESETS["balanced"]
 FEWER = {"patience": 5, "joint_steps": 25, "joint_token_rate": 4e-3, "kv_rate": 1e-3}
-
-
-def _composed(title: str, **how: Any) -> Composed:
-    editing, gain = Injected(BALANCED.injection), GAINS["balanced"]
-    return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, editing, guidance_gain=gain, **how)
 
 
 METHODS: dict[str, Method | Reference] = {
@@ -44,6 +37,7 @@ METHODS: dict[str, Method | Reference] = {
     "autoencoder": Reference("true answer, encoded and decoded", shows_answer=True),
     "ddim": Method("DDIM + target prompt"),
     "ddim-strong": Method("DDIM + target prompt", guidance_gain=GAINS["balanced"]),
+    "ddim+p2p": Method("DDIM + P2P", editing=P2P),
     "null-text": Method("null-text, no [I]", inversion=NULL_TEXT),
     "null-text+p2p": Method("null-text + P2P", inversion=NULL_TEXT, editing=P2P),
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
@@ -70,10 +64,15 @@ METHODS: dict[str, Method | Reference] = {
     "balanced": _s2edit("S²Edit balanced", "balanced"),
     "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),
     "instant": _s2edit("S²Edit instant", "instant"),
-    "composed-apart": _composed("S²Edit balanced, [A] learned apart"),
-    "composed-together": _composed("S²Edit balanced, [A] learned with [I]", together=True),
 }
 """All methods, in the order of the tables."""
+RIVALS = (
+    *("ddim", "ddim+p2p", "null-text", "null-text+p2p", "direct+p2p"),
+    *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "paper"),
+)
+"""The methods of others that `balanced` is compared with."""
+COMPARED = ("unedited", "autoencoder", *RIVALS, "residual+difference", "balanced", "instant")
+"""The methods that the bench runs by default."""
 
 
 def select_methods(names: str, usable: Callable[[Method | Reference], bool] = lambda _: True) -> list[str]:

@@ -14,10 +14,10 @@ from lab.quality.parts import Part
 from lab.quality.recipes import recipe, without_later
 
 
-def costs(parts: Sequence[Part], people: int, edits: int) -> dict[str, dict[str, float]]:
-    """Return UNet evaluations, evaluations with gradients and seconds, per person (`learn`, `invert`) or per edit (`edit`)."""
+def costs(parts: Sequence[Part], subjects: int, edits: int) -> dict[str, dict[str, float]]:
+    """Return UNet evaluations, evaluations with gradients and seconds, per subject (`learn`, `invert`) or per edit (`edit`)."""
     found = {}
-    for phase, count in (("learn", people), ("invert", people), ("edit", edits)):
+    for phase, count in (("learn", subjects), ("invert", subjects), ("edit", edits)):
         all_of = [part.costs[phase] for part in parts if phase in part.costs]
         if all_of:
             fields = ("evaluations", "with_gradients", "seconds")
@@ -47,24 +47,28 @@ def update_results(
     about: Mapping[str, Any],
     against: str,
     figures: Sequence[str],
-    people: int = 0,
+    subjects: int = 0,
+    domain: str = "",
 ) -> None:
     """Run the methods in `names` that the results file `out` lacks, and write the file after each.
 
-    Results with the same setting and recipe, of `people` people or more, are kept; a file with another setting is started anew. The
-    file also gets the entries of `about`, and the differences of the method `against` to every other one.
+    With a `domain`, they go into its section of the file. Results with the same setting and recipe, of `subjects` subjects or more,
+    are kept; a section with another setting is started anew. It also gets the entries of `about`, and the differences of the
+    method `against` to every other one.
     """
-    saved: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    file: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    sections: dict[str, Any] = file if not domain else file.get("domains", {})
+    saved: dict[str, Any] = sections if not domain else sections.get(domain, {})
     if saved.get("setting") != setting:
         if saved:
-            print(f"{out} has another setting: starting it anew", flush=True)
+            print(f"{out} has another setting{domain and f' of {domain}'}: starting it anew", flush=True)
         saved = {"setting": dict(setting), "methods": {}}
     saved |= about
     saved["machine"] = machine()
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         found = saved["methods"].get(name, {})
-        if without_later(found.get("recipe", "")) != recipe(METHODS[name]) or len(found.get("people", ())) < people:
+        if without_later(found.get("recipe", "")) != recipe(METHODS[name]) or len(found.get("subjects", ())) < subjects:
             saved["methods"][name] = run(name)
         saved["differences"] = compare(saved["methods"], against, figures)
-        out.write_text(dumped(saved))
+        out.write_text(dumped({"domains": {**sections, domain: saved}} if domain else saved))

@@ -1,8 +1,8 @@
 """Compare a method with less work to the one that it replaces: `python -m lab.quality.savings --old FILE:METHOD --new FILE:METHOD`.
 
-Both files are results of `lab.quality` on the same model with the same networks as judges. The differences are paired by person and
-edit, over the edits that both have, with 95 % intervals over people. A figure is `same` if its interval holds zero. Costs are UNet
-evaluations, where one with gradients counts `GRADIENTS` times.
+Both files are results of `lab.quality` on the same model with the same networks as judges. In each domain, the differences are
+paired by subject and edit, over the edits that both have, with 95 % intervals over subjects. A figure is `same` if its interval
+holds zero. Costs are UNet evaluations, where one with gradients counts `GRADIENTS` times.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 from lab.measures.bootstrap import differences, five_digits
 from lab.measures.results import dumped, machine
-from lab.quality.bench import FIGURES, PERSON_FIGURES
+from lab.quality.bench import FIGURES, SUBJECT_FIGURES
 
 GRADIENTS = 2
 """What a row costs that also goes backward, in rows without (`lab.speed`: `tflop_with_gradients` over `tflop_forward`)."""
 ALIKE = ("guidance_scale", "model", "edits", "measures", "jury")
-"""What must be the same in the settings of both files."""
+"""What must be the same in the settings of a domain in both files."""
 
 
 def rows(cost: Mapping[str, float]) -> float:
@@ -28,13 +28,14 @@ def rows(cost: Mapping[str, float]) -> float:
     return cost["evaluations"] + (GRADIENTS - 1) * cost["with_gradients"]
 
 
-def read(place: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the setting of a results file and one of its methods. Raises `ValueError` for a method that it lacks."""
+def read(place: str) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return, by domain, the setting of a results file and one of its methods. Raises `ValueError` for a method that it lacks."""
     file, _, name = place.rpartition(":")
-    results = json.loads(Path(file).read_text(encoding="utf-8"))
-    if name not in results["methods"]:
-        raise ValueError(f"{file} has no method {name!r}: choose from {', '.join(results['methods'])}")
-    return results["setting"], results["methods"][name]
+    domains = json.loads(Path(file).read_text(encoding="utf-8"))["domains"]
+    if not (found := {domain: section for domain, section in domains.items() if name in section["methods"]}):
+        known = dict.fromkeys(method for section in domains.values() for method in section["methods"])
+        raise ValueError(f"{file} has no method {name!r}: choose from {', '.join(known)}")
+    return {domain: (section["setting"], section["methods"][name]) for domain, section in found.items()}
 
 
 def of_pairs(records: Sequence[Mapping[str, Any]], keys: set[tuple[int, str]]) -> list[Mapping[str, Any]]:
@@ -45,16 +46,15 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return the differences of `new` minus `old`, two methods of results files, and their costs."""
     keys = [{(record["person"], record["edit"]) for record in method["records"]} for method in (old, new)]
     both = keys[0] & keys[1]
-    people = {person for person, _ in both}
+    subjects = {subject for subject, _ in both}
     after, before = (of_pairs(method["records"], both) for method in (new, old))
-    known = tuple(name for name in FIGURES if all(name in record for record in (*after, *before)))  # older files have fewer
-    found = differences(after, before, known)
-    ours, theirs = ([record for record in method["people"] if record["person"] in people] for method in (new, old))
-    found |= differences(ours, theirs, PERSON_FIGURES)
+    found = differences(after, before, FIGURES)
+    ours, theirs = ([record for record in method["subjects"] if record["person"] in subjects] for method in (new, old))
+    found |= differences(ours, theirs, SUBJECT_FIGURES)
     first = [sum(rows(method["cost"][phase]) for phase in ("learn", "invert", "edit")) for method in (old, new)]
     learn = [rows(method["cost"]["learn"]) for method in (old, new)]
     return {
-        "people": len(people),
+        "subjects": len(subjects),
         "edits": len(both),
         "differences": found,
         "same": {name: low <= 0 <= high for name, (_, low, high) in found.items()},
@@ -69,11 +69,17 @@ def main() -> None:
     parser.add_argument("--new", required=True, metavar="FILE:METHOD")
     parser.add_argument("--out", type=Path, default=Path("lab/results/savings.json"))
     wanted = parser.parse_args()
-    (before, old), (now, new) = read(wanted.old), read(wanted.new)
-    if unlike := [name for name in ALIKE if before[name] != now[name]]:
-        raise SystemExit(f"the files have other settings: {', '.join(unlike)}")
-    recipes = {"old": old["recipe"], "new": new["recipe"]}
-    result = {"machine": machine(), "setting": {name: now[name] for name in ALIKE}, **recipes, **compared(old, new)}
+    old, new = read(wanted.old), read(wanted.new)
+    domains = {}
+    for domain in [name for name in old if name in new]:
+        (before, former), (now, later) = old[domain], new[domain]
+        if unlike := [name for name in ALIKE if before[name] != now[name]]:
+            raise SystemExit(f"the files have other settings of {domain!r}: {', '.join(unlike)}")
+        recipes = {"old": former["recipe"], "new": later["recipe"]}
+        domains[domain] = {"setting": {name: now[name] for name in ALIKE}, **recipes, **compared(former, later)}
+    if not domains:
+        raise SystemExit(f"the methods share no domain: {', '.join(old)} and {', '.join(new)}")
+    result = {"machine": machine(), "domains": domains}
     wanted.out.write_text(dumped(result), encoding="utf-8")
     print(dumped(result))
 

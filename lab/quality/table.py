@@ -1,10 +1,10 @@
-"""Write the results of `lab.quality.bench` as Markdown tables. `lab.front_page` writes the README's small table.
+"""Write the results of `lab.quality.bench` as Markdown tables, domain by domain. `lab.front_page` writes the README's small table.
 
     python -m lab.quality.table                          print the tables
     python -m lab.quality.table --into PAGE.md           write them between `<!-- quality -->` and `<!-- /quality -->`
-    python -m lab.quality.table --results lab/results/published.json --mark published --into PAGE.md
+    python -m lab.quality.table --results lab/results/ablation.json --mark ablation --into PAGE.md
 
-The same results give the same text. Brackets contain 95 % bootstrap intervals over people.
+The same results give the same text. Brackets contain 95 % bootstrap intervals over subjects.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from lab.tables import decimals, markdown, percent, write_tables
 
 ORDER = (
-    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt"),
+    *("unedited", "autoencoder", "ddim", "ddim-strong", "ddim+p2p", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt"),
     *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
     *("instant-no-identity", "balanced-early-stop", "balanced-fewer-steps", "instant-longer", "null-text+identity"),
-    *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
+    *("paper", "balanced", "balanced+p2p", "instant"),
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""
 NONE = "–"
@@ -66,7 +66,9 @@ SMALL = {
     "identity_error": "identity error ↓",
     "side_effects": "others changed per edit ↓",
 }
-"""The columns of the small table: figures of `MAIN` with their titles there."""
+"""The columns of the small table: figures of `MAIN` with their titles there. Each cell has one value per domain."""
+BARS = ("psnr", "success", "identity_error")
+"""The figures of the table of all domains, where the chosen method is compared with each other one."""
 SMALL_ROWS = ("ddim", "null-text+p2p", "paper", "residual+difference", "balanced")
 PIE = (
     Figure("psnr_background", "background PSNR, dB", decimals(2)),
@@ -96,7 +98,7 @@ WORLD_NOTE = (
     "encoded and decoded."
 )
 FEWER_NOTE = (
-    " A row with fewer people covers only the first of them. To compare it with another row, use the table of differences, which "
+    " A row with fewer subjects covers only the first of them. To compare it with another row, use the table of differences, which "
     "pairs edits."
 )
 
@@ -141,16 +143,21 @@ def _signed(figure: Figure, value: float) -> str:
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
+def _titled(results: Result, name: str) -> str:
+    """Return the title of a method, with its guidance if it differs from the bench's."""
+    method, gain = results["methods"][name], results["methods"][name].get("guidance_gain", 1.0)
+    return method["title"] if gain == 1 else f"{method['title']}, guidance {gain * results['setting']['guidance_scale']:g}"
+
+
 def _named(results: Result, name: str) -> str:
-    """Return the title of a method, with its guidance and its number of people if they differ from the bench's."""
-    method, setting = results["methods"][name], results["setting"]
-    gain, people = method.get("guidance_gain", 1.0), len(method.get("people", ()))
-    title = method["title"] if gain == 1 else f"{method['title']}, guidance {gain * setting['guidance_scale']:g}"
-    return f"{title}, {people} people" if 0 < people < setting.get("people", 0) else title
+    """Return the title of a method, with its number of subjects if it is smaller than the bench's."""
+    title, setting = _titled(results, name), results["setting"]
+    subjects = len(results["methods"][name].get("subjects", ()))
+    return f"{title}, {subjects} {PLURAL[setting['domain']]}" if 0 < subjects < setting.get("subjects", 0) else title
 
 
-def _has_fewer_people(results: Result) -> bool:
-    return any(0 < len(method.get("people", ())) < results["setting"]["people"] for method in results["methods"].values())
+def _has_fewer_subjects(results: Result) -> bool:
+    return any(0 < len(method["subjects"]) < results["setting"]["subjects"] for method in results["methods"].values())
 
 
 def main_table(results: Result, figures: Sequence[Figure]) -> str:
@@ -195,53 +202,85 @@ def edit_table(results: Result) -> str:
     return markdown(head, rows)
 
 
+def of_domains(results: Result) -> Mapping[str, Result]:
+    """Return the sections of a results file by domain, in the order of `PLURAL`."""
+    return {domain: results["domains"][domain] for domain in PLURAL if domain in results["domains"]}
+
+
+def edits_of(section: Result) -> int:
+    """Return the number of edits of the method that has most."""
+    return max(len(method["records"]) for method in section["methods"].values())
+
+
 def small_table(results: Result) -> str:
-    """Return the means of `SMALL` for `SMALL_ROWS`, without intervals. Raises `KeyError` for a method that the results lack."""
+    """Return the means of `SMALL` for `SMALL_ROWS`, those of the domains side by side, without intervals.
+
+    Raises `KeyError` for a method that a domain lacks.
+    """
+    domains = of_domains(results)
     figures = [figure for name in SMALL for figure in MAIN if figure.name == name]
     rows = []
     for name in SMALL_ROWS:
-        found = results["methods"][name]["intervals"]["all"]
-        rows.append([_named(results, name), *(figure.text(found[figure.name][0]) for figure in figures)])
+        found = [section["methods"][name]["intervals"]["all"] for section in domains.values()]
+        cells = [" · ".join(figure.text(each[figure.name][0]) for each in found) for figure in figures]
+        rows.append([_named(next(iter(domains.values())), name), *cells])
     return markdown(["method", *SMALL.values()], rows)
 
 
-def notes_of(results: Result) -> str:
-    """Return what a reader of the tables must know."""
-    setting, judge = results["setting"], results["judge_accuracy"]
+def bars_table(results: Result) -> str:
+    """Return the differences of `BARS` between the chosen method and every other one, with the domains side by side."""
+    domains = {domain: section for domain, section in of_domains(results).items() if section["differences"].get("minus")}
+    figures = [figure for name in BARS for figure in MAIN if figure.name == name]
+    first = next(iter(domains.values()))
+    head = [f"{_titled(first, first['differences']['of'])} minus"]
+    head += [f"{PLURAL[domain]}: {_hint(figure)}" for domain in domains for figure in figures]
+    names = dict.fromkeys(name for section in domains.values() for name in section["differences"]["minus"])
+    rows = []
+    for name in in_order(list(names)):
+        found = [section["differences"]["minus"].get(name, {}) for section in domains.values()]
+        title = next(_titled(section, name) for section in domains.values() if name in section["methods"])
+        rows.append([title, *(_compared(figure, each) for each in found for figure in figures)])
+    return markdown(head, rows)
+
+
+def notes_of(section: Result) -> str:
+    """Return what a reader of a domain's tables must know."""
+    setting, judge = section["setting"], section["judge_accuracy"]
     worst, average = min(judge.values()), sum(judge.values()) / len(judge)
-    edits = max(len(method["records"]) for method in results["methods"].values())
-    domain = setting.get("domain")
+    domain = setting["domain"]
     return (
-        f"{edits} edits of {setting['people']} unseen {PLURAL[domain] if domain else 'portraits'}, at guidance "
+        f"{edits_of(section)} edits of {setting['subjects']} unseen {PLURAL[domain]}, at guidance "
         f"{setting['guidance_scale']:g} unless noted, with mean "
-        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. "
-        f"{GAIN_NOTE if _has(results, 'gain') else ''}{DELIVERED_NOTE if _has(results, 'delivered_psnr') else ''}*Identity error*: "
-        f"{WORLD_NOTE if domain else _regressor_note(results)} *Others changed*: attributes per edit that the judge classifies "
+        f"and 95 % interval (bootstrap over {PLURAL[domain]}). *Changed* is where the true answer differs from the source. "
+        f"{GAIN_NOTE}{DELIVERED_NOTE if _has(section, 'delivered_psnr') else ''}*Identity error*: "
+        f"{WORLD_NOTE} *Others changed*: attributes per edit that the judge classifies "
         f"differently from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
-        f"{100 * average:.1f} % on average. A further edit of the same {domain or 'person'} needs no learning and no inversion."
-        f"{FEWER_NOTE if _has_fewer_people(results) else ''}"
+        f"{100 * average:.1f} % on average. A further edit of the same {domain} needs no learning and no inversion."
+        f"{FEWER_NOTE if _has_fewer_subjects(section) else ''}"
     )
 
 
-def _regressor_note(results: Result) -> str:
-    own = results["identity_regressor"]["own_error"]
-    return (
-        "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
-        f"renders is {own:.2f}."
-    )
+def domain_tables(section: Result) -> list[str]:
+    """Return the tables of a domain with their explanations."""
+    parts = [f"### {PLURAL[section['setting']['domain']].capitalize()}", notes_of(section), main_table(section, MAIN)]
+    if section["differences"].get("minus"):
+        parts += ["Differences, paired by edit; bold if the interval excludes zero:", difference_table(section, DIFFERENCES)]
+    return [*parts, "By edit (number of cases):", edit_table(section)]
 
 
 def render(results: Result) -> str:
     """Return all tables of a results file, with the explanations that a reader needs."""
-    setting = results["setting"]
-    if "bench" in setting:
+    if "domains" not in results:
+        setting = results["setting"]
         notes = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
         parts = [notes, main_table(results, PIE)]
         return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"
-    parts = [notes_of(results), main_table(results, MAIN)]
-    if results["differences"].get("minus"):
-        parts += ["Differences, paired by edit; bold if the interval excludes zero:", difference_table(results, DIFFERENCES)]
-    return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"
+    domains = of_domains(results)
+    parts = []
+    if any(section["differences"].get("minus") for section in domains.values()):
+        edits = ", ".join(f"{edits_of(section)} edits of {PLURAL[domain]}" for domain, section in domains.items())
+        parts = [f"{edits}: differences, paired by edit; bold if the interval excludes zero.", bars_table(results)]
+    return "\n\n".join([*parts, *(part for section in domains.values() for part in domain_tables(section))]) + "\n"
 
 
 def main() -> None:

@@ -25,7 +25,6 @@ from lab.measures.faces import FaceEmbedder, Levels, identity, open_face_embedde
 from lab.measures.metrics import mse, psnr_of, ssim
 from lab.measures.perceptual import ClipScore, StructureDistance
 from lab.measures.sheets import Row, contact_sheet
-from lab.quality.composition import Composed
 from lab.quality.method import RECONSTRUCTION, Case, Method, Reference
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
@@ -194,8 +193,8 @@ def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def usable(method: Method | Reference) -> bool:
-    """Return whether PIE-Bench can run the method. It has neither ground truths nor reference pictures."""
-    return not (isinstance(method, Composed) or (isinstance(method, Reference) and method.shows_answer))
+    """Return whether PIE-Bench can run the method. It has no ground truths."""
+    return not (isinstance(method, Reference) and method.shows_answer)
 
 
 def run_method(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.quality.method import Case, Injected, Learned, Meter, Method
+from lab.quality.method import Case, Injected, Meter, Method
 from s2edit_core.base_model.ddim import Schedule
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
@@ -72,9 +72,13 @@ class Published(Method):
         return drive_all(algorithms, meter)
 
     def _sampling(
-        self, pipe: S2EditPipeline, case: Case, name: str, target: str, learned: Learned, inversion: Inversion
+        self,
+        pipe: S2EditPipeline,
+        case: Case,
+        target: str,
+        concept: Concept | None,  # noqa: ARG002 (none of these methods learns [I])
+        inversion: Inversion,
     ) -> Algorithm[Tensor]:
-        del name, learned
         return self.sampling(pipe.backbone, inversion, Prompts.of(pipe.backbone, case.prompt, target), draw_of(case))
 
 

@@ -9,12 +9,7 @@ import torch
 
 from lab.judges.attributes import AttributeJudge
 from lab.judges.identities import Error, IdentityRegressor
-from lab.judges.judge import NAMES, Judge
-from lab.judges.judge import _Network as JudgeNetwork
-from lab.judges.regressor import PARAMETERS, Regressor
-from lab.judges.regressor import _Network as RegressorNetwork
-from lab.quality.portraits import Judges
-from lab.quality.worlds.measures import Judges as WorldJudges
+from lab.quality.worlds.measures import Judges
 from lab.training.scorer import Scorer
 from lab.world.domains import DOMAINS
 from s2edit_core.pipeline import S2EditPipeline
@@ -35,14 +30,7 @@ def pipe() -> S2EditPipeline:
 
 
 @pytest.fixture(scope="session")
-def judges() -> Judges:
-    torch.manual_seed(0)
-    judge, regressor = JudgeNetwork().eval(), RegressorNetwork().eval()
-    return Judges(Judge(judge, dict.fromkeys(NAMES, 0.5)), Regressor(regressor, dict.fromkeys(PARAMETERS, 1.0)))
-
-
-@pytest.fixture(scope="session")
-def world_judges() -> WorldJudges:
+def world_judges() -> Judges:
     """Judges of people, cats and churches that have learned nothing."""
     torch.manual_seed(0)
     labels = {name: domain.labels for name, domain in DOMAINS.items()}
@@ -51,4 +39,4 @@ def world_judges() -> WorldJudges:
     unseen = {name: {number: Error(0.5, 0.6) for number in numbers} for name, numbers in names.items()}
     accuracy = {name: dict.fromkeys(by, 0.9) for name, by in labels.items()}
     judge = AttributeJudge(Scorer(classes).eval(), labels, accuracy)
-    return WorldJudges(judge, IdentityRegressor(Scorer({name: len(each) for name, each in names.items()}).eval(), names, unseen))
+    return Judges(judge, IdentityRegressor(Scorer({name: len(each) for name, each in names.items()}).eval(), names, unseen))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lab.front_page import FILES, RESULTS, promises, quality, read_results, written
+from lab.quality.table import SMALL, SMALL_ROWS
 from s2edit_jobs.settings import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,9 +28,24 @@ def test_each_row_links_to_its_results_file() -> None:
 
 
 def test_quality_is_one_small_table() -> None:
-    *_, head, _, first, second, third, fourth, last = quality(FOUND["quality"]).split("\n\n")[1].splitlines()
+    method = {"title": "some", "intervals": {"all": dict.fromkeys(SMALL, [0.5, 0.4, 0.6])}, "records": [{}] * 7}
+    results = {
+        "domains": {
+            domain: {
+                "setting": {"domain": domain, "subjects": 3, "guidance_scale": 3.0},
+                "methods": dict.fromkeys(SMALL_ROWS, method),
+            }
+            for domain in ("person", "cat", "church")
+        }
+    }
+    sentence, table = quality(results).strip().split("\n\n")
+    assert sentence == (
+        "[7 edits of 3 people, 7 of 3 cats and 7 of 3 churches](lab/results/quality.json) that the model has never seen, "
+        "compared with the true answers (people · cats · churches):"
+    )
+    head, _, *rows = table.splitlines()
     assert head.count("|") - 1 == 1 + 4  # the method's name and four columns
-    assert all(row.count("|") == head.count("|") for row in (first, second, third, fourth, last))
+    assert rows == ["| some | 0.5 · 0.5 · 0.5 | 50 · 50 · 50 | 0.500 · 0.500 · 0.500 | 0.50 · 0.50 · 0.50 |"] * len(SMALL_ROWS)
 
 
 BROKEN = {

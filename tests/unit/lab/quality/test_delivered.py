@@ -9,32 +9,25 @@ import pytest
 from PIL import Image
 
 from lab.quality.delivered import DELIVERED, SIZE, Original, deliver, measure_delivered, original_of
-from lab.quality.population import Shot
-from lab.quality.portraits import case_of
-from lab.world.edits import FIRST, Subject, subject_of
-from lab.world.photographs import photograph
+from lab.quality.method import Case
+from lab.quality.population import Population, Subject
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.pipeline import S2EditPipeline
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
-    return subject_of(FIRST, ("hair",))
+def subject(two_cats: list[Subject]) -> Subject:
+    return two_cats[1]
 
 
 @pytest.fixture(scope="module")
-def original(pipe: S2EditPipeline, subject: Subject) -> Original:
-    return original_of(pipe, shot_of(subject), case_of(pipe, subject).canvas)
-
-
-def shot_of(subject: Subject) -> Shot:
-    drawn = photograph(subject.person, SIZE, subject.number)
-    return Shot(drawn.picture, drawn.mask)
+def original(pipe: S2EditPipeline, cats: Population, subject: Subject, cases: list[Case]) -> Original:
+    return original_of(pipe, cats.photograph(subject, SIZE), cases[1].canvas)
 
 
 @pytest.fixture(scope="module")
-def answer(subject: Subject) -> Image.Image:
-    return photograph(subject.answer(subject.edits[0]), SIZE, subject.number).picture
+def answer(cats: Population, subject: Subject) -> Image.Image:
+    return cats.photographed_answer(subject, "sleeping", SIZE)
 
 
 def test_an_output_equal_to_the_source_delivers_the_photo_itself(
@@ -57,7 +50,7 @@ def test_a_perfect_output_comes_nearer_to_the_true_answer_and_keeps_the_detail(
     pipe: S2EditPipeline, subject: Subject, answer: Image.Image, original: Original
 ) -> None:
     perfect = replace(original, before=original.canvas.source())
-    raw = subject.answers["hair"].resize(original.canvas.frame, Image.Resampling.LANCZOS)
+    raw = subject.answers["sleeping"].resize(original.canvas.frame, Image.Resampling.LANCZOS)
     before = measure_delivered(pipe, perfect, answer, to_image(perfect.before))
     after = measure_delivered(pipe, perfect, answer, raw)
     assert after["delivered_psnr_changed"] is not None
@@ -66,7 +59,9 @@ def test_a_perfect_output_comes_nearer_to_the_true_answer_and_keeps_the_detail(
     assert after["delivered_detail"] == pytest.approx(1, abs=0.1)
 
 
-def test_a_portrait_that_shows_another_part_of_the_person_is_refused(pipe: S2EditPipeline, subject: Subject) -> None:
-    cut = replace(case_of(pipe, subject).canvas, box=(8, 8, 120, 120))
-    with pytest.raises(ValueError, match=r"framed by \(0, 0, 512, 512\), the picture by \(8, 8, 120, 120\)"):
-        original_of(pipe, shot_of(subject), cut)
+def test_a_picture_that_shows_another_part_of_the_subject_is_refused(
+    pipe: S2EditPipeline, cats: Population, subject: Subject, cases: list[Case]
+) -> None:
+    cut = replace(cases[1].canvas, box=(8, 8, 120, 120))
+    with pytest.raises(ValueError, match=r"framed by \(\d+, .*, the picture by \(8, 8, 120, 120\)"):
+        original_of(pipe, cats.photograph(subject, SIZE), cut)

@@ -10,22 +10,17 @@ import torch
 
 from lab.quality.bench import RESULTS
 from lab.quality.method import RECONSTRUCTION, Case, Injected, Method, Reference
-from lab.quality.methods import METHODS, select_methods
-from lab.quality.portraits import case_of
+from lab.quality.methods import COMPARED, METHODS, RIVALS, select_methods
+from lab.quality.published.method import Published
 from lab.quality.recipes import recipe, without_later
-from lab.quality.table import ORDER
-from lab.world.edits import FIRST, subject_of
+from lab.quality.table import ORDER, SMALL_ROWS
+from lab.world.domains import DOMAINS
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions, InversionTier, LearningOptions
 
 STEPS = 3
 LEARNING = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=2)
 SHORT = Method("short", STEPS, LEARNING, InversionOptions(tier="residual"))
-
-
-@pytest.fixture(scope="module")
-def cases(pipe: S2EditPipeline) -> list[Case]:
-    return [case_of(pipe, subject_of(number, ("hair", "smile"))) for number in (FIRST, FIRST + 1)]
 
 
 def edits(cases: list[Case]) -> set[tuple[int, str]]:
@@ -66,13 +61,13 @@ def test_a_reference_returns_the_source_or_the_ground_truth(pipe: S2EditPipeline
     unedited = Reference("source", shows_answer=False).run(pipe, cases, 3.0)
     answers = Reference("answer", shows_answer=True).run(pipe, cases, 3.0)
     assert set(unedited.latents) == set(answers.latents) == edits(cases)
-    assert torch.equal(unedited.latents[0, "hair"], source)
+    assert torch.equal(unedited.latents[0, "collar"], source)
     assert torch.equal(answers.latents[0, RECONSTRUCTION], source)
-    assert not torch.equal(answers.latents[0, "hair"], source)
+    assert not torch.equal(answers.latents[0, "collar"], source)
 
 
 def test_a_reference_needs_the_ground_truth(pipe: S2EditPipeline, cases: list[Case]) -> None:
-    with pytest.raises(ValueError, match="needs the ground truth of 'hair'"):
+    with pytest.raises(ValueError, match="needs the ground truth of 'sleeping'"):
         Reference("answer", shows_answer=True).run(pipe, [replace(cases[0], answers={})], 3.0)
 
 
@@ -101,8 +96,10 @@ def test_recipes_depend_on_options_alone() -> None:
 
 
 def test_stored_results_are_of_the_methods_as_they_are() -> None:
-    stored = json.loads((RESULTS / "quality.json").read_text())["methods"]
-    assert {name for name, found in stored.items() if without_later(found["recipe"]) != recipe(METHODS[name])} == set()
+    stored = json.loads((RESULTS / "quality.json").read_text())["domains"]
+    assert set(stored) == set(DOMAINS)
+    methods = [each for section in stored.values() for each in section["methods"].items()]
+    assert {name for name, found in methods if without_later(found["recipe"]) != recipe(METHODS[name])} == set()
 
 
 def test_the_table_has_the_order_of_the_registry() -> None:
@@ -111,6 +108,13 @@ def test_the_table_has_the_order_of_the_registry() -> None:
     assert select_methods("ddim, paper") == ["ddim", "paper"]
     with pytest.raises(ValueError, match="unknown method 'magic'; choose from unedited,"):
         select_methods("ddim,magic")
+
+
+def test_by_default_balanced_stands_beside_every_rival() -> None:
+    assert set(COMPARED) <= set(METHODS)
+    assert {"balanced", *RIVALS, *SMALL_ROWS} <= set(COMPARED)
+    published = {name for name, method in METHODS.items() if isinstance(method, Published)}
+    assert published | {"paper"} <= set(RIVALS)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -132,12 +136,13 @@ def test_injection_uses_the_words_in_which_the_prompts_differ() -> None:
     assert (same.blend, same.blend_words, same.reweight) == ("none", (), ())
 
 
-@pytest.mark.parametrize("tier", ["null_text", "direct", "residual"])
-def test_methods_with_injection_edit_and_reconstruct(pipe: S2EditPipeline, cases: list[Case], tier: InversionTier) -> None:
-    inversion = InversionOptions(tier=tier, inner_steps=1)
-    plain = Method("plain", STEPS, inversion=replace(inversion, tier="residual") if tier == "direct" else inversion)
+@pytest.mark.parametrize("tier", [None, "null_text", "direct", "residual"])
+def test_methods_with_injection_edit_and_reconstruct(pipe: S2EditPipeline, cases: list[Case], tier: InversionTier | None) -> None:
+    """Without a tier, the inversion is that of DDIM."""
+    inversion = None if tier is None else InversionOptions(tier=tier, inner_steps=1)
+    plain = Method("plain", STEPS, inversion=InversionOptions(tier="residual") if tier == "direct" else inversion)
     injected = Method("injected", STEPS, inversion=inversion, editing=P2P)
     found = injected.run(pipe, cases, 3.0)
     assert set(found.latents) == edits(cases)
-    assert not torch.allclose(found.latents[0, "hair"], plain.run(pipe, cases, 3.0).latents[0, "hair"])
+    assert not torch.allclose(found.latents[0, "collar"], plain.run(pipe, cases, 3.0).latents[0, "collar"])
     assert found.costs["edit"].evaluations > 2 * STEPS * (len(found.latents) - 2)  # injection adds the rows of the source

@@ -10,100 +10,100 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
-from lab.judges.judge import NAMES
 from lab.measures.results import dumped
 from lab.quality import bench as quality
 from lab.quality import delivered, methods
-from lab.quality.bench import FIGURES, PERSON_FIGURES, PORTRAITS, population_of, run_population, summary
+from lab.quality.bench import FIGURES, SUBJECT_FIGURES, run_population, summary
 from lab.quality.delivered import DELIVERED
 from lab.quality.method import Method
-from lab.quality.population import Population
-from lab.quality.portraits import Judges, Portraits
+from lab.quality.methods import COMPARED
+from lab.quality.population import Population, Subject
 from lab.quality.runs import compare
 from lab.quality.table import render
-from lab.quality.worlds.measures import Judges as WorldJudges
-from lab.quality.worlds.population import World
+from lab.quality.worlds.measures import Judges
 from lab.world.domains import DOMAINS
-from lab.world.edits import FIRST, Subject, subject_of
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.rows import Answers, Rows
 
 WHOLE = (0, 0, 128, 128)
+EDIT = "sleeping"
 Measured = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def subject() -> Subject:
-    return subject_of(FIRST, ("hair", "hat"))
-
-
 class FixedJudge:
-    """A judge that reports the same attributes for every picture."""
+    """A judge that reports the same classes for every picture."""
 
-    accuracy = dict.fromkeys(NAMES, 1.0)
+    def __init__(self, label: dict[str, int]) -> None:
+        self.label = label
 
-    def __init__(self, attributes: Any, **otherwise: Any) -> None:
-        self.verdict = {name: getattr(attributes, name) for name in NAMES} | otherwise
-
-    def __call__(self, pictures: Any) -> list[dict[str, Any]]:
-        return [self.verdict] * len(pictures)
+    def classes(self, pictures: Tensor, domain: str) -> dict[str, Tensor]:
+        return {name: torch.tensor([value]) for name, value in self.label.items()}
 
 
 @pytest.fixture(scope="module")
-def measured_hair(pipe: S2EditPipeline, judges: Judges) -> Measured:
-    return lambda subject, raw, **otherwise: measured(pipe, judges, subject, raw, **otherwise)
+def cat(two_cats: list[Subject]) -> Subject:
+    return two_cats[1]
 
 
-def measured(pipe: S2EditPipeline, judges: Judges, subject: Subject, raw: Image.Image, **otherwise: Any) -> dict[str, Any]:
-    """Measure `raw` as the hair edit, with a judge that reports the ground truth except for `otherwise`."""
-    judge = FixedJudge(subject.answer(subject.edits[0]).attributes, **otherwise)
-    population = Portraits(pipe, Judges(judge, judges.regressor))  # type: ignore[arg-type]
-    return population.measure(subject, "hair", WHOLE, raw)
+@pytest.fixture(scope="module")
+def measured(pipe: S2EditPipeline, world_judges: Judges) -> Measured:
+    """Return a function that measures `raw` as an edit, with a judge that reports the ground truth except for `otherwise`."""
+
+    def measured(subject: Subject, raw: Image.Image, edit: str = EDIT, **otherwise: int) -> dict[str, Any]:
+        domain = subject.case.photo.domain
+        label = domain.label(subject.targets[edit].answer.subject.attributes)
+        judges = Judges(FixedJudge(label | otherwise), world_judges.identities)  # type: ignore[arg-type]
+        return Population(pipe, domain.name, judges).measure(subject, edit, WHOLE, raw)
+
+    return measured
 
 
-def test_the_ground_truth_has_the_best_figures(subject: Subject, measured_hair: Measured) -> None:
-    found = measured_hair(subject, subject.answers["hair"])
-    assert found["psnr_changed"] == found["psnr_unchanged"] == found["psnr"] > 78
-    assert found["ssim_changed"] == pytest.approx(1.0)
-    assert found["gain"] == pytest.approx(1.0)
-    assert found["success"] is True
-    assert found["side_effects"] == 0
-
-
-def test_the_unedited_source_is_right_only_outside_the_changed_region(subject: Subject, measured_hair: Measured) -> None:
-    found = measured_hair(subject, subject.picture, hair_colour=subject.person.attributes.hair_colour)
-    assert found["psnr_unchanged"] > 40 > 20 > found["psnr_changed"]
+def test_the_unedited_source_is_right_only_outside_the_changed_region(cat: Subject, measured: Measured) -> None:
+    found = measured(cat, cat.picture, sleeping=0)
+    assert found["psnr_unchanged"] > 40 > 25 > found["psnr_changed"]
     assert found["ssim_unchanged"] > 0.9 > found["ssim_changed"]
     assert found["gain"] == 0
     assert found["success"] is False
     assert found["side_effects"] == 0
 
 
-def test_side_effects_are_counted(subject: Subject, measured_hair: Measured) -> None:
-    has = subject.person.attributes
-    found = measured_hair(subject, subject.answers["hair"], hat=not has.hat, beard=not has.beard)
+def test_side_effects_are_counted(cat: Subject, measured: Measured) -> None:
+    found = measured(cat, cat.answers[EDIT], hat=1, collar=1)
     assert found["success"] is True
     assert found["side_effects"] == 2
 
 
-def test_eye_shadow_behind_sunglasses_does_not_count(measured_hair: Measured) -> None:
-    number = next(n for n in range(FIRST, FIRST + 200) if subject_of(n, ()).person.attributes.sunglasses)
-    subject = subject_of(number, ("hair",))
-    has = subject.person.attributes
-    assert measured_hair(subject, subject.answers["hair"], eye_shadow=not has.eye_shadow)["side_effects"] == 0
-
-
-def test_the_identity_error_is_the_mean_over_visible_parameters(subject: Subject, measured_hair: Measured) -> None:
-    found = measured_hair(subject, subject.picture)
-    assert found["identity_error"] == pytest.approx(np.mean(list(found["identity"].values())))
-
-
-def test_a_smaller_frame_is_compared_inside_its_box(pipe: S2EditPipeline, subject: Subject, judges: Judges) -> None:
+def test_a_smaller_frame_is_compared_inside_its_box(cats: Population, cat: Subject) -> None:
     box = (20, 30, 84, 94)
-    population = Portraits(pipe, judges)
-    assert population.measure(subject, "hair", box, subject.answers["hair"].crop(box))["psnr"] > 78
+    inside = np.zeros((128, 128), dtype=bool)
+    inside[30:94, 20:84] = True
+    got = cats.measure(cat, "collar", box, cat.answers["collar"].crop(box))
+    true, source = (np.asarray(picture) for picture in (cat.answers["collar"], cat.picture))
+    expected = np.where(inside[..., None], true, source)
+    assert got == cats.measure(cat, "collar", WHOLE, Image.fromarray(expected))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_true_answer_has_the_best_figures_in_every_domain(pipe: S2EditPipeline, world_judges: Judges, domain: str) -> None:
+    population = Population(pipe, domain, world_judges)
+    subject = population.unseen(1, ("snow",) if domain == "church" else ("hat",))[0]
+    edit, answer = next(iter(subject.answers.items()))
+    true, nothing = (population.measure(subject, edit, WHOLE, picture) for picture in (answer, subject.picture))
+    assert set(true) == {*Population.figures, "identity"}
+    assert (true["psnr"] > 78, true["gain"], true["identity_error"]) == (True, pytest.approx(1), pytest.approx(0, abs=1e-6))
+    assert true["ssim_changed"] == pytest.approx(1)
+    assert (nothing["gain"], nothing["psnr"] < 40) == (0, True)
+    assert set(true["identity"]) == set(DOMAINS[domain].identity_names)
+
+
+def test_edits_are_chosen_by_name_or_group(cats: Population) -> None:
+    assert cats.known(("collar", "revealed")) == ("awake", "glasses off", "hat off", "collar")
+    with pytest.raises(ValueError, match=r"unknown edit 'beard' of 'cat'; choose from left, .*, meowing, turned, revealed, kept"):
+        cats.known(("beard",))
 
 
 def test_a_summary_has_its_figures_per_edit_and_overall() -> None:
@@ -124,12 +124,11 @@ def test_a_summary_has_its_figures_per_edit_and_overall() -> None:
 
 @pytest.fixture
 def bench(
-    pipe: S2EditPipeline, judges: Judges, world_judges: WorldJudges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: S2EditPipeline, world_judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[dict[str, Any], int]]:
     """Return a function that runs the bench with methods of two steps. It returns the results and the number of UNet rows."""
     monkeypatch.setattr(delivered, "SIZE", 128)  # cheaper; test_delivered.py draws full photographs
     monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=2))
-    populations: dict[str, Population[Any]] = {PORTRAITS: Portraits(pipe, judges), "cat": World(pipe, "cat", world_judges)}
     rows: list[int] = []
     evaluate = pipe.backbone.evaluate
 
@@ -141,13 +140,12 @@ def bench(
     out = tmp_path / "results" / "quality.json"
 
     def run(
-        names: str, people: int = 2, domain: str = PORTRAITS, edits: str = "hair,hat", **options: Any
+        names: str, subjects: int = 2, domain: str = "cat", edits: str = "sleeping,collar", **options: Any
     ) -> tuple[dict[str, Any], int]:
         rows.clear()
         common = {
             "work": tmp_path,
             "guidance": None,
-            "domain": domain,
             "edits": edits,
             "methods": names,
             "against": "ddim",
@@ -155,82 +153,77 @@ def bench(
             "first": None,
             "precision": "fp32",
         }
-        run_population(populations[domain], argparse.Namespace(people=people, **common | options), out)
+        population = Population(pipe, domain, world_judges)
+        run_population(population, argparse.Namespace(subjects=subjects, **common | options), out)
         return json.loads(out.read_text()), sum(rows)
 
     return run
 
 
+def cats_of(results: dict[str, Any]) -> dict[str, Any]:
+    section: dict[str, Any] = results["domains"]["cat"]
+    return section
+
+
 def test_a_second_run_repeats_nothing(bench: Any, tmp_path: Path) -> None:
-    first, evaluations = bench("unedited,autoencoder,ddim")
+    results, evaluations = bench("unedited,autoencoder,ddim")
     assert evaluations > 0
-    assert set(first["methods"]) == {"unedited", "autoencoder", "ddim"}
-    found = first["methods"]["ddim"]
+    section = cats_of(results)
+    assert set(section["methods"]) == {"unedited", "autoencoder", "ddim"}
+    found = section["methods"]["ddim"]
     assert set(found["summary"]["all"]) >= {"psnr_changed", "psnr_unchanged", "psnr", "success", "side_effects"}
-    assert set(found["intervals"]["all"]) == {*Portraits.figures, *DELIVERED, PERSON_FIGURES[0]}
-    assert [record["person"] for record in found["people"]] == [0, 1]
-    assert all({*Portraits.figures, *DELIVERED} <= set(record) for record in found["records"])
+    assert set(found["intervals"]["all"]) == {*Population.figures, *DELIVERED, SUBJECT_FIGURES[0]}
+    assert [record["person"] for record in found["subjects"]] == [0, 1]
+    assert all({*Population.figures, *DELIVERED} <= set(record) for record in found["records"])
     assert found["cost"]["edit"]["evaluations"] == 4
     assert found["cost"]["invert"]["evaluations"] == 2
-    assert set(first["differences"]["minus"]) == {"unedited", "autoencoder"}
-    assert Image.open(tmp_path / "results" / "quality-ddim.png").size == (128 * 5, 128 * 2)
-    assert first["judge_accuracy"]
-    assert "DDIM" in render(first)
+    decoded = section["methods"]["autoencoder"]["records"]
+    assert [record["identity_error_decoded"] for record in decoded] == pytest.approx([0] * len(decoded), abs=0.01)
+    assert set(section["differences"]["minus"]) == {"unedited", "autoencoder"}
+    assert Image.open(tmp_path / "results" / "quality-cat-ddim.png").size == (128 * 5, 128 * 2)
+    assert set(section["judge_accuracy"]) == set(DOMAINS["cat"].labels)
+    assert set(section["identity_regressor"]) == set(DOMAINS["cat"].identity_names)
+    assert "unseen cats" in render(results)
     again, evaluations = bench("ddim")
     assert evaluations == 0
-    assert again == first
+    assert again == results
 
 
-def test_cats_are_edited_and_measured_like_portraits(bench: Any, tmp_path: Path) -> None:
-    results, _ = bench("unedited,autoencoder,ddim", people=1, domain="cat", edits="sleeping,collar")
-    assert results["setting"]["domain"] == "cat"
-    found = results["methods"]["ddim"]
-    tried = {record["edit"] for record in found["records"]}
-    assert tried <= {"sleeping", "collar"}
-    assert all({*World.figures, *DELIVERED} <= set(record) for record in found["records"])
-    decoded = results["methods"]["autoencoder"]["records"]
-    assert [record["identity_error_decoded"] for record in decoded] == pytest.approx([0] * len(decoded), abs=0.01)
-    assert set(results["identity_regressor"]) == set(DOMAINS["cat"].identity_names)
-    assert "unseen cats" in render(results)
-    assert Image.open(tmp_path / "results" / "quality-ddim.png").size == (128 * (1 + 2 * len(tried)), 128)
-
-
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_the_true_answer_has_the_best_figures_in_every_domain(pipe: S2EditPipeline, world_judges: WorldJudges, domain: str) -> None:
-    world = World(pipe, domain, world_judges)
-    subject = world.unseen(1, ("snow",) if domain == "church" else ("hat",))[0]
-    edit, answer = next(iter(subject.answers.items()))
-    true, nothing = (world.measure(subject, edit, WHOLE, picture) for picture in (answer, subject.picture))
-    assert set(true) == {*World.figures, "identity"}
-    assert (true["psnr"] > 78, true["gain"], true["identity_error"]) == (True, pytest.approx(1), pytest.approx(0, abs=1e-6))
-    assert (nothing["gain"], nothing["psnr"] < 40) == (0, True)
-    assert set(true["identity"]) == set(DOMAINS[domain].identity_names)
-
-
-def test_an_edit_of_another_domain_is_refused(pipe: S2EditPipeline, world_judges: WorldJudges) -> None:
-    with pytest.raises(ValueError, match="unknown edit 'beard'; choose from left, right, front, awake"):
-        World(pipe, "cat", world_judges).unseen(1, ("beard",))
-
-
-def test_more_people_repeat_no_edit(bench: Any) -> None:
-    _, two = bench("ddim", people=2)
-    results, one_more = bench("ddim", people=3)
-    assert 0 < one_more < two
-    assert len(results["methods"]["ddim"]["people"]) == 3
-
-
-def test_a_method_can_be_run_on_the_first_people_and_later_on_all(bench: Any) -> None:
-    some, evaluations = bench("ddim", people=3, first=1)
-    assert (some["setting"]["people"], len(some["methods"]["ddim"]["people"])) == (3, 1)
+def test_each_domain_has_a_section_of_one_file(bench: Any) -> None:
+    cats, _ = bench("unedited,ddim")
+    both, evaluations = bench("unedited,ddim", domain="church", subjects=1, edits="ivy,snow")
     assert evaluations > 0
-    assert "DDIM, 1 people" in render(some)
-    assert "A row with fewer people" in render(some)
-    everyone, rest = bench("ddim", people=3)
-    assert (len(everyone["methods"]["ddim"]["people"]), rest > 0) == (3, True)
-    assert " people |" not in render(everyone)
-    assert "A row with fewer people" not in render(everyone)
-    again, nothing = bench("ddim", people=3, first=1)
-    assert (again, nothing) == (everyone, 0), "more people than wanted stay"
+    assert list(both["domains"]) == ["cat", "church"]
+    assert cats_of(both) == cats_of(cats)
+    assert (both["domains"]["church"]["setting"]["domain"], both["domains"]["church"]["setting"]["subjects"]) == ("church", 1)
+    assert both["domains"]["church"]["differences"]["of"] == "ddim"
+    text = render(both)
+    assert text.index("### Cats") < text.index("### Churches")
+    assert "| DDIM minus | cats: PSNR, dB |" in text
+    anew, _ = bench("unedited", domain="church", subjects=1, edits="ivy")
+    assert cats_of(anew) == cats_of(cats), "another setting of churches starts their section anew, not that of cats"
+    assert set(anew["domains"]["church"]["methods"]) == {"unedited"}
+
+
+def test_more_subjects_repeat_no_edit(bench: Any) -> None:
+    _, two = bench("ddim", subjects=2)
+    results, one_more = bench("ddim", subjects=3)
+    assert 0 < one_more < two
+    assert len(cats_of(results)["methods"]["ddim"]["subjects"]) == 3
+
+
+def test_a_method_can_be_run_on_the_first_subjects_and_later_on_all(bench: Any) -> None:
+    some, evaluations = bench("ddim", subjects=3, first=1)
+    assert (cats_of(some)["setting"]["subjects"], len(cats_of(some)["methods"]["ddim"]["subjects"])) == (3, 1)
+    assert evaluations > 0
+    assert "DDIM, 1 cats" in render(some)
+    assert "A row with fewer subjects" in render(some)
+    everyone, rest = bench("ddim", subjects=3)
+    assert (len(cats_of(everyone)["methods"]["ddim"]["subjects"]), rest > 0) == (3, True)
+    assert " cats |" not in render(everyone)
+    assert "A row with fewer subjects" not in render(everyone)
+    again, nothing = bench("ddim", subjects=3, first=1)
+    assert (again, nothing) == (everyone, 0), "more subjects than wanted stay"
 
 
 def test_an_interrupted_run_resumes_with_the_first_missing_group(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,22 +238,22 @@ def test_an_interrupted_run_resumes_with_the_first_missing_group(bench: Any, mon
 
     monkeypatch.setattr(quality, "measure_part", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bench("ddim", people=3)
-    _, rest = bench("ddim", people=3)
-    _, nothing = bench("ddim", people=3)
+        bench("ddim", subjects=3)
+    _, rest = bench("ddim", subjects=3)
+    _, nothing = bench("ddim", subjects=3)
     assert rest > 0
     assert nothing == 0
     monkeypatch.setattr(quality, "measure_part", real)
-    results, _ = bench("ddim", people=3)
-    per_person = [record for record in results["methods"]["ddim"]["records"] if record["person"] == 2]
-    assert rest == 2 + 4 * (len(per_person) + 1)  # the last of three people: path, edits and reconstruction
+    results, _ = bench("ddim", subjects=3)
+    last = [record for record in cats_of(results)["methods"]["ddim"]["records"] if record["person"] == 2]
+    assert rest == 2 + 4 * (len(last) + 1)  # the last of three cats: path, edits and reconstruction
 
 
 def test_results_of_another_setting_are_replaced(bench: Any) -> None:
     bench("unedited,ddim")
     results, _ = bench("unedited", guidance=2.0)
-    assert set(results["methods"]) == {"unedited"}
-    assert results["setting"]["guidance_scale"] == 2.0
+    assert set(cats_of(results)["methods"]) == {"unedited"}
+    assert cats_of(results)["setting"]["guidance_scale"] == 2.0
 
 
 def test_a_method_of_another_recipe_is_run_again(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +261,7 @@ def test_a_method_of_another_recipe_is_run_again(bench: Any, monkeypatch: pytest
     monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=3))
     results, evaluations = bench("ddim")
     assert evaluations > 0
-    assert results["methods"]["ddim"]["cost"]["invert"]["evaluations"] == 3
+    assert cats_of(results)["methods"]["ddim"]["cost"]["invert"]["evaluations"] == 3
 
 
 def test_there_are_no_differences_without_the_method_to_compare() -> None:
@@ -289,31 +282,29 @@ def test_a_record_takes_one_line_of_the_file() -> None:
     ]
 
 
-def test_the_command_runs_portraits_or_pie_bench(pipe: S2EditPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_runs_all_domains_some_or_pie_bench(
+    pipe: S2EditPipeline, world_judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran: list[tuple[str, argparse.Namespace, Path]] = []
     monkeypatch.setattr(quality.Backbone, "from_pretrained", lambda _model, device, dtype: pipe.backbone)
-    monkeypatch.setattr(
-        quality, "run_population", lambda population, wanted, out: ran.append((type(population).__name__, wanted, out))
-    )
+    monkeypatch.setattr(quality.Judges, "load", lambda _folder: world_judges)
+    monkeypatch.setattr(quality, "run_population", lambda population, wanted, out: ran.append((population.domain, wanted, out)))
     monkeypatch.setattr(quality.pie_bench, "run", lambda _pipe, wanted, out: ran.append(("pie", wanted, out)))
-    monkeypatch.setattr("sys.argv", ["quality", "--people", "50", "--methods", "ddim,paper,balanced,instant"])
-    quality.main()
-    monkeypatch.setattr("sys.argv", ["quality", "--pie-bench", "data", "--out", "there.json"])
-    quality.main()
-    monkeypatch.setattr("sys.argv", ["quality", "--domain", "church", "--people", "20"])
-    quality.main()
-    (name, wanted, out), (other, _, there), (world, churches, third) = ran
-    assert (name, out, other, there) == ("Portraits", Path("lab/results/quality.json"), "pie", Path("there.json"))
-    assert (world, churches.people, third) == ("World", 20, Path("lab/results/quality-church.json"))
-    assert (wanted.people, wanted.methods, wanted.group) == (50, "ddim,paper,balanced,instant", 4)
-    assert population_of(pipe, wanted.domain).edits == (
-        "hair",
-        "smile",
-        "sad",
-        "glasses",
-        "hat",
-        "beard",
-        "bangs",
-        "lipstick",
-        "two",
-    )
+
+    def run(*options: str) -> list[tuple[str, argparse.Namespace, Path]]:
+        ran.clear()
+        monkeypatch.setattr("sys.argv", ["quality", *options])
+        quality.main()
+        return list(ran)
+
+    everything = run()
+    assert [domain for domain, _, _ in everything] == list(DOMAINS) == list(quality.SUBJECTS)
+    assert {out for _, _, out in everything} == {Path("lab/results/quality.json")}
+    wanted = everything[0][1]
+    assert (wanted.subjects, wanted.methods, wanted.against, wanted.group) == (None, ",".join(COMPARED), "balanced", 4)
+    some = run("--domain", "church,cat", "--subjects", "20", "--methods", "ddim")
+    assert [(domain, each.subjects, each.methods) for domain, each, _ in some] == [("church", 20, "ddim"), ("cat", 20, "ddim")]
+    ((name, _, out),) = run("--pie-bench", "data", "--out", "there.json")
+    assert (name, out) == ("pie", Path("there.json"))
+    with pytest.raises(ValueError, match="unknown domain 'dog'; choose from person, cat, church"):
+        run("--domain", "cat,dog")
