@@ -28,16 +28,10 @@ def test_each_row_links_to_its_results_file() -> None:
 
 
 def test_quality_is_one_small_table() -> None:
-    method = {"title": "some", "intervals": {"all": dict.fromkeys(SMALL, [0.5, 0.4, 0.6])}, "records": [{}] * 7}
-    results = {
-        "domains": {
-            domain: {
-                "setting": {"domain": domain, "subjects": 3, "guidance_scale": 3.0},
-                "methods": dict.fromkeys(SMALL_ROWS, method),
-            }
-            for domain in ("person", "cat", "church")
-        }
-    }
+    method = {"title": "some", "intervals": {"all": {name: [0.5, 0.4, 0.6] for name in SMALL}}, "records": [{}] * 7}
+    methods = dict.fromkeys(SMALL_ROWS, method)
+    settings = [{"domain": domain, "subjects": 3, "guidance_scale": 3.0} for domain in ("person", "cat", "church")]
+    results = {"domains": {each["domain"]: {"setting": each, "methods": methods} for each in settings}}
     sentence, table = quality(results).strip().split("\n\n")
     assert sentence == (
         "[7 edits of 3 people, 7 of 3 cats and 7 of 3 churches](lab/results/quality.json) that the model has never seen, "
