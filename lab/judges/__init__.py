@@ -2,5 +2,4 @@
 
 `attributes` classifies what a picture of each domain shows, `identities` estimates its identity; `training` trains both.
 `adherence` measures how often the shipped model draws what a caption names.
-`judge` and `regressor` are those of `models/portraits-128`.
 """
