@@ -56,7 +56,7 @@ MEDIANS = {
 """The figures that a summary gives as medians, and their decimals."""
 MEANS = ("gain", "success", "side_effects", "identity_error", "identity_error_decoded")
 SUBJECT_FIGURES = ("reconstruction_db", "leakage", *COSINES)
-SHEET_SUBJECTS = 6
+SHEET_SUBJECTS, SHEET_EDITS = 6, 8
 VERSION = 4
 """Version of the measures. Raise it when the same pictures get other figures."""
 
@@ -121,7 +121,7 @@ def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, A
 def run_method(
     population: Population, name: str, subjects: Sequence[Subject], guidance: float, folder: Path, group: int, sheet: Path
 ) -> dict[str, Any]:
-    """Run a method on the subjects, group by group, and measure the results. The contact sheet shows the first `SHEET_SUBJECTS`."""
+    """Run a method on the subjects, group by group, and measure the results. The contact sheet shows some of them."""
     records: list[dict[str, Any]] = []
     parts: list[Part] = []
     rows: list[Row] = []
@@ -135,8 +135,15 @@ def run_method(
         so_far = summary([record for record in records if record["edit"] != RECONSTRUCTION])["all"]
         print(population.domain, name, start + len(some), "subjects", json.dumps(so_far), flush=True)
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(rows, [edit for edit in population.edits if any(edit in row.edits for row in rows)]).save(sheet)
+    contact_sheet(rows, shown_edits(population.edits, rows)).save(sheet)
     return result_of(name, parts, records)
+
+
+def shown_edits(edits: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Return the `SHEET_EDITS` edits that most rows have, in the order of `edits`."""
+    count = {edit: sum(edit in row.edits for row in rows) for edit in edits}
+    commonest = sorted(edits, key=lambda edit: count[edit], reverse=True)[:SHEET_EDITS]
+    return [edit for edit in edits if edit in commonest and count[edit]]
 
 
 def _sheet_row(subject: Subject, i: int, part: Part) -> Row:

@@ -15,9 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from lab.measures.results import dumped
+from lab.measures.sheets import Row
 from lab.quality import bench as quality
 from lab.quality import delivered, methods
-from lab.quality.bench import FIGURES, SUBJECT_FIGURES, run_population, summary
+from lab.quality.bench import FIGURES, SUBJECT_FIGURES, run_population, shown_edits, summary
 from lab.quality.delivered import DELIVERED
 from lab.quality.method import Method
 from lab.quality.methods import COMPARED
@@ -104,6 +105,16 @@ def test_edits_are_chosen_by_name_or_group(cats: Population) -> None:
     assert cats.known(("collar", "revealed")) == ("awake", "glasses off", "hat off", "collar")
     with pytest.raises(ValueError, match=r"unknown edit 'beard' of 'cat'; choose from left, .*, meowing, turned, revealed, kept"):
         cats.known(("beard",))
+
+
+def test_a_sheet_shows_the_edits_that_most_subjects_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "SHEET_EDITS", 2)
+    blank = Image.new("RGB", (1, 1))
+    rows = [
+        Row(blank, dict.fromkeys(names, (blank, blank))) for names in (("hat", "collar"), ("collar", "left"), ("left", "hat", "up"))
+    ]
+    assert shown_edits(("up", "left", "collar", "hat", "awake"), rows) == ["left", "collar"]
+    assert shown_edits(("up", "awake"), rows) == ["up"]
 
 
 def test_a_summary_has_its_figures_per_edit_and_overall() -> None:
