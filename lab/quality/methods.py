@@ -71,8 +71,8 @@ RIVALS = (
     *("edit-friendly", "ledits++", "infedit", "h-edit+p2p", "paper"),
 )
 """The methods of others that `balanced` is compared with."""
-COMPARED = ("unedited", "autoencoder", *RIVALS, "residual+difference", "balanced", "instant")
-"""The methods that the bench runs by default."""
+COMPARED = ("balanced", "unedited", "autoencoder", *RIVALS, "residual+difference", "instant")
+"""The methods that the bench runs by default, in this order: each one that is done can be compared with `balanced`."""
 
 
 def select_methods(names: str, usable: Callable[[Method | Reference], bool] = lambda _: True) -> list[str]:

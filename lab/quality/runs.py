@@ -52,16 +52,14 @@ def update_results(
 ) -> None:
     """Run the methods in `names` that the results file `out` lacks, and write the file after each.
 
-    With a `domain`, they go into its section of the file. Results with the same setting and recipe, of `subjects` subjects or more,
-    are kept; a section with another setting is started anew. It also gets the entries of `about`, and the differences of the
-    method `against` to every other one.
+    With a `domain`, they go into its section of the file, and other runs may write other sections meanwhile. Results with the same
+    setting and recipe, of `subjects` subjects or more, are kept; a section with another setting is started anew. It also gets the
+    entries of `about`, and the differences of the method `against` to every other one.
     """
-    file: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    sections: dict[str, Any] = file if not domain else file.get("domains", {})
-    saved: dict[str, Any] = sections if not domain else sections.get(domain, {})
+    saved = _read(out, domain)
     if saved.get("setting") != setting:
         if saved:
-            print(f"{out} has another setting{domain and f' of {domain}'}: starting it anew", flush=True)
+            print(f"{out} has another setting{f' of {domain!r}' if domain else ''}: starting it anew", flush=True)
         saved = {"setting": dict(setting), "methods": {}}
     saved |= about
     saved["machine"] = machine()
@@ -71,4 +69,19 @@ def update_results(
         if without_later(found.get("recipe", "")) != recipe(METHODS[name]) or len(found.get("subjects", ())) < subjects:
             saved["methods"][name] = run(name)
         saved["differences"] = compare(saved["methods"], against, figures)
-        out.write_text(dumped({"domains": {**sections, domain: saved}} if domain else saved))
+        _write(out, domain, saved)
+
+
+def _read(out: Path, domain: str) -> dict[str, Any]:
+    """Return the section of `domain`, empty if the file lacks it; without a domain, the whole file."""
+    file: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    section: dict[str, Any] = file.get("domains", {}).get(domain, {}) if domain else file
+    return section
+
+
+def _write(out: Path, domain: str, saved: Mapping[str, Any]) -> None:
+    """Put a section into the file, whose other sections stay; without a domain, `saved` is the whole file."""
+    whole = {"domains": {**_read(out, "").get("domains", {}), domain: saved}} if domain else saved
+    unfinished = out.with_name(f"{out.name}.{domain}.part")
+    unfinished.write_text(dumped(whole), encoding="utf-8")
+    unfinished.replace(out)

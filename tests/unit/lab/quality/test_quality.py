@@ -216,6 +216,19 @@ def test_each_domain_has_a_section_of_one_file(bench: Any) -> None:
     assert set(anew["domains"]["church"]["methods"]) == {"unedited"}
 
 
+def test_two_runs_may_write_two_domains_at_once(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = quality.run_method
+
+    def meanwhile(population: Population, *arguments: Any) -> dict[str, Any]:
+        if population.domain == "cat":
+            bench("unedited", domain="church", subjects=1, edits="ivy")
+        return real(population, *arguments)
+
+    monkeypatch.setattr(quality, "run_method", meanwhile)
+    results, _ = bench("unedited", subjects=1)
+    assert set(results["domains"]) == {"church", "cat"}
+
+
 def test_more_subjects_repeat_no_edit(bench: Any) -> None:
     _, two = bench("ddim", subjects=2)
     results, one_more = bench("ddim", subjects=3)

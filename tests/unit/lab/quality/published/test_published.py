@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from lab.quality.bench import SUBJECTS
 from lab.quality.method import RECONSTRUCTION, Case, Injected
+from lab.quality.methods import METHODS
+from lab.quality.population import Population
+from lab.quality.published import tuning
 from lab.quality.published.edit_friendly import EditFriendly, ddpm_coefficients, noisy_path
 from lab.quality.published.h_edit import HEdit
 from lab.quality.published.infedit import InfEdit
@@ -214,3 +219,17 @@ def test_a_group_of_subjects_gives_the_same_as_each_alone(pipe: S2EditPipeline, 
     alone = EDIT_FRIENDLY.run(pipe, cases[1:], 3.0).latents[0, "collar"]
     assert torch.allclose(together, alone, atol=1e-4)
     assert torch.rand(3, generator=draw_of(cases[0])).tolist() != torch.rand(3, generator=draw_of(cases[1])).tolist()
+
+
+def test_settings_are_tried_on_subjects_outside_the_bench(
+    cats: Population, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(cats, "measure", lambda subject, *_: seeds.append(subject.case.seed) or dict.fromkeys(tuning.SHOWN, 0.5))
+    found = tuning.tried(cats, EDIT_FRIENDLY, 2, ("collar",), tmp_path)
+    assert found == {"edits": 2, **dict.fromkeys(tuning.SHOWN, 0.5)}
+    assert min(seeds) >= tuning.FIRST_SUBJECT > 10 * max(SUBJECTS.values())
+    for name, settings in tuning.SETTINGS.items():
+        method = METHODS[name]
+        assert isinstance(method, Published)
+        assert all(replace(method, **changes).title == method.title for changes in settings)
