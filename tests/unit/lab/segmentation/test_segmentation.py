@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lab.quality.portraits import Judges
 from PIL import Image
 from torch import Tensor
 
 from lab.photos import maskless
 from lab.photos.masks import VIEWS, Tally, beside, portrait, small
+from lab.quality.portraits import Judges
 from lab.segmentation.scenes import scenes as composed
 from lab.segmentation.training import loss_of
 from lab.training.dataset import render_shard
