@@ -87,7 +87,8 @@ VIEWS: dict[str, Callable[[Subject, int], View]] = {
 def _together(number: int, people: Sequence[tuple[Subject, int, Point]]) -> tuple[Image.Image, list[Image.Image]]:
     """People of a size at a place before one backdrop, and the mask of each."""
     shots = [photograph(subject, side, number) for subject, side, _ in people]
-    wide = to_tensor(shots[0].picture.resize((SCENE[0], SCENE[0])))
+    blurred = shots[0].picture.resize((8, 8), Image.Resampling.BOX)  # a backdrop that shows a person would want a mask there too
+    wide = to_tensor(blurred.resize((SCENE[0], SCENE[0]), Image.Resampling.BICUBIC))
     picture = to_image(backdrops(Dice(torch.device("cpu"), number), wide[None])[0]).crop((0, 0, *SCENE))
     masks = []
     for shot, (_, _, where) in zip(shots, people, strict=True):

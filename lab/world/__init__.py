@@ -5,8 +5,8 @@
     domain, domains                         what every domain offers; all of them
     painting                                how domains paint (a room)
     edits                                   the edits of the quality bench
-    scenes                                  several people before a backdrop, to train the segmenter
-    photographs                             portraits as photographs of many megapixels
+    full_size                               people as photographs of many megapixels
+    photographs                             the same of the portraits
     phone_files                             files as phones write them
     names                                   pseudo-names in captions
     dataset                                 rendered portraits on disk

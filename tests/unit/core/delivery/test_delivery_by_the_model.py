@@ -91,4 +91,4 @@ def test_recoloured_hair_keeps_its_strands_and_the_old_way_does_not(pipe: S2Edit
     assert shares["shifted"] > 0.02
     assert shares["replaced"] + shares["shifted"] + shares["left"] == pytest.approx(1, abs=1e-3)
     assert kept["difference"][0] > 0.5 * kept["difference"][1]
-    assert kept["paste"][0] < 0.05 * kept["paste"][1]
+    assert kept["paste"][0] < 0.1 * kept["paste"][1]
