@@ -9,7 +9,7 @@
     photographs                             the same of the portraits
     phone_files                             files as phones write them
     names                                   pseudo-names in captions
-    dataset                                 rendered portraits on disk
+    dataset                                 where renders are kept, and the portraits' unseen seeds
     sheet, sample                           contact sheets; the demo's photos
 
 A person is drawn from a seed as a portrait, a photograph or part of a scene. Because the drawing is parametric, the ground truth of
