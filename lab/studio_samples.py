@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -31,7 +32,7 @@ class Sample:
     seed: int
     has: Attributes
     words: str
-    changes: dict[str, object]
+    changes: dict[str, Any]
 
     @property
     def person(self) -> Subject:

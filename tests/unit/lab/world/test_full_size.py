@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from lab.world import full_size
 from lab.world.domain import Subject
 from lab.world.full_size import drawing, photograph, textures
-from lab.world.person import DOMAIN
+from lab.world.person import DOMAIN, portrait
 from lab.world.person.identity import Attributes
 
 DRAWN, SIZE = 128, 432
@@ -92,13 +92,13 @@ def test_hair_skin_and_cloth_have_texture_as_fine_as_the_photograph() -> None:
 
 def test_a_person_is_drawn_once_for_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     painted: list[int] = []
-    paint = full_size.portrait.paint
+    paint = portrait.paint
 
     def watching(subject: Subject, size: int, *, parts: bool) -> Any:
         painted.append(size)
         return paint(subject, size, parts=parts)
 
-    monkeypatch.setattr(full_size.portrait, "paint", watching)
+    monkeypatch.setattr(portrait, "paint", watching)
     for size in (64, 200, 300, SIZE):
         photograph(PERSON, size)
     assert painted == [64, DRAWN]
