@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import numpy as np
@@ -16,8 +15,7 @@ import pytest
 from PIL import Image
 
 from cli.client import EditClient, View
-from lab.judges.judge import load_judge
-from lab.world.portraits import SIZE
+from lab.judges.attributes import load_judge
 from s2edit_core.delivery.canvas import to_tensor
 from tests.clients.conftest import Live
 from tests.sdks.callers import Call, Caller, NodeCaller, PythonCaller
@@ -29,10 +27,10 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 OWN = {"source_prompt": "a photo of a woman with long brown hair"}
-EDITS: dict[str, tuple[str, dict[str, Any]]] = {
+EDITS: dict[str, tuple[str, dict[str, str]]] = {
     "python": ("a photo of a woman with long red hair", {"hair_colour": "red"}),
     "node": ("a photo of a smiling woman with long brown hair", {"expression": "smiling"}),
-    "litellm": ("a photo of a woman with long brown hair and glasses", {"glasses": True}),
+    "litellm": ("a photo of a woman with long brown hair and glasses", {"glasses": "yes"}),
 }
 """What each client asks for, and what must be seen."""
 
@@ -59,7 +57,7 @@ class Shipped:
         before, after = np.asarray(Image.open(folder / "photo.png").convert("RGB")), np.asarray(result)
         outside = np.asarray(Image.open(folder / "hole.png").getchannel("A")) > 0
         assert np.array_equal(before[outside], after[outside])
-        (seen,) = load_judge()(to_tensor(result.resize((SIZE, SIZE), Image.Resampling.LANCZOS))[None])
+        (seen,) = load_judge()(to_tensor(result.resize((128, 128), Image.Resampling.LANCZOS))[None], "person")
         assert {attribute: seen[attribute] for attribute in wanted} == wanted
 
 
