@@ -1,11 +1,11 @@
 """S²Edit from end to end, in diffusers' idiom: `from_pretrained`, `learn`, `invert`, call.
 
-    pipe = S2EditPipeline.from_pretrained("models/portraits-128")
+    pipe = S2EditPipeline.from_pretrained("models/world-128")
     identity = pipe.learn(photo, mask, "a photo of a [I] woman", "woman")
-    makeup = pipe.learn(reference, lips, "a woman with [A] lipstick", "lipstick", placeholder="[A]")
+    makeup = pipe.learn(reference, painted, "a woman with [A] makeup", "makeup", placeholder="[A]")
     inversion = pipe.invert(photo, mask, "a photo of a [I] woman", identity)
-    out = pipe("a photo of a [I] woman with [A] lipstick", image=photo, mask=mask, identity=identity, inversion=inversion,
-               attributes=[Attribute(makeup, lips_of_photo)])
+    out = pipe("a photo of a [I] woman with [A] makeup", image=photo, mask=mask, identity=identity, inversion=inversion,
+               attributes=[Attribute(makeup, face_of_photo)])
     out.images[0].save("edited.png")
 
 `learn`, `invert` and the call run stages that are also available as generators of `Progress`, for services that report progress and

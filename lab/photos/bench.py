@@ -30,10 +30,11 @@ from PIL import Image
 from lab.measures.results import machine
 from lab.measures.zones import Pixels, Region, Zones, laplacian, squared_error, zone_figures, zones_of
 from lab.photos.frames import EDITS, Frames, frames_of, frames_path, read_frames
+from lab.photos.people import unseen
+from lab.quality.worlds.edits import case_of
+from lab.training.dataset import WORK
 from lab.training.train import MODEL
-from lab.world.dataset import WORK
-from lab.world.edits import subject_of, unseen
-from lab.world.photographs import photograph
+from lab.world.full_size import photograph
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import inside_of
@@ -119,22 +120,22 @@ def explained(canvas: Canvas, frames: Frames, edit: str, cell: int, answer: Imag
 
 def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], list[Image.Image]]:
     """A record per edit and way of one person at one size, and a row of pictures per edit."""
-    subject, frames = subject_of(number, EDITS), card.frames(number)
-    shot = photograph(subject.person, size, number)
+    person, frames = case_of("person", number, EDITS), card.frames(number)
+    shot = photograph(person.photo.subject, size, number)
     canvas, photo = card.canvas(shot.picture, shot.mask), np.asarray(shot.picture, dtype=np.float32)
     old, records, rows = laplacian(photo), [], []
-    for edit in subject.edits:
-        answer = photograph(subject.answer(edit), size, number).picture
+    for target in person.targets:
+        edit, answer = target.edit.name, photograph(target.answer.subject, size, number).picture
         truth = np.asarray(answer, dtype=np.float32)
-        zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit.name, size)
+        zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit, size)
         case = Case(truth, zones, (old, laplacian(truth)), drawn, photo, inside_of(canvas.edit_mask))
-        pictures, shares = delivered(canvas, frames, edit.name, card.cell)
+        pictures, shares = delivered(canvas, frames, edit, card.cell)
         if size == min(SIZES):
-            pictures |= explained(canvas, frames, edit.name, card.cell, answer, zones.changed)
+            pictures |= explained(canvas, frames, edit, card.cell, answer, zones.changed)
         for way, picture in pictures.items():
             figures = measured(np.asarray(picture, dtype=np.float32), case)
             rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}
-            about = {"person": number, "edit": edit.name, "size": size, "way": way}
+            about = {"person": number, "edit": edit, "size": size, "way": way}
             records.append(about | rounded | (shares if way == "difference" else {}))
         rows.append(row([shot.picture, pictures["paste"], pictures["difference"], answer]))
     return records, rows
@@ -199,12 +200,13 @@ def main() -> None:
     backbone, sizes = pipe.backbone, [int(size) for size in wanted.sizes.split(",")]
     card = Setting(backbone.fingerprint, backbone.frame_size, backbone.frame_multiple, backbone.latent_scale, wanted.work)
     people = unseen(wanted.people, EDITS)
-    for subject in people:
-        frames_of(pipe, subject, "balanced", wanted.work)
+    for person in people:
+        frames_of(pipe, person, "balanced", wanted.work)
     records: list[dict[str, Any]] = []
     with ProcessPoolExecutor(wanted.workers, mp_context=get_context("spawn")) as pool:
-        tasks = [(card, subject.number, size) for subject in people for size in sizes]
-        for (_, number, size), (found, rows) in zip(tasks, pool.map(cases, *zip(*tasks, strict=True)), strict=True):
+        tasks = [(card, person.seed, size) for person in people for size in sizes]
+        measured_ones = pool.map(cases, *zip(*tasks, strict=True), chunksize=len(sizes))  # one process draws a person once
+        for (_, number, size), (found, rows) in zip(tasks, measured_ones, strict=True):
             records += found
             if wanted.sheets is not None and size == sizes[-1]:
                 wanted.sheets.mkdir(parents=True, exist_ok=True)

@@ -21,10 +21,10 @@ import torch
 
 from lab.measures.memory import peak_bytes
 from lab.measures.results import machine
+from lab.photos.people import PEOPLE, sampled
+from lab.quality.worlds.edits import FIRST
 from lab.training.train import MODEL
-from lab.world.edits import FIRST
-from lab.world.people import caption, replace_attributes, sample_person
-from lab.world.photographs import photograph
+from lab.world.full_size import photograph
 
 SIDES = (1000, 2000, 3464, 4900)
 """Of square photographs: 1, 4, 12 and 24 megapixels."""
@@ -33,7 +33,7 @@ MODEL_PHASES = ("learning", "inverting", "editing")
 
 def photo_and_mask(side: int) -> tuple[bytes, bytes]:
     """A JPEG as a phone writes it, and the mask as PNG."""
-    shot = photograph(sample_person(FIRST), side)
+    shot = photograph(sampled(0), side)
     files = []
     for picture, options in ((shot.picture, {"format": "JPEG", "quality": 92}), (shot.mask, {"format": "PNG"})):
         buffer = io.BytesIO()
@@ -50,9 +50,10 @@ def edited_once(side: int, folder: Path) -> dict[str, Any]:
 
     torch.set_num_threads(2)
     engine = S2EditEngine(str(MODEL), "cpu")
-    attributes = sample_person(FIRST).attributes
-    answer = replace_attributes(sample_person(FIRST), hair_colour="black" if attributes.hair_colour == "red" else "red").attributes
-    request = EditRequest(prompt=caption(answer), source_prompt=caption(attributes), preset="instant")
+    person = sampled(0)
+    answer = PEOPLE.change(person, hair_colour="black" if person.attributes.hair_colour == "red" else "red")
+    described, wanted = (PEOPLE.caption(each.attributes) for each in (person, answer))
+    request = EditRequest(prompt=wanted, source_prompt=described, preset="instant")
     image, mask = ((folder / name).read_bytes() for name in ("photo.jpg", "mask.png"))
     began, inputs = time.perf_counter(), EditInputs(image, mask)
     engine.plan(request, inputs)

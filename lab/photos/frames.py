@@ -11,15 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lab.world.edits import Subject
-from lab.world.people import caption
-from lab.world.photographs import photograph
+from lab.quality.worlds.edits import Case
+from lab.world.full_size import photograph
 from s2edit_core.method.inputs import with_identity
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.unet.rows import finish
 
-EDITS = ("hair", "smile", "glasses", "hat")
+EDITS = ("hair colour", "smiling", "glasses", "hat")
 DRAWN_AT = 1024
 """Side of the photograph that the model sees. The frame is far smaller, so the same frame serves the person at any size."""
 
@@ -32,12 +31,12 @@ class Frames:
     edited: Mapping[str, Tensor]
 
 
-def frames_of(pipe: S2EditPipeline, subject: Subject, preset: PresetName, folder: Path) -> Frames:
+def frames_of(pipe: S2EditPipeline, case: Case, preset: PresetName, folder: Path) -> Frames:
     """Learn, invert and edit once; afterwards read from `folder`."""
-    path = frames_path(folder, pipe.backbone.fingerprint, preset, subject.number)
+    path = frames_path(folder, pipe.backbone.fingerprint, preset, case.seed)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(_drawn(pipe, subject, preset), path.with_suffix(".part"))
+        save_file(_drawn(pipe, case, preset), path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
     return read_frames(path)
 
@@ -52,14 +51,14 @@ def read_frames(path: Path) -> Frames:
     return Frames(drawn.pop("source"), drawn)
 
 
-def _drawn(pipe: S2EditPipeline, subject: Subject, preset: PresetName) -> dict[str, Tensor]:
-    how, shot = PRESETS[preset], photograph(subject.person, DRAWN_AT, subject.number)
-    described = caption(subject.person.attributes)
-    identity = pipe.learn(shot.picture, shot.mask, described, subject.person.attributes.gender, options=how.learning)
+def _drawn(pipe: S2EditPipeline, case: Case, preset: PresetName) -> dict[str, Tensor]:
+    how, photo = PRESETS[preset], case.photo
+    shot = photograph(photo.subject, DRAWN_AT, case.seed)
+    identity = pipe.learn(shot.picture, shot.mask, photo.prompt, photo.word, options=how.learning)
     canvas = pipe.canvas(shot.picture, shot.mask)
     inverting = pipe.inverting(
         canvas,
-        with_identity(described, identity, "source_prompt"),
+        with_identity(photo.prompt, identity, "source_prompt"),
         identity,
         how.inversion,
         steps=how.steps,
@@ -67,8 +66,8 @@ def _drawn(pipe: S2EditPipeline, subject: Subject, preset: PresetName) -> dict[s
     )
     inversion = finish(inverting, None)
     latents = {"source": inversion.path[0]}
-    for edit in subject.edits:
-        prompt = with_identity(subject.prompt(edit), identity, "prompt")
-        latents[edit.name] = finish(pipe.editing(canvas, prompt, identity, inversion, injection=how.injection), None)
+    for target in case.targets:
+        prompt = with_identity(target.answer.prompt, identity, "prompt")
+        latents[target.edit.name] = finish(pipe.editing(canvas, prompt, identity, inversion, injection=how.injection), None)
     with torch.no_grad():
         return {name: pipe.backbone.decode_latent(latent).cpu().contiguous() for name, latent in latents.items()}

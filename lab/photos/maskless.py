@@ -17,32 +17,32 @@ from typing import Any
 
 from PIL import Image
 
-from lab.judges.judge import NAMES, Judge, load_judge
+from lab.judges.attributes import AttributeJudge, load_judge
 from lab.measures.bootstrap import interval
 from lab.measures.results import dumped, machine
 from lab.photos.masks import overlap
+from lab.photos.people import PEOPLE, unseen
+from lab.quality.worlds.edits import Case
 from lab.training.train import MODEL
-from lab.world.edits import Subject, unseen
-from lab.world.portraits import person_mask
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.presets import PRESETS, Preset
 from s2edit_core.request.prompts import changed_words
 
 TRUE, FOUND = "true mask", "found mask"
+EDITS = ("kept",)
+"""The group of edits that leave the layout as it is and reveal nothing."""
 
 
 def edits_with(
-    pipe: S2EditPipeline, subject: Subject, mask: Image.Image, preset: Preset, judge: Judge
+    pipe: S2EditPipeline, case: Case, mask: Image.Image, preset: Preset, judge: AttributeJudge
 ) -> dict[str, dict[str, Any]]:
     """By edit: whether the delivered picture shows what was asked for, and how many other attributes changed."""
-    has = subject.person.attributes
-    source = f"a photo of a {has.gender}"
-    targets = {edit.name: subject.prompt(edit) for edit in subject.edits}
-    words = dict.fromkeys(word for target in targets.values() for word in changed_words(source, target))
-    identity = pipe.learn(subject.picture, mask, source, has.gender, options=preset.learning, request_words=tuple(words))
+    picture, source = case.photo.picture, f"a photo of a {case.photo.word}"
+    words = dict.fromkeys(word for target in case.targets for word in changed_words(source, target.answer.prompt))
+    identity = pipe.learn(picture, mask, source, case.photo.word, options=preset.learning, request_words=tuple(words))
     inversion = pipe.invert(
-        subject.picture,
+        picture,
         mask,
         source,
         identity,
@@ -51,35 +51,35 @@ def edits_with(
         guidance_scale=preset.guidance(pipe.guidance(None, preset.name)),
     )
     found = {}
-    for edit in subject.edits:
-        out = pipe(
-            targets[edit.name], image=subject.picture, mask=mask, identity=identity, inversion=inversion, injection=preset.injection
-        )
+    for target in case.targets:
+        prompt = target.answer.prompt
+        out = pipe(prompt, image=picture, mask=mask, identity=identity, inversion=inversion, injection=preset.injection)
         (delivered,) = list(out.images)
-        seen, wanted = judge(to_tensor(delivered)[None])[0], subject.answer(edit).attributes
-        hidden = {"eye_shadow"} if wanted.sunglasses else set()
-        found[edit.name] = {
-            "success": all(seen[name] == getattr(wanted, name) for name in edit.changes),
-            "side_effects": sum(seen[name] != getattr(wanted, name) for name in NAMES if name not in set(edit.changes) | hidden),
+        seen = judge.classes(to_tensor(delivered)[None], PEOPLE.name)
+        wanted = PEOPLE.label(target.answer.subject.attributes)
+        right = {name: int(shown[0]) == wanted[name] for name, shown in seen.items()}
+        found[target.edit.name] = {
+            "success": all(right[name] for name in target.changes),
+            "side_effects": sum(not each for name, each in right.items() if name not in target.changes),
         }
     return found
 
 
 def records_of(
-    pipe: S2EditPipeline, subject: Subject, number: int, segmenter: str | None, preset: Preset, judge: Judge
+    pipe: S2EditPipeline, case: Case, number: int, segmenter: str | None, preset: Preset, judge: AttributeJudge
 ) -> list[dict[str, Any]]:
     """A record per edit of one person, with both masks."""
-    true = person_mask(subject.person)
-    mask = pipe.segmenter(segmenter).find(subject.picture, prompt=f"a photo of a {subject.person.attributes.gender}").mask
-    both = {name: edits_with(pipe, subject, each, preset, judge) for name, each in ((TRUE, true), (FOUND, mask))}
+    true = case.photo.mask
+    mask = pipe.segmenter(segmenter).find(case.photo.picture, prompt=f"a photo of a {case.photo.word}").mask
+    both = {name: edits_with(pipe, case, each, preset, judge) for name, each in ((TRUE, true), (FOUND, mask))}
     return [
         {
             "person": number,
-            "edit": edit.name,
+            "edit": edit,
             "iou": round(overlap(mask, true), 3),
-            **{f"{figure}, {name}": both[name][edit.name][figure] for figure in ("success", "side_effects") for name in both},
+            **{f"{figure}, {name}": both[name][edit][figure] for figure in ("success", "side_effects") for name in both},
         }
-        for edit in subject.edits
+        for edit in (target.edit.name for target in case.targets)
     ]
 
 
@@ -100,7 +100,7 @@ def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def run(pipe: S2EditPipeline, wanted: argparse.Namespace, judge: Judge) -> None:
+def run(pipe: S2EditPipeline, wanted: argparse.Namespace, judge: AttributeJudge) -> None:
     """Person by person, written after each, until all are done or `--minutes` have passed."""
     setting = {
         "preset": wanted.preset,
@@ -112,12 +112,12 @@ def run(pipe: S2EditPipeline, wanted: argparse.Namespace, judge: Judge) -> None:
         saved = {"setting": setting, "records": []}
     done = {record["person"] for record in saved["records"]}
     began = time.monotonic()
-    for number, subject in enumerate(unseen(wanted.people)):
+    for number, case in enumerate(unseen(wanted.people, EDITS)):
         if number in done:
             continue
         if time.monotonic() - began > 60 * wanted.minutes:
             break
-        saved["records"] += records_of(pipe, subject, number, wanted.segmenter, PRESETS[wanted.preset], judge)
+        saved["records"] += records_of(pipe, case, number, wanted.segmenter, PRESETS[wanted.preset], judge)
         saved = {"setting": setting, "summary": summary(saved["records"]), "machine": machine(), "records": saved["records"]}
         wanted.out.write_text(dumped(saved))
         print(number + 1, "people", json.dumps(saved["summary"]), flush=True)

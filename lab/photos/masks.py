@@ -18,20 +18,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lab.measures.results import dumped, machine
+from lab.photos.people import PEOPLE, sampled
+from lab.segmentation.scenes import backdrops
+from lab.training.store import Dice
 from lab.training.train import MODEL
-from lab.world.edits import Subject, unseen
-from lab.world.people import caption
-from lab.world.photographs import photograph
-from lab.world.portraits import person_mask
-from lab.world.scenes import backdrop, cutout
+from lab.world.domain import Subject
+from lab.world.full_size import photograph
+from s2edit_core.delivery.canvas import to_image, to_tensor
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.vision.segmenters import Segmenter
 
 SCENE = (1200, 800)
+OTHERS = 5000
+"""Number of the first person who stands beside one of the bench."""
 Point = tuple[int, int]
 
 
@@ -45,12 +49,12 @@ class View:
 
 
 def portrait(subject: Subject, _number: int) -> View:
-    return View(subject.picture, person_mask(subject.person))
+    return View(PEOPLE.render(subject), PEOPLE.mask(subject))
 
 
 def photographed(size: int) -> Callable[[Subject, int], View]:
     def view(subject: Subject, number: int) -> View:
-        taken = photograph(subject.person, size, number)
+        taken = photograph(subject, size, number)
         return View(taken.picture, taken.mask)
 
     return view
@@ -61,15 +65,13 @@ def small(subject: Subject, number: int) -> View:
     rng = random.Random(f"small-{number}")
     side = SCENE[1] // 3
     where = (rng.randrange(SCENE[0] - side), rng.randrange(SCENE[1] - side))
-    picture, (mask,) = _together(rng, number, [(subject, side, where)])
+    picture, (mask,) = _together(number, [(subject, side, where)])
     return View(picture, mask)
 
 
 def beside(subject: Subject, number: int) -> View:
     """Beside somebody larger: pointed at."""
-    rng = random.Random(f"beside-{number}")
-    other = unseen(number % 7 + 2)[-1]
-    picture, (_, mask) = _together(rng, number, [(other, 700, (20, 100)), (subject, 420, (740, 380))])
+    picture, (_, mask) = _together(number, [(sampled(OTHERS + number), 700, (20, 100)), (subject, 420, (740, 380))])
     return View(picture, mask, (740 + 210, 380 + 210))
 
 
@@ -82,18 +84,17 @@ VIEWS: dict[str, Callable[[Subject, int], View]] = {
 }
 
 
-def _together(
-    rng: random.Random, number: int, people: Sequence[tuple[Subject, int, Point]]
-) -> tuple[Image.Image, list[Image.Image]]:
+def _together(number: int, people: Sequence[tuple[Subject, int, Point]]) -> tuple[Image.Image, list[Image.Image]]:
     """People of a size at a place before one backdrop, and the mask of each."""
-    wide = backdrop(rng, np.random.default_rng(number), SCENE[0])
-    picture = Image.fromarray(np.rint(wide.clip(0, 255)).astype(np.uint8)).crop((0, 0, *SCENE))
+    shots = [photograph(subject, side, number) for subject, side, _ in people]
+    blurred = shots[0].picture.resize((8, 8), Image.Resampling.BOX)  # a backdrop that shows a person would want a mask there too
+    wide = to_tensor(blurred.resize((SCENE[0], SCENE[0]), Image.Resampling.BICUBIC))
+    picture = to_image(backdrops(Dice(torch.device("cpu"), number), wide[None])[0]).crop((0, 0, *SCENE))
     masks = []
-    for subject, side, where in people:
-        shown, head = (layer.resize((side, side), Image.Resampling.LANCZOS) for layer in cutout(subject.person))
-        picture.paste(shown, where, shown)
+    for shot, (_, _, where) in zip(shots, people, strict=True):
+        picture.paste(shot.picture, where, shot.person)
         mask = Image.new("L", SCENE)
-        mask.paste(head, where)
+        mask.paste(shot.mask, where)
         masks.append(mask)
     return picture, masks
 
@@ -141,12 +142,12 @@ def measure(pipe: S2EditPipeline, view_name: str, subjects: Sequence[Subject], n
     eye = pipe.segmenter("model") if VIEWS[view_name] is portrait else None
     tallies = {name: Tally() for name in [*names, *(("model, caption", "model, short") if eye else ())]}
     for number, subject in enumerate(subjects):
-        has, view = subject.person.attributes, VIEWS[view_name](subject, number)
+        view, described = VIEWS[view_name](subject, number), PEOPLE.caption(subject.attributes)
         for name, segmenter in segmenters.items():
-            tallies[name].add(segmenter, view, caption(has))
+            tallies[name].add(segmenter, view, described)
         if eye:
-            tallies["model, caption"].add(eye, view, caption(has))
-            tallies["model, short"].add(eye, view, f"a photo of a {has.gender}")
+            tallies["model, caption"].add(eye, view, described)
+            tallies["model, short"].add(eye, view, f"a photo of a {subject.attributes.gender}")
     return {name: tally.figures() for name, tally in tallies.items()}
 
 
@@ -159,7 +160,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("lab/results/masks.json"))
     wanted = parser.parse_args()
     pipe = S2EditPipeline.from_pretrained(wanted.model)
-    subjects = unseen(wanted.people)
+    subjects = [sampled(number) for number in range(wanted.people)]
     figures: dict[str, Any] = {}
     for name in wanted.views.split(","):
         figures[name] = measure(pipe, name, subjects, wanted.segmenters.split(","))

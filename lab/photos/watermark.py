@@ -20,9 +20,8 @@ import numpy as np
 from PIL import Image
 
 from lab.measures.bootstrap import five_digits
-from lab.world.edits import FIRST
-from lab.world.people import sample_person
-from lab.world.portraits import render
+from lab.photos.people import PEOPLE, sampled
+from lab.quality.worlds.edits import FIRST
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.report import psnr_db
 
@@ -86,9 +85,9 @@ def share_found(pictures: list[Image.Image]) -> float:
 
 
 def measure(people: int, unmarked: int, size: int) -> dict[str, Any]:
-    pictures = [render(sample_person(FIRST + i), size) for i in range(people)]
+    pictures = [PEOPLE.render(sampled(i), size) for i in range(people)]
     marked, ours = costs(pictures, watermark.mark)
-    right = [watermark.read(render(sample_person(FIRST + i), size)).right for i in range(unmarked)]
+    right = [watermark.read(PEOPLE.render(sampled(i), size)).right for i in range(unmarked)]
     return {
         "setting": {"people": people, "unmarked": unmarked, "size": size, "first_person": FIRST},
         "scheme": watermark.facts((size, size)),
@@ -102,7 +101,7 @@ def measure(people: int, unmarked: int, size: int) -> dict[str, Any]:
 
 def of_the_library(people: int, size: int) -> dict[str, Any]:
     """The costs of its encoder, and what its marks outlive."""
-    theirs, spent = costs([render(sample_person(FIRST + i), size) for i in range(people)], by_library)
+    theirs, spent = costs([PEOPLE.render(sampled(i), size) for i in range(people)], by_library)
     treated = {name: [TREATMENTS[name](one) for one in theirs] for name in ("png", "jpeg_85", "jpeg_75")}
     return {"costs": spent, "found": {name: share_found(pictures) for name, pictures in treated.items()}}
 

@@ -21,10 +21,9 @@ import torch
 
 from lab.measures.metrics import psnr
 from lab.measures.results import dumped, machine
+from lab.photos.people import unseen
+from lab.quality.worlds.edits import Case
 from lab.training.train import MODEL
-from lab.world.edits import Subject, unseen
-from lab.world.people import caption
-from lab.world.portraits import person_mask
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.method.inversion import Inversion, rounded
 from s2edit_core.pipeline import S2EditPipeline
@@ -34,7 +33,7 @@ from s2edit_core.request.presets import PRESETS, Preset
 SHAPES = {"Stable Diffusion 1.x, 512 pixels": (64, 768), "Stable Diffusion 2.1, 768 pixels": (96, 1024)}
 """Side of the latent and width of the text states by title."""
 TOKENS = 77
-EDITS = ("hair", "smile", "glasses")
+EDITS = ("hair colour", "smiling", "glasses")
 
 
 @contextmanager
@@ -56,23 +55,22 @@ def file_bytes(tier: InversionTier, steps: int, side: int, width: int) -> dict[s
     return {"half": size(rounded(tenth)), "single": size(tenth)}
 
 
-def frames_of(pipe: S2EditPipeline, subject: Subject, concept: Concept, inversion: Inversion, preset: Preset) -> list[Any]:
-    mask = person_mask(subject.person)
-    prompts = [subject.prompt(edit) for edit in subject.edits]
-    output = pipe(prompts, image=subject.picture, mask=mask, inversion=inversion, identity=concept, injection=preset.injection)
+def frames_of(pipe: S2EditPipeline, case: Case, concept: Concept, inversion: Inversion, preset: Preset) -> list[Any]:
+    prompts, photo = [target.answer.prompt for target in case.targets], case.photo
+    output = pipe(prompts, image=photo.picture, mask=photo.mask, inversion=inversion, identity=concept, injection=preset.injection)
     return [np.asarray(frame) for frame in output.frames]
 
 
-def compared(pipe: S2EditPipeline, subject: Subject, preset: Preset) -> tuple[list[dict[str, Any]], dict[str, int]]:
+def compared(pipe: S2EditPipeline, case: Case, preset: Preset) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Return a record per edit, and the bytes of the two inversions."""
-    prompt, mask = caption(subject.person.attributes), person_mask(subject.person)
-    concept = pipe.learn(subject.picture, mask, prompt, options=preset.learning)
+    photo = case.photo
+    concept = pipe.learn(photo.picture, photo.mask, photo.prompt, options=preset.learning)
 
     def inverted() -> Inversion:
         return pipe.invert(
-            subject.picture,
-            mask,
-            prompt,
+            photo.picture,
+            photo.mask,
+            photo.prompt,
             concept,
             options=preset.inversion,
             num_inference_steps=preset.steps,
@@ -83,18 +81,18 @@ def compared(pipe: S2EditPipeline, subject: Subject, preset: Preset) -> tuple[li
     with single_precision():
         single = inverted()
     records = []
-    for edit, one, other in zip(
-        subject.edits,
-        frames_of(pipe, subject, concept, half, preset),
-        frames_of(pipe, subject, concept, single, preset),
+    for target, one, other in zip(
+        case.targets,
+        frames_of(pipe, case, concept, half, preset),
+        frames_of(pipe, case, concept, single, preset),
         strict=True,
     ):
-        truth = np.asarray(subject.answers[edit.name])
+        truth = np.asarray(target.answer.picture)
         apart = int(np.abs(one.astype(int) - other.astype(int)).max())
         records.append(
             {
-                "person": subject.number,
-                "edit": edit.name,
+                "person": case.seed,
+                "edit": target.edit.name,
                 "apart_db": round(psnr(one, other), 2),
                 "largest_level": apart,
                 "half_db": round(psnr(one, truth), 3),
@@ -108,10 +106,10 @@ def measure(pipe: S2EditPipeline, people: int, name: str) -> dict[str, Any]:
     """Return the comparison for the preset `name`."""
     preset = PRESETS[name]  # type: ignore[index]
     records: list[dict[str, Any]] = []
-    for subject in unseen(people, EDITS):
-        found, sizes = compared(pipe, subject, preset)
+    for case in unseen(people, EDITS):
+        found, sizes = compared(pipe, case, preset)
         records += found
-        print(name, subject.number, [record["apart_db"] for record in found], flush=True)
+        print(name, case.seed, [record["apart_db"] for record in found], flush=True)
     return {
         "bytes": sizes,
         "people": people,

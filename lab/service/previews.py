@@ -23,8 +23,8 @@ import torch
 from PIL import Image
 
 from lab.measures.results import dumped, machine
-from lab.world.people import sample_person
-from lab.world.portraits import person_mask, render
+from lab.world.domain import UNSEEN
+from lab.world.domains import DOMAINS
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services, build_services
@@ -100,9 +100,10 @@ def edit(services: Services, engine: S2EditEngine, files: dict[str, Upload], pro
 
 def measured(services: Services, engine: S2EditEngine, side: int, preset: str) -> dict[str, Any]:
     """Return the figures for photos of `side` pixels and one preset."""
-    person = sample_person(7)
-    photo = render(person).resize((side, side), Image.Resampling.BICUBIC)
-    region = person_mask(person).resize((side, side), Image.Resampling.NEAREST)
+    people = DOMAINS["person"]
+    person = people.sample(UNSEEN + 7)
+    photo = people.render(person).resize((side, side), Image.Resampling.BICUBIC)
+    region = people.mask(person).resize((side, side), Image.Resampling.NEAREST)
     files = {"image": Upload(file_of(photo), "image/png"), "mask": Upload(file_of(region), "image/png")}
     edit(services, engine, files, PROMPTS[0], preset)
     runs = [edit(services, engine, files, prompt, preset) for prompt in PROMPTS]

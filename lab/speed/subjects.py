@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,8 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from torch import nn
 
+from lab.quality.worlds.edits import case_of
 from lab.speed.random_sd14 import build_backbone
-from lab.world.edits import Subject as Unseen
-from lab.world.edits import unseen
-from lab.world.people import caption
-from lab.world.portraits import person_mask
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.prompts import with_placeholder
@@ -26,6 +24,8 @@ RANDOM_SD14 = "sd14-random"
 """The name of Stable Diffusion 1.4's shape with random weights."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EAGER = "-eager"
+EDITS = ("kept",)
+"""The group of edits that leave the layout as it is and reveal nothing."""
 PHOTO_PROMPT, TARGET_PROMPT, SUBJECT = "a photo of a [I] woman", "a photo of a [I] woman with red hair", "woman"
 
 
@@ -47,6 +47,8 @@ class Subject:
         self.model, self.device, self.seed = model, device, seed
         self._backbones: dict[str, Backbone] = {}
         self._people: list[Person] = []
+        cases = (case_of("person", seed, EDITS) for seed in count())
+        self._cases = (case for case in cases if case.targets)
 
     def backbone(self, engine: str) -> Backbone:
         """Return the model by the name of its engine: a precision of `DTYPES`, or that with `EAGER` behind it.
@@ -79,11 +81,11 @@ class Subject:
         """Whether the people have true answers: those of the shipped model's world do."""
         return self.model != RANDOM_SD14
 
-    def people(self, count: int) -> tuple[Person, ...]:
-        """Return `count` different people. The same index is the same person."""
-        while len(self._people) < count:
-            self._people += self._known_people(2 * count) if self.has_answers else [self._noise_person(len(self._people))]
-        return tuple(self._people[:count])
+    def people(self, number: int) -> tuple[Person, ...]:
+        """Return `number` different people. The same index is the same person."""
+        while len(self._people) < number:
+            self._people.append(self._known_person() if self.has_answers else self._noise_person(len(self._people)))
+        return tuple(self._people[:number])
 
     def _noise_person(self, index: int) -> Person:
         side = self._any_backbone.frame_size
@@ -93,15 +95,12 @@ class Subject:
         canvas = self._any_pipe.canvas(Image.fromarray(noise), mask)
         return Person(canvas, PHOTO_PROMPT, TARGET_PROMPT, SUBJECT)
 
-    def _known_people(self, count: int) -> list[Person]:
-        """Return the next people of the quality bench, `count` of them in all, each with the first of their edits."""
-        return [self._known_person(each) for each in unseen(count)[len(self._people) :]]
-
-    def _known_person(self, subject: Unseen) -> Person:
-        has, edit = subject.person.attributes, subject.edits[0]
-        canvas = self._any_pipe.canvas(subject.picture, person_mask(subject.person))
-        prompt, target = (with_placeholder(text, has.gender, field="prompt") for text in (caption(has), subject.prompt(edit)))
-        return Person(canvas, prompt, target, has.gender, subject.answers[edit.name])
+    def _known_person(self) -> Person:
+        """Return the next person of the quality bench with the first edit that applies."""
+        case = next(self._cases)
+        photo, answer = case.photo, case.targets[0].answer
+        prompt, target = (with_placeholder(each.prompt, photo.word, field="prompt") for each in (photo, answer))
+        return Person(self._any_pipe.canvas(photo.picture, photo.mask), prompt, target, photo.word, answer.picture)
 
     @property
     def _any_backbone(self) -> Backbone:

@@ -32,7 +32,7 @@ from lab.training.export import GAINS, GUIDANCE, describe, pack
 
 __all__ = ["GAINS", "GUIDANCE", "MODEL"]
 
-MODEL = Path("models/portraits-128")
+MODEL = Path("models/world-128")
 """The model of the benches, whose results are in `lab/results/`."""
 PACK_EVERY = 60.0
 

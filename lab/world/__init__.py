@@ -5,11 +5,11 @@
     domain, domains                         what every domain offers; all of them
     painting                                how domains paint (a room)
     edits                                   the edits of the quality bench
-    scenes                                  several people before a backdrop, to train the segmenter
-    photographs                             portraits as photographs of many megapixels
+    full_size                               people as photographs of many megapixels
+    photographs                             the same of the portraits
     phone_files                             files as phones write them
     names                                   pseudo-names in captions
-    dataset                                 rendered portraits on disk
+    dataset                                 where renders are kept, and the portraits' unseen seeds
     sheet, sample                           contact sheets; the demo's photos
 
 A person is drawn from a seed as a portrait, a photograph or part of a scene. Because the drawing is parametric, the ground truth of

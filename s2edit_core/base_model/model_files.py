@@ -19,7 +19,7 @@ from s2edit_core.base_model.scheduler_config import check_scheduler
 from s2edit_core.base_model.single_file_layout import Layout, layout_of
 from s2edit_core.errors import ModelUnusable
 
-SHIPPED_MODEL = "models/portraits-128"
+SHIPPED_MODEL = "models/world-128"
 """The model in this repository, relative to its root: what everything uses that names no other model."""
 SHIPPED_NAME = Path(SHIPPED_MODEL).name
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[\w.][\w./-]*))?")

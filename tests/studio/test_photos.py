@@ -134,7 +134,7 @@ def test_the_shipped_model_warns_before_it_spoils_a_real_photo(open_studio: Open
     expect(page.locator("#message")).to_be_hidden()
     acting.photo(page)
     expect(page.locator("#message")).to_have_text(
-        "This service has the small model for drawn portraits: it can’t edit real photos well."
+        "This service has the small model for drawings: it can’t edit real photos well."
     )
 
 

@@ -72,7 +72,7 @@ async function open(name) {
 function describeModel() {
   const { name, shipped, domains, test } = studio.model;
   const kinds = (domains || []).map((domain) => domain.subjects.slice(0, 3).join(', ')).join('; ');
-  const knows = shipped ? 'small, for drawn portraits like the samples. Real photos want another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
+  const knows = shipped ? 'small, for drawn people, cats and churches like the samples. Real photos want another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
   $('model-line').textContent = `${test ? 'Test mode. ' : ''}Model ${name}${shipped ? ': ' : '. '}${knows || ''}`;
 }
 

@@ -11,6 +11,14 @@ const MOODS = ['smiling', 'sad', 'angry', 'surprised', 'neutral'];
 const OTHER_ADJECTIVES = ['old', 'young', 'pale', 'tanned', 'bald', 'fluffy', 'sleeping', 'sitting', 'standing', 'ruined', 'wooden'];
 const KINDS = [MOODS, ['old', 'young'], ['pale', 'tanned'], ['sleeping', 'sitting', 'standing']];
 const COUNTED = ['hat', 'beard', 'mustache', 'collar', 'rainbow'];
+const WORN = ['hat', 'collar', 'glasses'];
+const SEASONS = ['autumn', 'spring', 'summer', 'winter', 'snow'];
+const TIMES = ['sunset', 'sunrise', 'night', 'dawn', 'dusk', 'noon'];
+const NO_CHIPS = ['hair', 'gray', 'shadow', 'wearing', 'turned', 'looking'];
+const PREPOSITION = '(?:in|at|on|under|from|by|near|during|behind|beside|before|inside|outside)';
+const PLACE = new RegExp(`^${PREPOSITION}\\s`, 'i');
+const DOING = /^(?:turned|dressed|covered|(?!(?:clothing|evening|lighting|lightning|morning|ring|spring|string|wing)\b)[a-z]+ing)\b/i;
+const POSE = /^(?:turned|looking)\s/i;
 const VERBS = 'make|give|turn|change|add|remove|put|dye|colou?r|replace|delete|erase|modify|let|show|apply|take';
 const INSTRUCTION = new RegExp(
   `^(?:(?:please|now|just|and|then|can you|could you|i want(?: you)?(?: to)?)\\s+)*(?:(?:make(?!-?up| up)|give|add|remove|replace|delete|erase|put|apply|modify)\\s|(?:${VERBS})\\s+(?:her|his|him|their|them|it|its|the|my|this)\\b)`,
@@ -28,21 +36,31 @@ export const isAdjective = (word) => MOODS.includes(word) || OTHER_ADJECTIVES.in
 /** Return the first of `subjects` that the text names, or null. */
 export const subjectIn = (text, subjects) => subjects.find((word) => has(text, word)) || null;
 
-/** Return the chips for a model's words: "red hair" from "red" and "hair", "a hat", "smiling". */
+/** Return the chips for a model's words: "red hair" from "red" and "hair", "a hat", "smiling", "at night". */
 export function chipsOf(words) {
-  const chips = [];
-  const hair = words.includes('hair');
-  for (const word of words) {
-    if (word === 'hair' || word === 'gray' || word === 'shadow') continue;
-    const ofHair = COLOURS.includes(word) || LENGTHS.includes(word) || TEXTURES.includes(word);
-    if (ofHair && hair) chips.push(`${word} hair`);
-    else if (word === 'lipstick') chips.push('red lipstick');
-    else if (COUNTED.includes(word)) chips.push(`a ${word}`);
-    else chips.push(word);
-  }
-  if (hair && words.includes('gray')) chips.push('gray hair');
+  const chips = words.filter((word) => !NO_CHIPS.includes(word)).map((word) => chipOf(word, words));
+  if (words.includes('hair') && words.includes('gray')) chips.push('gray hair');
   if (words.includes('shadow')) chips.push('eye shadow');
   return chips;
+}
+
+function chipOf(word, words) {
+  const ofHair = COLOURS.includes(word) || LENGTHS.includes(word) || TEXTURES.includes(word);
+  if (ofHair && words.includes('hair')) return `${word} hair`;
+  if (word === 'left' || word === 'right') return `${sidewaysOf(words)} ${word}`;
+  if (word === 'up') return 'looking up';
+  if (word === 'lipstick') return 'red lipstick';
+  if (word === 'rain') return 'in the rain';
+  if (SEASONS.includes(word) || word === 'fog') return `in ${word}`;
+  if (TIMES.includes(word)) return `at ${word}`;
+  const counted = COUNTED.includes(word) ? `a ${word}` : word;
+  return words.includes('wearing') && WORN.includes(word) ? `wearing ${counted}` : counted;
+}
+
+/** People turn, cats look, buildings are seen from a side. */
+function sidewaysOf(words) {
+  if (words.includes('turned')) return 'turned';
+  return words.includes('looking') || words.includes('up') ? 'looking' : 'from the';
 }
 
 export const pieces = (text) => text.split(/,|;|\band\b/i).map((piece) => piece.trim().replace(/\.$/, '')).filter(Boolean);
@@ -61,12 +79,25 @@ export function insteadOf(text) {
   return '';
 }
 
+/** Return what a sentence says of its subject: adjectives, places ("at night"), phrases ("a hat"), what is worn and done; or null. */
 function parse(sentence, subject) {
-  const found = sentence.match(new RegExp(`^(?:an?\\s+)?(?:photo|portrait|picture)?\\s*(?:of\\s+)?(?:an?\\s+|the\\s+)?(.*?)\\s*\\b${subject}\\b\\s*(?:with\\s+|wearing\\s+)?(.*)$`, 'i'));
+  const found = sentence.match(new RegExp(`^(?:an?\\s+)?(?:photo|portrait|picture)?\\s*(?:of\\s+)?(?:an?\\s+|the\\s+)?(.*?)\\s*\\b${subject}\\b\\s*(.*)$`, 'i'));
   if (!found) return null;
-  const before = found[1].split(/[\s,]+/).filter(Boolean);
-  return { adjectives: before, phrases: pieces(found[2]) };
+  const shown = { ...nothing(), adjectives: found[1].split(/[\s,]+/).filter(Boolean) };
+  const [, first, rest] = found[2].match(/^(.*?)((?:\b(?:with|wearing)\s|[,;]).*)?$/i);
+  shown.places = first.split(new RegExp(`\\s+(?=${PREPOSITION}\\s)`, 'i')).map((place) => place.trim().replace(/\.$/, '')).filter(Boolean);
+  let into = shown.phrases;
+  for (const piece of pieces((rest || '').replace(/\s+(?=(?:with|wearing)\s)/gi, ', '))) {
+    if (/^with\s/i.test(piece)) into = shown.phrases;
+    else if (/^wearing\s/i.test(piece)) into = shown.worn;
+    else if (DOING.test(piece)) into = shown.doing;
+    else if (PLACE.test(piece)) into = shown.places;
+    into.push(piece.replace(/^(?:with|wearing)\s+/i, ''));
+  }
+  return shown;
 }
+
+const nothing = () => ({ adjectives: [], places: [], phrases: [], worn: [], doing: [] });
 
 function hairOf(phrase) {
   const words = phrase.toLowerCase().split(/\s+/);
@@ -89,23 +120,33 @@ function addHair(shown, hair) {
 /** Return a prompt without the placeholders that stand for a person or for something applied, as people read it. */
 export const plain = (prompt) => prompt.replace(/\[[A-Z]\d*\] /g, '');
 
-const core = (phrase) => phrase.toLowerCase().replace(/^(?:an?|the|some|red)\s+/, '');
+const core = (phrase) => phrase.toLowerCase().replace(new RegExp(`^(?:(?:with|wearing|${PREPOSITION})\\s+)?(?:(?:an?|the|some|red)\\s+)?`), '');
+const lenses = ['glasses', 'sunglasses'];
+const alike = (one, other) => core(one) === core(other) || [lenses, SEASONS, TIMES].some((kind) => kind.includes(core(one)) && kind.includes(core(other))) || (POSE.test(one) && POSE.test(other));
+
+/** Put `piece` into the list, in the place of one that it excludes. */
+function put(list, piece, excludes = alike) {
+  const at = list.findIndex((one) => excludes(one, piece));
+  if (at < 0) list.push(piece);
+  else list.splice(at, 1, piece);
+}
+
+const noun = (place) => place.toLowerCase().split(/\s+/).pop().replace(/^left$/, 'right');
 
 function change(shown, piece) {
   const hair = hairOf(piece);
   const without = piece.match(/^(?:no|without)\s+(?:an?\s+)?(.*)$/i);
   const lower = piece.toLowerCase();
-  if (without) shown.phrases = shown.phrases.filter((phrase) => core(phrase) !== core(without[1]));
+  if (without) for (const kind of ['places', 'phrases', 'worn', 'doing']) shown[kind] = shown[kind].filter((phrase) => core(phrase) !== core(without[1]));
   else if (hair) addHair(shown, hair);
   else if (isAdjective(lower)) {
     const kind = KINDS.find((words) => words.includes(lower)) || [lower];
     shown.adjectives = shown.adjectives.filter((word) => !kind.includes(word.toLowerCase()));
     if (lower !== 'neutral') shown.adjectives.push(lower);
-  } else {
-    const lenses = ['glasses', 'sunglasses'];
-    const alike = (phrase) => core(phrase) === core(piece) || (lenses.includes(core(phrase)) && lenses.includes(core(piece)));
-    shown.phrases = [...shown.phrases.filter((phrase) => !alike(phrase)), piece.replace(/^with\s+/i, '')];
-  }
+  } else if (/^wearing\s/i.test(piece)) put(shown.worn, piece.replace(/^wearing\s+/i, ''));
+  else if (DOING.test(piece)) put(shown.doing, piece);
+  else if (PLACE.test(piece)) put(shown.places, piece, (one, other) => alike(one, other) || noun(one) === noun(other));
+  else put(shown.phrases, piece.replace(/^with\s+/i, ''));
 }
 
 /**
@@ -118,9 +159,11 @@ export function sentenceOf(text, subject, source, applied = []) {
   const tests = text.match(TEST_WORDS);
   if (tests) return [sentenceOf(text.replace(TEST_WORDS, ''), subject, source, applied), ...tests].join(' ');
   if (has(text, subject)) return [text.trim(), ...applied.filter((phrase) => !text.includes(phrase))].join(' with ');
-  const shown = (source && parse(source, subject)) || { adjectives: [], phrases: [] };
+  const shown = (source && parse(source, subject)) || nothing();
   for (const piece of pieces(text)) change(shown, piece);
-  const phrases = [...shown.phrases.filter((phrase) => !applied.some((one) => core(plain(one)) === core(phrase))), ...applied];
-  const who = [...shown.adjectives, subject].join(' ');
-  return `a photo of ${article(who)} ${who}${phrases.length ? ` with ${list(phrases)}` : ''}`;
+  const others = (phrases) => phrases.filter((phrase) => !applied.some((one) => core(plain(one)) === core(phrase)));
+  const [phrases, worn] = [[...others(shown.phrases), ...applied], others(shown.worn)];
+  const who = [...shown.adjectives, subject, ...shown.places].join(' ');
+  const said = [who, phrases.length ? ` with ${list(phrases)}` : '', worn.length ? ` wearing ${list(worn)}` : '', ...shown.doing.map((one) => `, ${one}`)];
+  return `a photo of ${article(who)} ${said.join('')}`;
 }

@@ -9,8 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
-from lab.world.people import sample_person
-from lab.world.portraits import render
+from lab.world.person import DOMAIN
 from s2edit_core.delivery.watermark import mark
 
 
@@ -21,7 +20,7 @@ def watermark_of(file: Path) -> tuple[int, str]:
 
 @pytest.fixture
 def portrait() -> Image.Image:
-    return render(sample_person(2), 256)
+    return DOMAIN.render(DOMAIN.sample(2), 256)
 
 
 def test_a_marked_picture(portrait: Image.Image, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_the_first_screen_shows_edits_and_the_two_commands() -> None:
 
 
 def test_the_first_screen_says_what_the_shipped_model_draws_and_what_real_photos_need() -> None:
-    assert re.search(r"shipped model draws synthetic portraits.*real photos.*`S2EDIT_MODEL`", SCREEN, re.DOTALL)
+    assert re.search(r"shipped model draws people, cats and churches.*real photos.*`S2EDIT_MODEL`", SCREEN, re.DOTALL)
 
 
 def test_every_page_of_the_documentation_is_linked() -> None:

@@ -18,7 +18,7 @@ def test_the_two_commands_come_first() -> None:
 def test_the_first_screen_shows_edits_and_says_what_the_shipped_model_draws() -> None:
     screen = "\n".join(README.splitlines()[:15])
     assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.webp\)", screen)
-    assert re.search(r"shipped model draws synthetic portraits.*S2EDIT_MODEL", screen, re.DOTALL)
+    assert re.search(r"shipped model draws people, cats and churches.*S2EDIT_MODEL", screen, re.DOTALL)
 
 
 def test_the_readme_is_a_front_door() -> None:

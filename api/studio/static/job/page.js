@@ -69,7 +69,7 @@ export async function take(blob, name) {
 }
 
 /** The shipped model spoils real photos, which a newcomer must know before the first one. */
-const drawnOnly = () => (studio.model?.shipped && !studio.model.test ? 'This service has the small model for drawn portraits: it can’t edit real photos well.' : '');
+const drawnOnly = () => (studio.model?.shipped && !studio.model.test ? 'This service has the small model for drawings: it can’t edit real photos well.' : '');
 
 export async function takeSample(sample) {
   say('');

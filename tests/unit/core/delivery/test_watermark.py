@@ -12,8 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab.world.people import sample_person
-from lab.world.portraits import render
+from lab.world.person import DOMAIN
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.watermark import BITS, PAYLOAD, SCHEME, Reading, fits, mark, read
 
@@ -33,13 +32,13 @@ def saved(picture: Image.Image, format: str, **options: Any) -> Image.Image:
 def studio_portrait(ground: str) -> Image.Image:
     """A small portrait on much of one colour, where colours have little room."""
     picture = Image.new("RGB", (512, 512), ground)
-    picture.paste(render(sample_person(1)), (192, 192))
+    picture.paste(DOMAIN.render(DOMAIN.sample(1)), (192, 192))
     return picture
 
 
 @pytest.fixture(scope="module")
 def portrait() -> Image.Image:
-    return render(sample_person(1), SIZE)
+    return DOMAIN.render(DOMAIN.sample(1), SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_it_is_found_on_a_ground_where_colours_have_little_room(ground: str) -> 
 
 def test_it_is_not_found_in_pictures_without_it() -> None:
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
-    portraits = [render(sample_person(number), SIZE) for number in range(8)]
+    portraits = [DOMAIN.render(DOMAIN.sample(number), SIZE) for number in range(8)]
     for picture in (noise, *(Image.new("RGB", (SIZE, SIZE), colour) for colour in ("white", "grey", "red")), *portraits):
         assert read(picture).right <= 24
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lab.world.people import sample_person
-from lab.world.portraits import person_mask, render
+from lab.world.person import DOMAIN
 from s2edit_core.pictures.files import encode_png
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from worker.engines.engine import Artifact, EditInputs, EditResult, Engine
@@ -28,14 +27,14 @@ SIZE = (300, 128)
 def photo() -> Image.Image:
     """A portrait in a wider picture, so that the crop is a part of it."""
     wide = Image.new("RGB", SIZE, (90, 120, 150))
-    wide.paste(render(sample_person(1)), (40, 0))
+    wide.paste(DOMAIN.render(DOMAIN.sample(1)), (40, 0))
     return wide
 
 
 def mask_of(box: tuple[int, int, int, int] | None = None) -> Image.Image:
     mask = Image.new("L", SIZE)
     if box is None:
-        mask.paste(person_mask(sample_person(1)), (40, 0))
+        mask.paste(DOMAIN.mask(DOMAIN.sample(1)), (40, 0))
     else:
         mask.paste(255, box)
     return mask

@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lab.world.people import sample_person
-from lab.world.portraits import render
+from lab.world.person import DOMAIN
 from s2edit_core.errors import ArtifactMismatch, DeviceFault, MaskInvalid, PromptInvalid
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.request import presets
@@ -287,7 +286,7 @@ def test_an_empty_mask_is_refused_at_once(engine: S2EditEngine) -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (300, 90), (90, 300)])
 def test_photos_of_any_shape_come_back_in_their_own(engine: S2EditEngine, size: tuple[int, int]) -> None:
-    picture = render(sample_person(2), 256).resize(size)
+    picture = DOMAIN.render(DOMAIN.sample(2), 256).resize(size)
     mask = Image.new("L", size)
     mask.paste(255, (size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4))
     run = Run(engine, replace(REQUEST, steps=2), EditInputs(encode_png(picture), encode_png(mask)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from lab.photos import maskless
-from lab.photos.masks import VIEWS, Tally, beside, portrait, small
-from lab.quality.portraits import Judges
+from lab.photos.masks import Tally, View, beside, photographed, portrait, small
+from lab.photos.people import sampled
+from lab.quality.worlds.measures import Judges
 from lab.segmentation.scenes import scenes as composed
 from lab.segmentation.training import loss_of
 from lab.training.dataset import render_shard
 from lab.training.store import Dice, normalised
 from lab.training.tokenizer import Vocabulary
-from lab.world.dataset import PORTRAITS
-from lab.world.edits import FIRST, unseen
-from lab.world.people import sample_person
-from lab.world.portraits import person_mask
-from lab.world.scenes import backdrop, cutout, scene
+from lab.world.domain import Subject
+from lab.world.full_size import photograph
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline
@@ -47,34 +45,6 @@ class FixedSegmenter:
         if self.mask is None:
             raise MaskInvalid("nobody", field="mask", reason="mask_not_found")
         return FoundMask(self.mask, 0.8, 1, self.name)
-
-
-def test_scenes_differ_and_are_reproducible() -> None:
-    made = [scene(seed) for seed in range(12)]
-    assert all((picture.mode, mask.mode, picture.size, mask.size) == ("RGB", "L", (128, 128), (128, 128)) for picture, mask in made)
-    assert len({picture.tobytes() for picture, _ in made}) == 12
-    again = scene(5)
-    assert [each.tobytes() for each in again] == [each.tobytes() for each in made[5]]
-    shares = [np.asarray(mask).mean() / 255 for _, mask in made]
-    assert min(shares) < 0.05 < 0.3 < max(shares)
-
-
-def test_a_cutout_shows_the_person_of_the_portrait() -> None:
-    person = sample_person(3)
-    shown, head = (np.asarray(layer.resize((128, 128), Image.Resampling.BOX)) for layer in cutout(person))
-    assert np.abs(head.astype(int) - np.asarray(person_mask(person)).astype(int)).max() <= 1
-    assert (shown[..., 3] >= head - 1.0).all()
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_backdrops_fill_the_scene(seed: int) -> None:
-    made = backdrop(random.Random(seed), np.random.default_rng(seed), 40)
-    assert made.shape == (40, 40, 3)
-    assert np.isfinite(made).all()
-
-
-def test_training_and_bench_share_no_person() -> None:
-    assert PORTRAITS < FIRST
 
 
 def subjects(count: int) -> tuple[Tensor, Tensor]:
@@ -118,13 +88,11 @@ class TestShippedSegmenter:
     def test_it_is_small(self) -> None:
         assert sum(file.stat().st_size for file in (ROOT / SHIPPED_MODEL / "segmenter").iterdir()) <= 1_000_000
 
-    @pytest.mark.parametrize(
-        ("view", "least"), [("portrait_128", 0.96), ("photograph_1024", 0.96), ("small", 0.85), ("beside", 0.9)]
-    )
-    def test_it_finds_people(self, shipped: CardNetwork, view: str, least: float) -> None:
+    @pytest.mark.parametrize(("view", "least"), [(portrait, 0.96), (photographed(512), 0.96), (small, 0.85), (beside, 0.9)])
+    def test_it_finds_people(self, shipped: CardNetwork, view: Callable[[Subject, int], View], least: float) -> None:
         tally = Tally()
-        for number, subject in enumerate(unseen(6)):
-            tally.add(shipped, VIEWS[view](subject, number), "")
+        for number in range(6):
+            tally.add(shipped, view(sampled(number), number), "")
         assert tally.figures()["mean"] >= least, tally.figures()["each"]
 
     def test_it_finds_nobody_in_an_empty_picture(self, shipped: CardNetwork) -> None:
@@ -133,8 +101,7 @@ class TestShippedSegmenter:
 
 
 def test_a_tally_counts_nobody_as_no_overlap() -> None:
-    subject = unseen(1)[0]
-    view = portrait(subject, 0)
+    view = portrait(sampled(0), 0)
     tally = Tally()
     tally.add(FixedSegmenter(view.mask), view, "")
     tally.add(FixedSegmenter(None), view, "")
@@ -143,30 +110,34 @@ def test_a_tally_counts_nobody_as_no_overlap() -> None:
 
 
 def test_views_show_the_person_of_the_mask() -> None:
-    subject = unseen(1)[0]
-    for view in (small(subject, 0), beside(subject, 0)):
+    subject = sampled(0)
+    alone, pair = small(subject, 0), beside(subject, 0)
+    for view in (alone, pair):
         assert view.picture.size == view.mask.size == (1200, 800)
         assert 0.005 < np.asarray(view.mask).mean() / 255 < 0.2
-    at = beside(subject, 0).at
-    assert at
-    assert beside(subject, 0).mask.getpixel(at) == 255
+    assert pair.at
+    assert pair.mask.getpixel(pair.at) == 255
+    shot = photograph(subject, 420, 0)
+    inside = np.asarray(shot.mask) == 255
+    shown = np.asarray(pair.picture.crop((740, 380, 740 + 420, 800)))
+    assert np.array_equal(shown[inside], np.asarray(shot.picture)[inside])
 
 
 def test_edits_with_both_masks_are_compared(
-    pipe: S2EditPipeline, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: S2EditPipeline, world_judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Image.Image] = []
 
-    def edited(_pipe: Any, subject: Any, mask: Image.Image, *_: Any) -> dict[str, Any]:
+    def edited(_pipe: Any, case: Any, mask: Image.Image, *_: Any) -> dict[str, Any]:
         seen.append(mask)
         with_true_mask = len(seen) % 2 == 1  # it comes first
-        return {edit.name: {"success": with_true_mask, "side_effects": 0 if with_true_mask else 2} for edit in subject.edits}
+        return {each.edit.name: {"success": with_true_mask, "side_effects": 0 if with_true_mask else 2} for each in case.targets}
 
     monkeypatch.setattr(maskless, "edits_with", edited)
     monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, name: FixedSegmenter(Image.new("L", (128, 128), 255)))
     wanted = Namespace(people=3, minutes=5, preset="instant", segmenter="fixed", out=tmp_path / "maskless.json")
-    maskless.run(pipe, wanted, judges.judge)
-    maskless.run(pipe, wanted, judges.judge)
+    maskless.run(pipe, wanted, world_judges.attributes)
+    maskless.run(pipe, wanted, world_judges.attributes)
     assert len(seen) == 6, "the second run repeats no edit"
     written = json.loads(wanted.out.read_text())
     assert written["summary"]["people"] == 3

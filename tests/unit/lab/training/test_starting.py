@@ -13,11 +13,11 @@ from lab.training.autoencoder import build, posterior, reconstruct, to_range
 from lab.training.denoiser import build_text_encoder, build_unet
 from lab.training.starting import stitch, widen
 from lab.training.tokenizer import build_tokenizer
-from lab.world.dataset import held_out
+from tests.unit.lab.training.portrait_domain import pictures
 
 
 def test_a_wider_auto_encoder_reconstructs_as_the_narrow_one_and_keeps_its_latents() -> None:
-    narrow, x = build(latent_channels=2, widths=(8, 8, 16)).eval(), to_range(held_out(2))
+    narrow, x = build(latent_channels=2, widths=(8, 8, 16)).eval(), to_range(pictures(2))
     wide = build(latent_channels=5, widths=(8, 8, 16)).eval()
     with torch.no_grad():
         for parameter in narrow.parameters():

@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.judges.judge import NAMES, load_judge
 from lab.training.autoencoder import build, posterior, reconstruct, standardise_latents, to_range
 from lab.training.denoiser import LATENT_SIDE, build_scheduler, loss_weight
 from lab.training.trainer import MovingAverage, Run, StaleCheckpointError, compiled, rate_at
-from lab.world.dataset import HELD_OUT, held_out
-from lab.world.people import sample_person
+from tests.unit.lab.training.portrait_domain import pictures
 
 
 def run_in(folder: Path, recipe: str = "a", budget: float = 100.0) -> tuple[Run, nn.Parameter]:
@@ -139,7 +136,7 @@ def test_what_cannot_be_compiled_runs_as_it_is(capsys: pytest.CaptureFixture[str
 
 
 def test_standardised_latents_decode_to_the_same_pictures() -> None:
-    vae, x = build(latent_channels=8, widths=(8, 8, 16, 16)).eval(), to_range(held_out(4))
+    vae, x = build(latent_channels=8, widths=(8, 8, 16, 16)).eval(), to_range(pictures(4))
     before, std = reconstruct(vae, x), posterior(vae, x)[1]
     scale = posterior(vae, x)[0].std(dim=(0, 2, 3))
     standardise_latents(vae, posterior(vae, x)[0])
@@ -148,18 +145,3 @@ def test_standardised_latents_decode_to_the_same_pictures() -> None:
     assert torch.allclose(after[0].mean(dim=(0, 2, 3)), torch.zeros(8), atol=1e-4)
     assert torch.allclose(after[0].std(dim=(0, 2, 3)), torch.ones(8), atol=1e-3)
     assert torch.allclose(after[1], std / scale.view(1, -1, 1, 1), rtol=1e-3)
-
-
-def test_the_judge_recognises_the_attributes_of_unseen_portraits() -> None:
-    judge = load_judge()
-    assert min(judge.accuracy.values()) >= 0.98
-    pictures = held_out(40)
-    people = [sample_person(HELD_OUT + i).attributes for i in range(len(pictures))]
-    seen = judge(to_range(np.asarray(pictures)))
-    right = [
-        seen[i][name] == getattr(has, name)
-        for i, has in enumerate(people)
-        for name in NAMES
-        if not (name == "eye_shadow" and has.sunglasses)
-    ]
-    assert sum(right) / len(right) >= 0.99
