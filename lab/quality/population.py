@@ -17,6 +17,7 @@ from lab.quality import method
 from lab.quality.worlds.editing import coded, whole_canvas
 from lab.quality.worlds.edits import EDITS, Case, Photo, Target, case_of, known_edits
 from lab.quality.worlds.measures import Judges, identity_errors, measure
+from lab.world import full_size
 from s2edit_core.pipeline import S2EditPipeline
 
 Box = tuple[int, int, int, int]
@@ -50,6 +51,14 @@ class Shot:
     mask: Image.Image
 
 
+def shot_of(photo: Photo, size: int, seed: int) -> Shot:
+    """Draw a photo at full size. People get the textures and the grain of `seed`; the drawings of the other domains have theirs."""
+    if photo.domain.name == "person":
+        made = full_size.photograph(photo.subject, size, seed)
+        return Shot(made.picture, made.mask)
+    return Shot(photo.domain.render(photo.subject, size), photo.domain.mask(photo.subject, size))
+
+
 def digest_of(*networks: nn.Module) -> str:
     """Return a digest of the networks' weights."""
     weights = [value.numpy().tobytes() for network in networks for value in network.state_dict().values()]
@@ -70,7 +79,7 @@ class Population:
         self.edits = tuple(edit.name for edit in EDITS[domain])
         # What every method needs is drawn and encoded once.
         self._coded: dict[Target, Image.Image] = {}
-        self._photographs: dict[tuple[Photo, int], Image.Image] = {}
+        self._shots: dict[tuple[Photo, int], Shot] = {}
 
     def known(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the edits with these names, or of these groups. Raises `ValueError` for an unknown one."""
@@ -121,20 +130,19 @@ class Population:
             self._coded[target] = coded(self.pipe.backbone, target.answer.picture)
         return self._coded[target]
 
-    def _photograph(self, photo: Photo, size: int) -> Image.Image:
-        """Return a photo of `size` pixels a side. Drawing one takes up to a second."""
-        if (photo, size) not in self._photographs:
-            self._photographs[photo, size] = photo.domain.render(photo.subject, size)
-        return self._photographs[photo, size]
+    def _drawn(self, subject: Subject, photo: Photo, size: int) -> Shot:
+        """Return a photo of the subject, `size` pixels a side. Drawing one takes up to a second."""
+        if (photo, size) not in self._shots:
+            self._shots[photo, size] = shot_of(photo, size, subject.case.seed)
+        return self._shots[photo, size]
 
     def photograph(self, subject: Subject, size: int) -> Shot:
         """Return the subject in a photograph of `size` pixels a side."""
-        photo = subject.case.photo
-        return Shot(self._photograph(photo, size), photo.domain.mask(photo.subject, size))
+        return self._drawn(subject, subject.case.photo, size)
 
     def photographed_answer(self, subject: Subject, edit: str, size: int) -> Image.Image:
         """Return the true answer of an edit of that photograph."""
-        return self._photograph(subject.targets[edit].answer, size)
+        return self._drawn(subject, subject.targets[edit].answer, size).picture
 
     def about(self) -> dict[str, Any]:
         """Return the judges' own accuracy and error on unseen renders, for the results file."""

@@ -11,6 +11,7 @@ from PIL import Image
 from lab.quality.delivered import DELIVERED, SIZE, Original, deliver, measure_delivered, original_of
 from lab.quality.method import Case
 from lab.quality.population import Population, Subject
+from lab.quality.worlds.measures import Judges
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.pipeline import S2EditPipeline
 
@@ -65,3 +66,17 @@ def test_a_picture_that_shows_another_part_of_the_subject_is_refused(
     cut = replace(cases[1].canvas, box=(8, 8, 120, 120))
     with pytest.raises(ValueError, match=r"framed by \(\d+, .*, the picture by \(8, 8, 120, 120\)"):
         original_of(pipe, cats.photograph(subject, SIZE), cut)
+
+
+def test_a_person_is_photographed_with_textures_that_edits_keep(pipe: S2EditPipeline, world_judges: Judges) -> None:
+    people = Population(pipe, "person", world_judges)
+    subject = people.unseen(1, ("hair colour",))[0]
+    plain = np.asarray(subject.case.photo.domain.render(subject.case.photo.subject, SIZE), dtype=int)
+    shot, answer = people.photograph(subject, SIZE), people.photographed_answer(subject, "hair colour", SIZE)
+    before, after = (np.asarray(picture, dtype=int) for picture in (shot.picture, answer))
+    assert 1 < np.abs(before - plain).mean() < 12
+    kept = np.abs(before - after).max(axis=2) == 0
+    assert 0.3 < kept.mean() < 0.98
+    assert np.abs(before - plain)[kept].mean() > 1, "what the edit keeps has textures"
+    assert shot.mask.size == (SIZE, SIZE)
+    assert people.photograph(subject, SIZE) is shot, "drawn once"
