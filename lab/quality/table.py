@@ -130,12 +130,12 @@ def _cost(method: Result) -> tuple[str, str]:
 
 
 def _compared(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
-    """Format a difference with its interval, in bold if the interval excludes zero."""
+    """Format a difference with its interval, in bold if the interval excludes zero. That of a single subject has no width."""
     if figure.name not in found:
         return NONE
     mean, low, high = found[figure.name]
     text = f"{_signed(figure, mean)} [{_signed(figure, low)}, {_signed(figure, high)}]"
-    return f"**{text}**" if low > 0 or high < 0 else text
+    return f"**{text}**" if low < high and (low > 0 or high < 0) else text
 
 
 def _signed(figure: Figure, value: float) -> str:

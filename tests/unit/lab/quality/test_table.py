@@ -144,6 +144,12 @@ def test_the_small_table_has_the_domains_side_by_side(monkeypatch: pytest.Monkey
     assert rows == [f"| DDIM | {cells} |", f"| S²Edit balanced, guidance 4.5 | {cells} |"]
 
 
+def test_a_difference_of_one_subject_is_not_bold() -> None:
+    results = copy.deepcopy(RESULTS)
+    results["domains"]["church"]["differences"]["minus"]["ddim"]["psnr"] = [3.26, 3.26, 3.26]
+    assert "| DDIM | +3.3 [+3.3, +3.3] |" in render(results)
+
+
 def test_unknown_methods_come_last() -> None:
     assert in_order(["zeta", "balanced", "alpha", "unedited", "ddim"]) == ["unedited", "ddim", "balanced", "alpha", "zeta"]
 
