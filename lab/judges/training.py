@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from typing import Any, Literal
 
 import torch
@@ -19,7 +18,7 @@ from lab.training.dataset import Plan
 from lab.training.export import stage_options
 from lab.training.optimisers import adam
 from lab.training.scorer import Scorer, augmented, predicted, save_scorer
-from lab.training.store import Dice, Store, Tensors, normalised, read_fields
+from lab.training.store import Dice, Store, Tensors, normalised, read_fields, wait_for_pictures
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 
 Kind = Literal["attributes", "identity"]
@@ -72,9 +71,7 @@ class Stage:
         """Train to the end of the budget, from the last checkpoint if there is one."""
         run = self.run
         run.resume()
-        while not (self.store.ready and self.unseen.ready):
-            if not self.store.grow() + self.unseen.grow():
-                time.sleep(1)
+        wait_for_pictures(self.store, self.unseen)
         dice = Dice(self.device, SEED + run.step)
 
         def inputs() -> tuple[dict[str, Tensors], Tensor]:

@@ -6,7 +6,6 @@ It learns from scenes composed of rendered pictures and their identity masks (`l
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from lab.segmentation.scenes import scenes
 from lab.training.dataset import MASKED_EVERY, Plan
 from lab.training.export import replace_folder, stage_options
 from lab.training.optimisers import adam
-from lab.training.store import Arrays, Dice, Store, joined, normalised
+from lab.training.store import Arrays, Dice, Store, joined, normalised, wait_for_pictures
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 from s2edit_core.vision.person_network import PersonNetwork, save_network
 
@@ -63,9 +62,7 @@ class Stage:
         """Train to the end of the budget, from the last checkpoint if there is one."""
         run = self.run
         run.resume()
-        while not (self.store.ready and self.unseen.ready):
-            if not self.store.grow() + self.unseen.grow():
-                time.sleep(1)
+        wait_for_pictures(self.store, self.unseen)
         dice = Dice(self.device, SEED + run.step)
 
         def inputs() -> tuple[Tensor, Tensor]:

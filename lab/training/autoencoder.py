@@ -17,7 +17,6 @@ import copy
 import hashlib
 import json
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from lab.training.dataset import LATENT_CHANNELS, SIZE, Plan
 from lab.training.export import picture_of, replace_folder, stage_options
 from lab.training.optimisers import adam
 from lab.training.starting import widen
-from lab.training.store import Dice, Store, grid, joined, normalised, read_fields
+from lab.training.store import Dice, Store, grid, joined, normalised, read_fields, wait_for_pictures
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 
 WIDTHS = (32, 64, 128)
@@ -193,9 +192,7 @@ class Stage:
         return vae
 
     def _wait_for_pictures(self) -> None:
-        while not (self.store.ready and self.unseen.ready):
-            if not self.store.grow() + self.unseen.grow():
-                time.sleep(1)
+        wait_for_pictures(self.store, self.unseen)
 
     def train(self) -> None:
         """Train to the end of the budget, from the last checkpoint if there is one."""

@@ -134,6 +134,7 @@ class Stage:
         self.parameters = [*self.aligned.parameters(), *self.text_encoder.parameters()]
         self.vae: AutoencoderKL | None = None
         self.features: Features | None = None
+        self.latents = ""  # a name of what both make of the pictures
 
     def _run(self) -> Run:
         options = self.options
@@ -187,6 +188,7 @@ class Stage:
             time.sleep(0.5)
         self.vae = AutoencoderKL.from_pretrained(folder).to(self.device, memory_format=torch.channels_last).eval()
         self.features = features_of(self.plan, self.device)
+        self.latents = f"{encoder_digest(self.vae)}-{self.features.digest}"
 
     def _encoded(self, fields: Tensors) -> Tensors:
         assert self.vae is not None
@@ -197,10 +199,7 @@ class Stage:
 
     def read_latents(self, path: Path) -> Arrays:
         """Return what `_encoded` makes of the shard at `path`, from the file that an earlier call wrote, if there is one."""
-        assert self.vae is not None
-        assert self.features is not None
-        made_by = f"{encoder_digest(self.vae)}-{self.features.digest}"
-        kept = self.plan.work / "latents" / made_by / path.parent.name / path.name
+        kept = self.plan.work / "latents" / self.latents / path.parent.name / path.name
         if not kept.exists():
             fields = {key: torch.from_numpy(value) for key, value in read_fields("pixels", "tokens")(path).items()}
             save_shard(kept, {key: value.numpy() for key, value in self._encoded(fields).items()})

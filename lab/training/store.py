@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,6 +128,13 @@ class Store:
     def first(self, name: str, count: int) -> Tensors:
         """Return the first pictures of a domain, `count` or as many as there are."""
         return {key: value[: min(count, self.counts[name])] for key, value in self._data[name].items()}
+
+
+def wait_for_pictures(*stores: Store) -> None:
+    """Grow `stores` until each has pictures of every domain."""
+    while not all(store.ready for store in stores):
+        if not sum(store.grow() for store in stores):
+            time.sleep(1)
 
 
 def joined(batch: dict[str, Tensors], field: str) -> Tensor:

@@ -11,12 +11,14 @@ const MOODS = ['smiling', 'sad', 'angry', 'surprised', 'neutral'];
 const OTHER_ADJECTIVES = ['old', 'young', 'pale', 'tanned', 'bald', 'fluffy', 'sleeping', 'sitting', 'standing', 'ruined', 'wooden'];
 const KINDS = [MOODS, ['old', 'young'], ['pale', 'tanned'], ['sleeping', 'sitting', 'standing']];
 const COUNTED = ['hat', 'beard', 'mustache', 'collar', 'rainbow'];
+const LENSES = ['glasses', 'sunglasses'];
 const WORN = ['hat', 'collar', 'glasses'];
 const SEASONS = ['autumn', 'spring', 'summer', 'winter', 'snow'];
 const TIMES = ['sunset', 'sunrise', 'night', 'dawn', 'dusk', 'noon'];
 const NO_CHIPS = ['hair', 'gray', 'shadow', 'wearing', 'turned', 'looking'];
 const PREPOSITION = '(?:in|at|on|under|from|by|near|during|behind|beside|before|inside|outside)';
 const PLACE = new RegExp(`^${PREPOSITION}\\s`, 'i');
+const BEFORE_CORE = new RegExp(`^(?:(?:with|wearing|${PREPOSITION})\\s+)?(?:(?:an?|the|some|red)\\s+)?`);
 const DOING = /^(?:turned|dressed|covered|(?!(?:clothing|evening|lighting|lightning|morning|ring|spring|string|wing)\b)[a-z]+ing)\b/i;
 const POSE = /^(?:turned|looking)\s/i;
 const VERBS = 'make|give|turn|change|add|remove|put|dye|colou?r|replace|delete|erase|modify|let|show|apply|take';
@@ -120,9 +122,8 @@ function addHair(shown, hair) {
 /** Return a prompt without the placeholders that stand for a person or for something applied, as people read it. */
 export const plain = (prompt) => prompt.replace(/\[[A-Z]\d*\] /g, '');
 
-const core = (phrase) => phrase.toLowerCase().replace(new RegExp(`^(?:(?:with|wearing|${PREPOSITION})\\s+)?(?:(?:an?|the|some|red)\\s+)?`), '');
-const lenses = ['glasses', 'sunglasses'];
-const alike = (one, other) => core(one) === core(other) || [lenses, SEASONS, TIMES].some((kind) => kind.includes(core(one)) && kind.includes(core(other))) || (POSE.test(one) && POSE.test(other));
+const core = (phrase) => phrase.toLowerCase().replace(BEFORE_CORE, '');
+const alike = (one, other) => core(one) === core(other) || [LENSES, SEASONS, TIMES].some((kind) => kind.includes(core(one)) && kind.includes(core(other))) || (POSE.test(one) && POSE.test(other));
 
 /** Put `piece` into the list, in the place of one that it excludes. */
 function put(list, piece, excludes = alike) {
