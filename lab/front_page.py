@@ -91,7 +91,7 @@ def _learned_once(found: Results, storm: Results) -> str:
 
 
 def _next_edit(demo: Results, measured: Results) -> str:
-    cost = measured["domains"]["person"]["methods"]["balanced"]["cost"]
+    cost = of_domains(measured)["person"]["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
     next_s = demo["edits"][-1]["wall_s"]
     seconds = _link(f"next edit {next_s:.1f} s", "demo")

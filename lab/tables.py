@@ -34,7 +34,10 @@ def write_tables(render: Callable[[Any], str], *, results: str, mark: str, about
     parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
     parser.add_argument("--mark", default=mark, help="the name in the marks")
     wanted = parser.parse_args()
-    tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
+    try:
+        tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise SystemExit(f"{wanted.results}: {error}") from error
     if wanted.into is None:
         print(tables, end="")
     else:

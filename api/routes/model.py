@@ -36,7 +36,9 @@ class ServedModel(BaseModel):
     """The model of the service, and the limits of a request."""
 
     name: Annotated[str, Field(description="The name of the model, without the folders it lies in.", examples=[SHIPPED_NAME])]
-    shipped: Annotated[bool, Field(description="Whether it is the small model of drawn people, cats and churches that comes with s2edit.")]
+    shipped: Annotated[
+        bool, Field(description="Whether it is the small model of drawn people, cats and churches that comes with s2edit.")
+    ]
     domains: Annotated[list[ModelDomain] | None, Field(description="What the model knows; null until a worker has reported it.")]
     phase_seconds: Annotated[
         dict[Phase, float],

@@ -16,6 +16,7 @@ from typing import Any
 from lab.measures.bootstrap import differences, five_digits
 from lab.measures.results import dumped, machine
 from lab.quality.bench import FIGURES, SUBJECT_FIGURES
+from lab.quality.table import of_domains
 
 GRADIENTS = 2
 """What a row costs that also goes backward, in rows without (`lab.speed`: `tflop_with_gradients` over `tflop_forward`)."""
@@ -31,7 +32,7 @@ def rows(cost: Mapping[str, float]) -> float:
 def read(place: str) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Return, by domain, the setting of a results file and one of its methods. Raises `ValueError` for a method that it lacks."""
     file, _, name = place.rpartition(":")
-    domains = json.loads(Path(file).read_text(encoding="utf-8"))["domains"]
+    domains = of_domains(json.loads(Path(file).read_text(encoding="utf-8")))
     if not (found := {domain: section for domain, section in domains.items() if name in section["methods"]}):
         known = dict.fromkeys(method for section in domains.values() for method in section["methods"])
         raise ValueError(f"{file} has no method {name!r}: choose from {', '.join(known)}")

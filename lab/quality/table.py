@@ -203,7 +203,9 @@ def edit_table(results: Result) -> str:
 
 
 def of_domains(results: Result) -> Mapping[str, Result]:
-    """Return the sections of a results file by domain, in the order of `PLURAL`."""
+    """Return the sections of a results file by domain, in the order of `PLURAL`. Raises `ValueError` for a file without them."""
+    if "domains" not in results:
+        raise ValueError("it has no domains, as files of the former bench of portraits: measure it anew with python -m lab.quality")
     return {domain: results["domains"][domain] for domain in PLURAL if domain in results["domains"]}
 
 
@@ -269,9 +271,11 @@ def domain_tables(section: Result) -> list[str]:
 
 
 def render(results: Result) -> str:
-    """Return all tables of a results file, with the explanations that a reader needs."""
-    if "domains" not in results:
-        setting = results["setting"]
+    """Return all tables of a results file, with the explanations that a reader needs.
+
+    Raises `ValueError` for a file that is neither of domains nor of a benchmark.
+    """
+    if "bench" in (setting := results.get("setting", {})):
         notes = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
         parts = [notes, main_table(results, PIE)]
         return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"

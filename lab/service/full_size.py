@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from lab.quality.table import of_domains
 from s2edit_core.base_model.single_file_layout import CONFIGS
 from s2edit_core.request.options import LearningOptions
 
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--quality", type=Path, default=Path("lab/results/quality.json"), help="results file with the evaluations")
     parser.add_argument("--out", type=Path, default=Path("lab/results/full_size.json"))
     wanted = parser.parse_args()
-    methods = json.loads(wanted.quality.read_text())["methods"]
+    methods = of_domains(json.loads(wanted.quality.read_text()))["person"]["methods"]
     evaluations = {preset: methods[preset]["cost"] for preset in PRESETS}
     found = {name: cost_of(*shape, evaluations) for name, shape in MODELS.items()}
     wanted.out.write_text(json.dumps({"computed": "from shapes, in float32; nothing was timed", "models": found}, indent=1) + "\n")

@@ -31,7 +31,7 @@ from tests.sdks.environments import litellm_python, node_sdk
 from tests.waiting import until
 
 MODEL = SHIPPED_NAME
-PROXIED = ("portraits", "portraits-live")
+PROXIED = ("s2edit", "s2edit-live")
 """The names that LiteLLM's proxy has for the model: with the key of test mode, and with the other one."""
 PROXY_START_S = 400.0
 START = "import gc; gc.disable(); from litellm import run_server; run_server()"

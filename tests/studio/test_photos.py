@@ -133,9 +133,7 @@ def test_the_shipped_model_warns_before_it_spoils_a_real_photo(open_studio: Open
     acting.sample(page)
     expect(page.locator("#message")).to_be_hidden()
     acting.photo(page)
-    expect(page.locator("#message")).to_have_text(
-        "This service has the small model for drawings: it can’t edit real photos well."
-    )
+    expect(page.locator("#message")).to_have_text("This service has the small model for drawings: it can’t edit real photos well.")
 
 
 def test_a_photo_that_is_chosen_during_an_edit_is_not_compared_with_its_result(open_studio: OpenStudio) -> None:

@@ -3,7 +3,7 @@
 import { $, make, studio } from './studio.js';
 import { chipsOf, insteadOf, pieces, plain, sentenceOf, subjectIn } from './sentences.js';
 
-const FIRST = ['red hair', 'blond hair', 'smiling', 'glasses', 'makeup', 'red lipstick', 'a hat', 'a beard', 'curly hair', 'earrings'];
+const FIRST = ['red hair', 'blond hair', 'smiling', 'glasses', 'makeup', 'a hat', 'a beard', 'curly hair', 'earrings'];
 const SHOWN = 9;
 const state = { subject: null, all: false };
 

@@ -15,7 +15,7 @@ const LENSES = ['glasses', 'sunglasses'];
 const WORN = ['hat', 'collar', 'glasses'];
 const SEASONS = ['autumn', 'spring', 'summer', 'winter', 'snow'];
 const TIMES = ['sunset', 'sunrise', 'night', 'dawn', 'dusk', 'noon'];
-const NO_CHIPS = ['hair', 'gray', 'shadow', 'wearing', 'turned', 'looking'];
+const NO_CHIPS = ['hair', 'gray', 'wearing', 'turned', 'looking'];
 const PREPOSITION = '(?:in|at|on|under|from|by|near|during|behind|beside|before|inside|outside)';
 const PLACE = new RegExp(`^${PREPOSITION}\\s`, 'i');
 const BEFORE_CORE = new RegExp(`^(?:(?:with|wearing|${PREPOSITION})\\s+)?(?:(?:an?|the|some|red)\\s+)?`);
@@ -42,7 +42,6 @@ export const subjectIn = (text, subjects) => subjects.find((word) => has(text, w
 export function chipsOf(words) {
   const chips = words.filter((word) => !NO_CHIPS.includes(word)).map((word) => chipOf(word, words));
   if (words.includes('hair') && words.includes('gray')) chips.push('gray hair');
-  if (words.includes('shadow')) chips.push('eye shadow');
   return chips;
 }
 
@@ -51,7 +50,6 @@ function chipOf(word, words) {
   if (ofHair && words.includes('hair')) return `${word} hair`;
   if (word === 'left' || word === 'right') return `${sidewaysOf(words)} ${word}`;
   if (word === 'up') return 'looking up';
-  if (word === 'lipstick') return 'red lipstick';
   if (word === 'rain') return 'in the rain';
   if (SEASONS.includes(word) || word === 'fog') return `in ${word}`;
   if (TIMES.includes(word)) return `at ${word}`;

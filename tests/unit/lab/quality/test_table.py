@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +189,14 @@ def test_pie_bench_has_its_own_columns() -> None:
         "| --- | ---: | ---: | ---: | ---: |",
         "| DDIM | 27.03 [26.50, 27.50] | 35.00 [30.00, 40.00] | – | – |",
     ]
+
+
+def test_a_file_of_the_former_bench_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = tmp_path / "quality.json"
+    former.write_text(json.dumps({"setting": {"people": 36, "edits": ["hair"]}, "methods": {}, "differences": {}}))
+    monkeypatch.setattr(sys, "argv", ["table", f"--results={former}"])
+    with pytest.raises(SystemExit, match=r"quality\.json: it has no domains.*measure it anew with python -m lab\.quality"):
+        table.main()
 
 
 def test_tables_go_between_the_marks_again_and_again() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
+from lab.service import full_size
 from lab.service.full_size import MODELS, PRESETS, cost_of
 from s2edit_jobs.settings import ROOT
 
@@ -14,9 +17,19 @@ RESULTS = ROOT / "lab" / "results"
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_committed_file_is_up_to_date(name: str) -> None:
-    methods = json.loads((RESULTS / "quality.json").read_text())["methods"]
+    methods = json.loads((RESULTS / "quality.json").read_text())["domains"]["person"]["methods"]
     found = cost_of(*MODELS[name], {preset: methods[preset]["cost"] for preset in PRESETS})
     assert found == json.loads((RESULTS / "full_size.json").read_text())["models"][name]
+
+
+def test_the_evaluations_are_those_of_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_people, of_cats = ({"methods": {preset: {"cost": who} for preset in PRESETS}} for who in ("people's", "cats'"))
+    (tmp_path / "quality.json").write_text(json.dumps({"domains": {"cat": of_cats, "person": of_people}}))
+    monkeypatch.setattr(full_size, "cost_of", lambda _family, _side, evaluations: evaluations)
+    monkeypatch.setattr(sys, "argv", ["full_size", f"--quality={tmp_path}/quality.json", f"--out={tmp_path}/out.json"])
+    full_size.main()
+    found = json.loads((tmp_path / "out.json").read_text())["models"]
+    assert found == dict.fromkeys(MODELS, dict.fromkeys(PRESETS, "people's"))
 
 
 def test_the_figures_are_consistent() -> None:

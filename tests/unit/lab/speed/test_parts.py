@@ -133,7 +133,7 @@ def test_ticks_are_round_numbers() -> None:
 
 def test_the_tables_show_jobs_and_passes() -> None:
     buckets = {"1": {"rows_per_s": 20.0, "share": 0.5}, "16": {"error": "too little memory"}}
-    about = {"model": "models/portraits-128", "device": "cpu", "threads": 1, "machine": {"torch": "2"}}
+    about = {"model": "models/world-128", "device": "cpu", "threads": 1, "machine": {"torch": "2"}}
     phases = PHASES | {"passes/float32/stock": done({"title": "stock UNet", "buckets": buckets})}
     text = table.render({"about": about, "phases": phases})
     assert "| reference way, one at a time | 60 | 3 |" in text
