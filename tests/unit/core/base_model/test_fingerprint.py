@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load, save
 
 from s2edit_core.base_model.fingerprint import Fingerprints
-from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
 from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.method.learning.lesson import Lesson
+from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from s2edit_jobs.library.concept_files import check_identity_file
-from s2edit_jobs.settings import ROOT
 from tests.tiny import tiny_backbone
-from worker.engines.s2edit_engine import S2EditEngine
+from worker.engines.loaded_model import model_facts
 
 STORED = Path(__file__).parent / "stored" / "concept-of-the-old-fingerprint.safetensors"
-"""Learned on the shipped model by the release before the fingerprint was one of content."""
-OLD = "0b77c135dc9a9f1da2b3b8686053a80b"
-"""The shipped model's fingerprint at that time."""
+"""Learned by the release before the fingerprint was one of content, on the model that it shipped."""
+OF_STORED = "0b77c135dc9a9f1da2b3b8686053a80b"
+"""The old fingerprint of that model."""
+SIDE = 64
 
 
 def old_recipe(backbone: Backbone) -> str:
@@ -46,28 +49,50 @@ def old_recipe(backbone: Backbone) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine() -> S2EditEngine:
-    return S2EditEngine(str(ROOT / SHIPPED_MODEL), "cpu")
+def pipe() -> S2EditPipeline:
+    return S2EditPipeline(tiny_backbone(dtype=torch.float32))
 
 
-def test_an_identity_of_before_still_loads_and_works(engine: S2EditEngine) -> None:
-    pipe = engine.pipeline
-    assert pipe.backbone.fingerprints.legacy == OLD != pipe.backbone.fingerprint
-    identity = pipe.load_concept(STORED)
-    assert identity.fingerprint == OLD
-    assert identity.digest == hashlib.sha256(STORED.read_bytes()).hexdigest()[:32]  # so inversions that remember it still fit
-    assert Concept.from_bytes(identity.to_bytes(), fingerprint=pipe.backbone.fingerprints).digest == identity.digest
-    photo, mask = Image.new("RGB", (128, 128), (200, 150, 120)), Image.new("L", (128, 128))
-    mask.paste(255, (36, 16, 94, 114))
+@pytest.fixture(scope="module")
+def of_before(pipe: S2EditPipeline) -> bytes:
+    """An identity of the tiny model in a file as that release wrote it: its header is that of the stored one."""
+    with safe_open(STORED, "pt") as file:
+        about = json.loads(file.metadata()["s2edit"])
+    assert about["fingerprint"] == OF_STORED
+    photo, mask = a_photo()
+    options = LearningOptions(start_steps=1, token_steps=2, joint_steps=2, batch=2)
+    learned = pipe.learn(photo, mask, about["facts"]["prompt"], about["subject"], options=options)
+    about["fingerprint"] = old_recipe(pipe.backbone)
+    return save(load(learned.to_bytes()), {"s2edit": json.dumps(about)})
+
+
+def a_photo() -> tuple[Image.Image, Image.Image]:
+    photo, mask = Image.new("RGB", (SIDE, SIDE), (200, 150, 120)), Image.new("L", (SIDE, SIDE))
+    mask.paste(255, (18, 8, 46, 56))
+    return photo, mask
+
+
+def test_an_identity_of_before_still_loads_and_works(pipe: S2EditPipeline, of_before: bytes, tmp_path: Path) -> None:
+    (tmp_path / "identity.safetensors").write_bytes(of_before)
+    identity, fingerprints = pipe.load_concept(tmp_path / "identity.safetensors"), pipe.backbone.fingerprints
+    assert identity.fingerprint == fingerprints.legacy != pipe.backbone.fingerprint
+    assert identity.digest == hashlib.sha256(of_before).hexdigest()[:32]  # so inversions that remember it still fit
+    assert Concept.from_bytes(identity.to_bytes(), fingerprint=fingerprints).digest == identity.digest
+    photo, mask = a_photo()
     inversion = pipe.invert(photo, mask, concept=identity, options=InversionOptions(tier="residual"), num_inference_steps=2)
-    of_before = Inversion.from_bytes(replace(inversion, fingerprint=OLD).to_bytes(), fingerprint=pipe.backbone.fingerprints)
-    done = pipe("a photo of a [I] woman with red hair", image=photo, mask=mask, identity=identity, inversion=of_before)
+    old = Inversion.from_bytes(replace(inversion, fingerprint=identity.fingerprint).to_bytes(), fingerprint=fingerprints)
+    done = pipe("a photo of a [I] woman with red hair", image=photo, mask=mask, identity=identity, inversion=old)
     assert done.latents.isfinite().all()
 
 
-def test_an_export_of_before_is_still_taken_in(engine: S2EditEngine) -> None:
-    assert engine.facts.legacy_fingerprint == OLD
-    assert check_identity_file(STORED.read_bytes(), engine.facts).subject == "woman"
+def test_an_export_of_before_is_still_taken_in(pipe: S2EditPipeline, of_before: bytes) -> None:
+    assert check_identity_file(of_before, model_facts(pipe.backbone)).subject == "woman"
+
+
+def test_the_stored_file_itself_can_be_read() -> None:
+    stored = Concept.from_bytes(STORED.read_bytes(), fingerprint=OF_STORED)
+    assert stored.digest == hashlib.sha256(STORED.read_bytes()).hexdigest()[:32]
+    assert stored.subject == "woman"
 
 
 def test_a_learning_of_before_goes_on(backbone32: Backbone) -> None:
@@ -101,7 +126,7 @@ def test_it_is_computed_only_when_something_of_before_is_met(backbone: Backbone)
     fingerprints = Fingerprints((backbone.unet, backbone.vae, backbone.text_encoder), backbone.schedule)
     assert fingerprints.current in fingerprints
     assert "legacy" not in vars(fingerprints)
-    assert OLD not in fingerprints
+    assert OF_STORED not in fingerprints
     assert "legacy" in vars(fingerprints)
 
 
