@@ -141,7 +141,7 @@ def _one_key(found: Results) -> str:
 
 
 def _detail(photos: Results) -> str:
-    kept, pasted = (photos["medians"][f"hair {way} 3464"]["energy_same"] for way in ("difference", "paste"))
+    kept, pasted = (photos["medians"][f"hair colour {way} 3464"]["energy_same"] for way in ("difference", "paste"))
     new = min(photos["medians"][f"{edit} difference 3464"]["energy_same"] for edit in ("glasses", "hat"))
     figures = _link(f"keeps {kept:.0f} % of its detail", "photos")
     return (

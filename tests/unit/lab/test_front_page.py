@@ -50,7 +50,7 @@ BROKEN = {
     "late": (("storm", "restart_s", "max"), 77.04, "longest 77.0 s]("),
     "another picture": (("storm-model", "findings", "wrong_owner"), ["e_1"], "[1 pictures differ]"),
     "two edits of one key": (("promises", "one_key", "edits"), 2, "[2 edits]"),
-    "detail lost": (("photos", "medians", "hair difference 3464", "energy_same"), 41.2, "[keeps 41 % of its detail]"),
+    "detail lost": (("photos", "medians", "hair colour difference 3464", "energy_same"), 41.2, "[keeps 41 % of its detail]"),
     "a server error": (("fuzz", "answers", "GET /edits"), {"200": 1, "500": 7}, "[7 server errors, 0 undocumented answers]"),
     "an undocumented answer": (("fuzz", "failures"), {"GET /edits": "418"}, "[0 server errors, 1 undocumented answers]"),
     "a slow poll": (("overhead", "polls", "1", "service", "p50_ms"), 9.0, "[9.00 ms]"),
