@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count, islice
+from itertools import islice
 
-from lab.quality.worlds.edits import FIRST, Case, case_of
+from lab.quality.worlds.edits import FIRST, Case, cases_of
 from lab.world.domain import Subject
 from lab.world.domains import DOMAINS
 
@@ -19,5 +19,4 @@ def sampled(number: int) -> Subject:
 
 def unseen(people: int, edits: Sequence[str]) -> list[Case]:
     """Return the first `people` to whom at least one of the edits applies, with those that do."""
-    cases = (case_of(PEOPLE.name, seed, edits) for seed in count())
-    return list(islice((case for case in cases if case.targets), people))
+    return list(islice(cases_of(PEOPLE.name, edits), people))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from lab.measures.metrics import changed_region, ssim
 from lab.quality import method
 from lab.quality.worlds.editing import coded, whole_canvas
-from lab.quality.worlds.edits import EDITS, Case, Photo, Target, case_of, known_edits
+from lab.quality.worlds.edits import EDITS, Case, Photo, Target, cases_of, known_edits
 from lab.quality.worlds.measures import Judges, identity_errors, measure
 from lab.world import full_size
 from s2edit_core.pipeline import S2EditPipeline
@@ -91,13 +92,7 @@ class Population:
 
     def unseen(self, count: int, edits: Sequence[str], first: int = 0) -> list[Subject]:
         """Return `count` subjects from number `first` on to whom at least one of `edits` applies."""
-        found: list[Subject] = []
-        while len(found) < count:
-            case = case_of(self.domain, first, edits)
-            if case.targets:
-                found.append(Subject(case))
-            first += 1
-        return found
+        return [Subject(case) for case in islice(cases_of(self.domain, edits, first), count)]
 
     def case_of(self, subject: Subject) -> method.Case:
         """Return the subject as the methods get it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from torch import nn
 
-from lab.quality.worlds.edits import case_of
+from lab.quality.worlds.edits import cases_of
 from lab.speed.random_sd14 import build_backbone
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.pipeline import S2EditPipeline
@@ -47,8 +46,7 @@ class Subject:
         self.model, self.device, self.seed = model, device, seed
         self._backbones: dict[str, Backbone] = {}
         self._people: list[Person] = []
-        cases = (case_of("person", seed, EDITS) for seed in count())
-        self._cases = (case for case in cases if case.targets)
+        self._cases = cases_of("person", EDITS)
 
     def backbone(self, engine: str) -> Backbone:
         """Return the model by the name of its engine: a precision of `DTYPES`, or that with `EAGER` behind it.

@@ -5,9 +5,10 @@ An edit applies to a subject that lacks the new attribute, and on which the chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -194,6 +195,11 @@ def case_of(domain: str, seed: int, names: Sequence[str] | None = None) -> Case:
         if answer.subject.attributes != has and _visible(photo, answer):
             targets.append(Target(edit, changes, answer))
     return Case(seed, photo, tuple(targets))
+
+
+def cases_of(domain: str, names: Sequence[str] | None = None, first: int = 0) -> Iterator[Case]:
+    """Yield the subjects of the bench from number `first` on, without those to which none of the edits applies."""
+    return (case for seed in count(first) if (case := case_of(domain, seed, names)).targets)
 
 
 def _visible(photo: Photo, answer: Photo) -> bool:
