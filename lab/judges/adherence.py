@@ -62,7 +62,7 @@ def measure(
     return {
         "named": {name: round(sum(found) / len(found), 4) for name, found in named.items()},
         "unnamed": {name: round(sum(found) / len(found), 4) for name, found in unnamed.items()},
-        "cases": {name: [len(named[name]), len(unnamed[name])] for name in domain.labels},
+        "cases": {name: [len(where.get(name, ())) for where in (named, unnamed)] for name in domain.labels},
         "lowest": round(min(sum(found) / len(found) for found in named.values()), 4),
         "mean": round(sum(map(sum, named.values())) / sum(map(len, named.values())), 4),
         "judge_accuracy": judge.accuracy.get(domain.name, {}),

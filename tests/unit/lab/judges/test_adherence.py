@@ -53,3 +53,11 @@ def test_captions_name_all_but_the_ordinary(domain: Domain) -> None:
         classes = {name: label for name, label in domain.label(attributes).items() if label >= 0}
         named = {name: label for name, label in classes.items() if domain.labels[name][label] not in ORDINARY}
         assert by_caption.setdefault(domain.caption(attributes), named) == named
+
+
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda each: each.name)
+def test_an_attribute_that_no_caption_names_has_no_rate(domain: Domain) -> None:
+    found = measure(blank, domain, Reader(domain), prompts=1, guidance=3.0, steps=1)  # type: ignore[arg-type]
+    assert 0 in {named for named, _ in found["cases"].values()}
+    assert found["named"].keys() == {name for name, (named, _) in found["cases"].items() if named}
+    assert found["unnamed"].keys() == {name for name, (_, unnamed) in found["cases"].items() if unnamed}
