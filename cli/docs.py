@@ -287,7 +287,7 @@ def computed() -> str:
 
 
 def measured() -> str:
-    """Return what edits of people by the shipped model took, as the benches have measured it: a preset that they lack has no row."""
+    """Return what edits of people took with the shipped model, by the benches. A preset that they lack has no row."""
     rows, methods = [], _results("quality")["domains"]["person"]["methods"]
     for preset in (name for name in ("balanced", "instant", "paper") if name in methods):
         seconds = {phase: cost["seconds"] for phase, cost in methods[preset]["cost"].items()}

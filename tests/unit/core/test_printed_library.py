@@ -23,10 +23,8 @@ def test_the_printed_use_of_the_library_works(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(pipeline.S2EditPipeline.invert.__kwdefaults__, "num_inference_steps", 2)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(ROOT / "models")
-    photo = sample().photo
-    lips = Image.new("L", photo.size)
-    lips.paste(255, (photo.width // 3, photo.height // 2, 2 * photo.width // 3, 3 * photo.height // 4))
-    names: dict[str, Any] = {"photo": photo, "reference": photo, "lips": lips, "lips_of_photo": lips}
+    photo, made_up = sample().photo, sample("makeup")
+    names: dict[str, Any] = {"photo": photo, "reference": made_up.photo, "painted": made_up.mask, "face_of_photo": sample().mask}
     exec(code, names)
     assert Image.open(tmp_path / "edited.png").size == photo.size
     assert names["identity"].placeholder == "[I]"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from s2edit_core.base_model.model_card import ModelCard
-from s2edit_core.base_model.model_files import SHIPPED_MODEL, find_model
+from s2edit_core.base_model.model_files import SHIPPED_MODEL, HubModel, find_model
 from s2edit_core.commands.arguments import MODEL
 from s2edit_jobs.settings import Settings
 from tests.pages import PAGES, ROOT
@@ -18,7 +18,7 @@ OF_MODELS = re.compile(r"(?<![\w.])(?:\.\./)?(models/[\w-]+)")
 def test_it_is_the_default_of_service_and_library() -> None:
     assert Settings.model_fields["model"].default == SHIPPED_MODEL
     assert ROOT / SHIPPED_MODEL == MODEL
-    assert find_model(SHIPPED_MODEL, ROOT) is not None
+    assert not isinstance(find_model(SHIPPED_MODEL, ROOT), HubModel), "without its folder, the name would be one of the hub"
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/models.md", "docs/self-hosting.md"])
