@@ -24,7 +24,8 @@ from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_prec
 Kind = Literal["attributes", "identity"]
 FIELDS: dict[Kind, str] = {"attributes": "labels", "identity": "identity"}
 FILES: dict[Kind, str] = {"attributes": "attributes.safetensors", "identity": "identities.safetensors"}
-SEED = 31
+SEED = 131
+"""Another than that of `lab/training/teachers`."""
 
 
 class Stage:

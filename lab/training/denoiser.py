@@ -256,7 +256,9 @@ class Stage:
         """Write the averaged weights and a sheet of samples for captions of unseen pictures."""
         with run.average.applied(self.parameters):
             parts = {
-                "vae": AutoencoderKL.from_pretrained(self.plan.work / "vae").to(self.device),  # its decoder may have been trained on
+                "vae": AutoencoderKL.from_pretrained(self.plan.work / "vae").to(
+                    self.device
+                ),  # its decoder may have been trained on
                 "unet": self.unet,
                 "text_encoder": self.text_encoder,
                 "tokenizer": self.tokenizer,
