@@ -148,7 +148,7 @@ def keep_channels_last(unet: nn.Module) -> int:
         kind = type(each)
         if _is_plain(each):
             each.__class__ = LastResnetBlock
-        elif kind is Transformer2DModel and each.is_input_continuous:
+        elif kind is Transformer2DModel and each.is_input_continuous and each.norm.affine:
             each.__class__ = LastTransformer
         elif kind is GEGLU:
             each.__class__ = LastGEGLU
