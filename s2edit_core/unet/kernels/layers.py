@@ -141,6 +141,10 @@ def _is_plain(block: Any) -> bool:
     )
 
 
+def _reads_feature_maps(block: Any) -> bool:
+    return type(block) is Transformer2DModel and bool(block.is_input_continuous and block.norm.affine)
+
+
 def keep_channels_last(unet: nn.Module) -> int:
     """Let layers of `unet` use the kernels for feature maps where they can, and return how many may."""
     found = 0
@@ -148,7 +152,7 @@ def keep_channels_last(unet: nn.Module) -> int:
         kind = type(each)
         if _is_plain(each):
             each.__class__ = LastResnetBlock
-        elif kind is Transformer2DModel and each.is_input_continuous and each.norm.affine:
+        elif _reads_feature_maps(each):
             each.__class__ = LastTransformer
         elif kind is GEGLU:
             each.__class__ = LastGEGLU
