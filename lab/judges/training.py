@@ -24,7 +24,8 @@ from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_prec
 Kind = Literal["attributes", "identity"]
 FIELDS: dict[Kind, str] = {"attributes": "labels", "identity": "identity"}
 FILES: dict[Kind, str] = {"attributes": "attributes.safetensors", "identity": "identities.safetensors"}
-SEED = 31
+SEED = 131
+"""Another than that of `lab/training/teachers`."""
 
 
 class Stage:
@@ -33,12 +34,12 @@ class Stage:
     def __init__(self, kind: Kind, plan: Plan, options: argparse.Namespace) -> None:
         self.kind, self.plan, self.options = kind, plan, options
         self.device = torch.device(options.device)
-        torch.manual_seed(SEED)
+        torch.manual_seed(options.seed)
         self.network = Scorer({name: self._outputs(name) for name in plan.domains}).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = list(self.network.parameters())
         optimiser = adam(parameters, peak=options.peak, betas=(0.9, 0.99), decay=0.02)
-        recipe = f"{plan.recipe} {kind} batch={options.batch} peak={options.peak} seed={SEED} {self.network}"
+        recipe = f"{plan.recipe} {kind} batch={options.batch} peak={options.peak} seed={options.seed} {self.network}"
         folder = plan.work / "checkpoints"
         average = MovingAverage(parameters, 0.998)
         self.run = Run(folder, kind, recipe, parameters, optimiser, average, options.seconds, options.save_every)
@@ -72,7 +73,7 @@ class Stage:
         run = self.run
         run.resume()
         wait_for_pictures(self.store, self.unseen)
-        dice = Dice(self.device, SEED + run.step)
+        dice = Dice(self.device, self.options.seed + run.step)
 
         def inputs() -> tuple[dict[str, Tensors], Tensor]:
             batch = self.store.batch(self.options.batch, dice)
@@ -126,6 +127,7 @@ def summary(found: dict[str, Any]) -> dict[str, float]:
 def main() -> None:
     parser = stage_options(__doc__, seconds=90, batch=192, peak=2e-3)
     parser.add_argument("kind", choices=list(FIELDS))
+    parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
     use_fast_kernels()
     stage = Stage(options.kind, Plan.of(options), options)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from lab.speed.phases import ceilings, crowds, overheads, passes, reference_cost, scheduled
+from lab.speed.phases import ceilings, crowds, kernels, overheads, passes, reference_cost, scheduled
 from lab.speed.phases.flops import RowFlops, row_flops
 from lab.speed.phases.passes import KINDS, Ceiling
 from lab.speed.phases.reference_cost import Part
 from lab.speed.record import Record, Result
-from lab.speed.subjects import EAGER, Subject
+from lab.speed.subjects import DTYPES, EAGER, Subject
 from s2edit_core.request.presets import PresetName
 
 
@@ -99,6 +99,14 @@ class Bench:
         within = self.scale.within_s
         return passes.measure(backbone, KINDS[kind], self.scale.buckets, self.ceiling(dtype), within_s=within, stock=stock)
 
+    def kernels(self, dtype: str) -> Result:
+        self.subject.backbone(dtype)  # chooses the kernels
+        return kernels.layers(self.device, DTYPES[dtype], within_s=self.scale.within_s / 20)
+
+    def searched(self, dtype: str) -> Result:
+        backbone, buckets = self.subject.backbone(dtype), self.scale.profiled
+        return kernels.searched(backbone, buckets, self.ceiling(dtype), within_s=self.scale.within_s)
+
     def identities(self, dtype: str) -> Result:
         return passes.identities(self.subject.backbone(dtype), self.scale.identities, within_s=5 * self.scale.within_s)
 
@@ -155,7 +163,7 @@ def plan(bench: Bench) -> list[Phase]:
         return Phase(name, work, on_cuda_s if cuda else on_cpu_s)
 
     def passes_of(dtype: str, kind: str) -> Phase:
-        return phase(f"passes/{dtype}/{kind}", partial(bench.passes, dtype, kind), 8, 12)
+        return phase(f"passes/{dtype}/{kind}", partial(bench.passes, dtype, kind), 25 if "learning" in kind else 14, 12)
 
     def job(dtype: str, preset: PresetName, on_cuda_s: float, on_cpu_s: float) -> Phase:
         return phase(f"job/{dtype}/{preset}", partial(bench.one_job, dtype, preset), on_cuda_s, on_cpu_s)
@@ -165,26 +173,30 @@ def plan(bench: Bench) -> list[Phase]:
         each = [(count, max(0.3, count / 16)) for count in counts if count in bench.scale.users]
         return [phase(f"{name}{n}", partial(bench.users, dtype, n), on_cuda_s * k, on_cpu_s * k) for n, k in each]
 
+    on_cuda, on_cpu = ((1,), ()) if cuda else ((), (1,))
     eagers = (main + EAGER,) if cuda else ()
     others_in_users = tuple(n for n in bench.scale.users if n not in (1, 16))
     return [
         phase("ceilings", bench.ceilings, 8, 5),
-        phase("floor", bench.floor, 20, 5),
-        *(passes_of(main, kind) for kind in ("stock", "users", "users-learning")),
-        phase(f"identities/{main}", partial(bench.identities, main), 6, 12),
-        job(main, "balanced", 30, 45),
-        phase("reference", bench.reference, 40, 90),
-        *users(main, 25, 35, (1, 16)),
+        phase("floor", bench.floor, 3, 5),
+        *(phase(f"kernels/{main}", partial(bench.kernels, main), 8, 0) for _ in on_cuda),
+        *(passes_of(main, kind) for kind in ("users", "stock", "users-learning")),
+        job(main, "balanced", 40, 45),
+        phase("reference", bench.reference, 12, 90),
+        *users(main, 50, 35, (1, 16)),
+        phase(f"identities/{main}", partial(bench.identities, main), 8, 12),
+        *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 40, 40) for n in bench.scale.scheduled),
+        *(phase(f"profile/{main}", partial(bench.profile, main), 12, 10) for _ in on_cuda),
         job(main, "instant", 15, 12),
+        *(phase(f"searched/{main}", partial(bench.searched, main), 30, 0) for _ in on_cuda),
         *(phase(f"users/{main}/{n}/instant", partial(bench.whole_jobs, main, n), 60, 50) for n in bench.scale.whole_jobs),
-        *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 20, 40) for n in bench.scale.scheduled),
         *(
             phase(f"scheduled/{main}/{n}/instant", partial(bench.scheduled_whole_jobs, main, n), 4 * n, 3 * n)
             for n in (1, *bench.scale.whole_jobs)
         ),
         *(phase(f"scheduler/{main}/{n}", partial(bench.scheduler, main, n), 5, 5) for n in bench.scale.scheduled),
         *(passes_of(main, kind) for kind in ("ungated", "one-user", "one-user-learning", "stock-gradients")),
-        phase(f"profile/{main}", partial(bench.profile, main), 10, 10),
+        *(phase(f"profile/{main}", partial(bench.profile, main), 10, 10) for _ in on_cpu),
         phase(f"autoencoder/{main}", partial(bench.autoencoder, main), 8, 10),
         phase(f"text/{main}", partial(bench.text_side, main), 4, 5),
         *users(main, 25, 35, others_in_users),

@@ -87,7 +87,7 @@ def build_scheduler() -> PNDMScheduler:
     )
 
 
-def build_backbone(device: torch.device, dtype: torch.dtype = torch.float32, seed: int = 0) -> Backbone:
+def build_backbone(device: torch.device, dtype: torch.dtype = torch.float32, seed: int = 0, *, kernels: bool = True) -> Backbone:
     """Build the model in memory on `device`, set up as `Backbone.from_pretrained` does: the UNet in `dtype`, the rest in float32.
 
     The weights are drawn on the device, so CPU and CUDA draw different ones from one seed.
@@ -110,6 +110,7 @@ def build_backbone(device: torch.device, dtype: torch.dtype = torch.float32, see
         schedule=schedule,
         card=ModelCard(),
         graphs=on_cuda,
+        kernels=kernels,
     )
     made.fingerprints = fingerprints
     return made

@@ -37,6 +37,7 @@ def about(subject: Subject, scale: str, dtypes: Sequence[str]) -> dict[str, Any]
         "scale": scale,
         "dtypes": list(dtypes),
         "seed": subject.seed,
+        "kernels": subject.kernels,
     }
 
 
@@ -79,6 +80,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=None, metavar="SECONDS", help="skip what no longer fits")
     parser.add_argument("--only", action="append", default=[], metavar="PHASE", help="a phase, or a pattern such as passes/*")
     parser.add_argument("--list", action="store_true", help="print the phases and their estimates")
+    parser.add_argument("--plain", action="store_true", help="use torch's own kernels alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="results file; by default lab/results/speed.json")
     return parser.parse_args(arguments)
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"unknown precision {sorted(unknown)[0]!r}: choose from {', '.join(DTYPES)}")
     scale = device.type + (" quick" if wanted.quick else "")
     out = wanted.out or Path("lab/results") / ("speed-quick.json" if wanted.quick else "speed.json")
-    subject = Subject(wanted.model or (RANDOM_SD14 if cuda else str(MODEL)), device, wanted.seed)
+    subject = Subject(wanted.model or (RANDOM_SD14 if cuda else str(MODEL)), device, wanted.seed, kernels=not wanted.plain)
     try:
         record = Record(out, about(subject, scale, dtypes))
         phases = plan(Bench(subject, SCALES[scale], record, dtypes, out.with_suffix(".png")))

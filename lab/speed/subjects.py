@@ -42,8 +42,8 @@ class Person:
 class Subject:
     """One model on one device. Everything is built when it is first needed."""
 
-    def __init__(self, model: str, device: torch.device, seed: int = 0) -> None:
-        self.model, self.device, self.seed = model, device, seed
+    def __init__(self, model: str, device: torch.device, seed: int = 0, *, kernels: bool = True) -> None:
+        self.model, self.device, self.seed, self.kernels = model, device, seed, kernels
         self._backbones: dict[str, Backbone] = {}
         self._people: list[Person] = []
         self._cases = cases_of("person", EDITS)
@@ -64,8 +64,8 @@ class Subject:
 
     def _build(self, dtype: torch.dtype) -> Backbone:
         if self.model == RANDOM_SD14:
-            return build_backbone(self.device, dtype, self.seed)
-        return Backbone.from_pretrained(self.model, device=str(self.device), dtype=dtype)
+            return build_backbone(self.device, dtype, self.seed, kernels=self.kernels)
+        return Backbone.from_pretrained(self.model, device=str(self.device), dtype=dtype, kernels=self.kernels)
 
     def pipe(self, dtype: str) -> S2EditPipeline:
         return S2EditPipeline(self.backbone(dtype), name=Path(self.model).name)

@@ -1,8 +1,9 @@
 """Alignment of the denoiser with networks that know what pictures show: a second task, by which it learns shapes much sooner.
 
 REPA (Yu et al., arXiv 2410.06940): from its own features of a noisy picture, the denoiser guesses the features that a classifier
-has of the clean one. Here the classifiers are the world's judge and its identity regressor, and the guess is a small head that no
-edit needs. A model that was trained so was not judged by strangers: its own adherence is to be measured by a judge trained apart.
+has of the clean one. Here the classifiers are `teachers/`, and the guess is a small head that no edit needs. The teachers were
+trained like the judge and the identity regressor of `lab/judges`, from another seed and on other pictures
+(`lab.judges.training --seed 31`): who has taught a model does not judge it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from lab.training.scorer import load_scorer
 from lab.training.store import normalised, read_fields
 from lab.training.trainer import mixed_precision
 
-JUDGES = Path(__file__).parents[1] / "judges"
-NETWORKS = (JUDGES / "attributes.safetensors", JUDGES / "identities.safetensors")
+TEACHERS = Path(__file__).with_name("teachers")
+NETWORKS = (TEACHERS / "attributes.safetensors", TEACHERS / "identities.safetensors")
 COMPONENTS = 64
 """Principal components of both networks' 256 channels. They explain 73 % of the variance."""
 FITTED = 512

@@ -1,7 +1,7 @@
 """Start a training from the weights of another model.
 
-    widen     an auto-encoder with fewer latent channels
-    stitch    a denoiser and a text encoder that were trained on latents of half the side
+    widen     an auto-encoder with as many latent channels or fewer
+    stitch    a denoiser and a text encoder, of the same shape or trained on latents of half the side
 
 What was learned before stays. The further channels, or the new outermost level of the UNet, are learned anew.
 """
@@ -47,7 +47,7 @@ def widen(vae: AutoencoderKL, narrow: AutoencoderKL) -> None:
 def stitch(unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, folder: Path) -> dict[str, float]:
     """Copy what fits of the model in `folder` into `unet` and `text_encoder`. Returns the shares of their weights that were copied.
 
-    `unet` has one level more than the other. Its deeper levels see as many cells as the other's levels do.
+    Where `unet` has one level more than the other, its deeper levels see as many cells as the other's levels do.
     """
     old_unet = UNet2DConditionModel.from_pretrained(folder / "unet")
     old_text = CLIPTextModel.from_pretrained(folder / "text_encoder")
@@ -62,6 +62,9 @@ def _one_level_deeper(name: str) -> str:
 
 def _into_unet(new: UNet2DConditionModel, old: UNet2DConditionModel) -> float:
     mine, copied = new.state_dict(), 0
+    if {name: value.shape for name, value in mine.items()} == {name: value.shape for name, value in old.state_dict().items()}:
+        new.load_state_dict(old.state_dict())
+        return 1.0
     for name, value in old.state_dict().items():
         target = mine.get(_one_level_deeper(name))
         if name.startswith(("conv_in.", "conv_out.", "conv_norm_out.", "time_embedding.linear_1")) or target is None:
@@ -96,7 +99,7 @@ def _into_text(new: CLIPTextModel, tokens: CLIPTokenizer, old: CLIPTextModel, ol
     to, source = (torch.tensor(side) for side in zip(*shared, strict=True))
     for name, value in old.state_dict().items():
         if name.endswith("token_embedding.weight"):
-            mine[name][to] = value[source]
+            mine[name][to.to(mine[name].device)] = value[source].to(mine[name].device)
             copied += len(to) * value.shape[1]
         elif mine[name].shape == value.shape:
             mine[name].copy_(value)

@@ -112,12 +112,19 @@ def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int) -> 
 
     `source` and `edited` `(3, H, W)` in -1..1 are the decodes of the photo's latent and of the edited one. `guide`, likewise, is
     the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
-    Raises `ValueError` for other shapes.
+    It is computed on CUDA if `source` is there. Raises `ValueError` for other shapes.
     """
     if source.ndim != 3 or source.shape[0] != 3 or not source.shape == edited.shape == guide.shape:
         shapes = ", ".join(str(tuple(each.shape)) for each in (source, edited, guide))
         raise ValueError(f"expected three frames (3, H, W) of one shape, got {shapes}")
-    before, after, photo = (((each.detach().float().cpu() + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
+    # On CUDA in float64, because float32 products there may be rounded to ten bits (TF32).
+    place, dtype = (source.device, torch.float64) if source.is_cuda else (torch.device("cpu"), torch.float32)
+    before, after, photo = (((each.detach().to(place, dtype) + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
+    return _change(before, after, photo, cell)
+
+
+def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int) -> Change:
+    """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
     difference = after - before
     strength = difference.square().sum(dim=0)
     newness = _newness(before, after, strength, cell)
@@ -127,16 +134,17 @@ def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int) -> 
     offset, slope = _toning(photo, tone, amount, cell)
     cover, faint = _drawing(difference, cell)
     covered = new * cover
-    return Change(
-        weights=weights,
-        bias=bias[None],
-        offset=offset,
-        slope=slope,
-        kept=(1 - new)[None],
-        drawn=covered * after + new * faint * difference,
-        covered=covered[None],
-        shifted=(1 - new) * _sharpened((weights * photo).sum(dim=0) + bias),
+    maps = (
+        weights,
+        bias[None],
+        offset,
+        slope,
+        (1 - new)[None],
+        covered * after + new * faint * difference,
+        covered[None],
+        (1 - new) * _sharpened((weights * photo).sum(dim=0) + bias),
     )
+    return Change(*(each.float().cpu() for each in maps))
 
 
 def apply(across: Tensor, down: Axis, rows: slice, photo: Tensor, grain: float = 0.0) -> Tensor:
@@ -209,11 +217,29 @@ def _regressed(guide: Tensor, values: Tensor, radius: int) -> tuple[Tensor, Tens
     symmetric = [pairs.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
     spread = upper[symmetric].permute(1, 2, 0).unflatten(2, (3, 3))
     shared = (boxed(guide * values, radius) - mean * average).permute(1, 2, 0)
-    solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3), shared)
+    solved, squared = _solved(spread, shared)
     variance = (boxed(values.square()[None], radius)[0] - average.square()).clamp(min=0)
-    explained = 2 * (solved * shared).sum(dim=2) - (solved[..., None, :] @ spread @ solved[..., None])[..., 0, 0]
+    explained = 2 * (solved * shared).sum(dim=2) - squared
     weights = solved.permute(2, 0, 1)
     return weights, average - (weights * mean).sum(dim=0), variance, (variance - explained).clamp(min=0)
+
+
+def _solved(spread: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve (S + εI)·x = b for each place: `spread` S `(H, W, 3, 3)`, `shared` b `(H, W, 3)`. Return x, and xᵀ·S·x `(H, W)`."""
+    if spread.device.type != "cpu":
+        return _solved_by_cofactors(spread, shared)
+    solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3), shared)
+    return solved, (solved[..., None, :] @ spread @ solved[..., None])[..., 0, 0]
+
+
+def _solved_by_cofactors(spread: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in a few operations on whole maps, since libraries for GPUs are slow for so many small matrices. Needs float64."""
+    matrix = spread + MATTE_EPSILON * torch.eye(3).to(spread)
+    columns = matrix.unbind(dim=-1)
+    cofactors = torch.stack([torch.linalg.cross(columns[(i + 1) % 3], columns[(i + 2) % 3], dim=-1) for i in range(3)], dim=-2)
+    determinant = (cofactors[..., 0, :] * columns[0]).sum(dim=-1, keepdim=True)
+    solved = (cofactors * shared[..., None, :]).sum(dim=-1) / determinant
+    return solved, ((spread * solved[..., None, :]).sum(dim=-1) * solved).sum(dim=-1)
 
 
 def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
@@ -237,28 +263,29 @@ def _drawing(difference: Tensor, cell: int) -> tuple[Tensor, Tensor]:
     broad, differs = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0), difference.abs().amax(dim=0)
     plain = differs > PLAIN_LEVEL
     thing = _connected(broad > DRAWN_FROM, broad > DRAWN_TO)
-    near = peaks(thing.float(), _radius(NEAR_RADIUS, cell)) > 0
+    near = peaks(thing.to(difference), _radius(NEAR_RADIUS, cell)) > 0
     part = _connected(_connected((near & (differs > NEAR_LEVEL)) | plain, thing), plain)
-    whole = _without_holes(peaks(part.float(), _radius(COVER_RADIUS, cell)) > 0)
-    cover = blurred(whole[None].float(), COVER_SMOOTHING * cell)[0]
+    whole = _without_holes(peaks(part.to(difference), _radius(COVER_RADIUS, cell)) > 0)
+    cover = blurred(whole[None].to(difference), COVER_SMOOTHING * cell)[0]
     faint = ~_connected(broad > DRAWN_FROM, plain)
     return cover, (1 - cover) * faint * _smoothstep(broad, DRAWN_FROM, DRAWN_TO)
 
 
 def _connected(weak: Tensor, strong: Tensor) -> Tensor:
     """The connected regions of `weak` `(H, W)` that are `strong` somewhere (hysteresis, as Canny's); bool."""
-    labels = connected(weak.numpy())
-    return weak & torch.from_numpy(np.isin(labels, np.unique(labels[strong.numpy()])))
+    labels = connected(weak.cpu().numpy())
+    return weak & torch.from_numpy(np.isin(labels, np.unique(labels[strong.cpu().numpy()]))).to(weak.device)
 
 
 def _without_holes(region: Tensor) -> Tensor:
     """`region` `(H, W)`, bool, with the small holes that it encloses: a lens, and not the face within hair and beard."""
-    labels = connected(~region.numpy())
+    labels = connected(~region.cpu().numpy())
     areas = np.bincount(labels[labels >= 0])
     holes = areas <= HOLE_SHARE * region.numel()
     edge = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
     holes[edge[edge >= 0]] = False
-    return region | torch.from_numpy(np.append(holes, False)[labels])  # the label -1, the region's own, takes the last value
+    enclosed = np.append(holes, False)[labels]  # the label -1, the region's own, takes the last value
+    return region | torch.from_numpy(enclosed).to(region.device)
 
 
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
@@ -275,12 +302,13 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
 def _new_region(newness: Tensor, strength: Tensor, cell: int) -> Tensor:
     """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim."""
     weight = strength.sqrt()
-    labels = torch.from_numpy(connected((weight > REGION_LEVEL).numpy())) + 1
-    total, mass = (torch.bincount(labels.flatten(), weights=each.flatten()) for each in (weight * newness, weight))
+    labels = torch.from_numpy(connected((weight > REGION_LEVEL).cpu().numpy())) + 1
+    masses = (weight * newness).cpu(), weight.cpu()  # a GPU would add them up in no fixed order
+    total, mass = (torch.bincount(labels.flatten(), weights=each.flatten()) for each in masses)
     decided = total > REGION_NEW * mass
     decided[0] = False  # outside all regions
-    whole = _without_holes(decided[labels])
-    return blurred(peaks(whole.float(), _radius(0.25, cell))[None], 0.125 * cell)[0]
+    whole = _without_holes(decided[labels]).to(weight)
+    return blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
 
 
 def _structure(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:

@@ -65,7 +65,7 @@ def _cubic(x: Tensor) -> Tensor:
 def blurred(maps: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of `(c, h, w)` by `sigma` pixels; beyond the border its pixels go on."""
     reach = max(1, math.ceil(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=maps.dtype) / sigma) ** 2)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device) / sigma) ** 2)
     padded = F.pad(maps[None], (reach, reach, reach, reach), mode="replicate")[0]
     return _filtered(padded, kernel / kernel.sum())
 

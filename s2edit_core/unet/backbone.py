@@ -24,10 +24,12 @@ from s2edit_core.device_faults import free_memory, raising_device_faults, with_f
 from s2edit_core.errors import DeviceOutOfMemory, NumbersNotFinite
 from s2edit_core.unet.attention import CrossLayer
 from s2edit_core.unet.frozen_layers import use_onednn
+from s2edit_core.unet.kernels.choice import HEADS, choose
+from s2edit_core.unet.kernels.layers import keep_channels_last
 from s2edit_core.unet.pass_buffers import PassInputs, stack_rows
 from s2edit_core.unet.pass_limit import PassLimit
 from s2edit_core.unet.precision import use_tensor_cores
-from s2edit_core.unet.processors import RowAttention
+from s2edit_core.unet.processors import RowAttention, plain_gated_attention
 from s2edit_core.unet.recorded import SIZES, RecordedPasses, can_be_recorded, padded_parts
 from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes
 from s2edit_core.unet.text_projections import TextProjections
@@ -52,12 +54,16 @@ class Backbone:
     card: ModelCard
     graphs: bool = False
     """Whether passes are padded to a few sizes and recorded as CUDA graphs."""
+    kernels: bool = True
+    """Whether half precision on CUDA uses kernels of our own where they agree with torch's."""
 
     def __post_init__(self) -> None:
         for part in (self.unet, self.vae, self.text_encoder):
             part.requires_grad_(False).eval()
             if self.device.type == "cpu":
                 use_onednn(part)
+        if self.kernels and self.device.type == "cuda" and self.dtype.itemsize == 2:
+            use_kernels(self.unet)
         self.attention = RowAttention(self.unet)
         self.pass_limit = PassLimit()
         self.fingerprints = Fingerprints((self.unet, self.vae, self.text_encoder), self.schedule)
@@ -71,6 +77,7 @@ class Backbone:
         dtype: torch.dtype = torch.float32,
         graphs: bool | None = None,
         channels_last: bool | None = None,
+        kernels: bool = True,
     ) -> Backbone:
         """Load a model folder, a single-file checkpoint or a hub id; see `model_files`.
 
@@ -100,6 +107,7 @@ class Backbone:
             schedule=parts.schedule,
             card=parts.card,
             graphs=on_cuda if graphs is None else graphs,
+            kernels=kernels,
         )
         if dtype != torch.float32:
             made.fingerprints = fingerprints
@@ -279,6 +287,13 @@ class Backbone:
         """Raise `NumbersNotFinite` for rows with targets in float16."""
         if self.dtype == torch.float16 and any(row.target is not None for row in rows):
             raise NumbersNotFinite("gradients are lost in float16: learn with bf16 or fp32")
+
+
+def use_kernels(unet: nn.Module) -> None:
+    """Let `unet`, in half precision on CUDA, use kernels of our own that work there."""
+    weights = next(unet.parameters())
+    if choose(weights.device, weights.dtype, partial(plain_gated_attention, heads=HEADS)).feature_maps is not None:
+        keep_channels_last(unet)
 
 
 def placed(unet: nn.Module, device: str | torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:

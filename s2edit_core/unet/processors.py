@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2edit_core.unet.attention import MIN_SELF_LEVEL, CrossLayer, SelfLayer, cross_layers, self_layers
+from s2edit_core.unet.kernels.choice import chosen
 
 MIN_FUSED_CELLS = 1024
 """On the CPU, gates of smaller feature maps are applied to explicit maps. Measured with one thread: a layer of 256 cells takes 0.71
@@ -164,8 +165,10 @@ class _CrossProcessor(_Processor):
         return True
 
     def attend(self, attn: Any, hidden_states: Tensor, inputs: AttentionInputs) -> Tensor:
-        query = _split_heads(attn.to_q(hidden_states), attn.heads)
-        key, value = (_split_heads(x[self.index], attn.heads) for x in (inputs.keys, inputs.values))
+        query, key, value = attn.to_q(hidden_states), inputs.keys[self.index], inputs.values[self.index]
+        if _kernel_takes(query, key, value, inputs, self.index, attn.heads):
+            return _by_kernel(query, key, value, inputs, self.index, attn)
+        query, key, value = (_split_heads(x, attn.heads) for x in (query, key, value))
         n, m = inputs.rows_with_maps[self.index], len(inputs.gated) if inputs.gated is not None else 0
         if query.device.type == "cpu" and query.shape[2] < MIN_FUSED_CELLS:
             n = max(n, m)
@@ -198,11 +201,32 @@ class _CrossProcessor(_Processor):
         return maps
 
 
+def _kernel_takes(query: Tensor, key: Tensor, value: Tensor, inputs: AttentionInputs, layer: int, heads: int) -> bool:
+    """Return whether a kernel computes gated attention here: where all rows have gates, and none needs its map."""
+    learns = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
+    if chosen.attention is None or learns not in chosen.attention_with or query.device.type != chosen.device:
+        return False
+    gated = inputs.gated
+    if gated is None or inputs.rows_with_maps[layer] or len(gated) != len(query):
+        return False
+    return bool(chosen.attention.usable(query, key, value, gated.factors, heads))
+
+
+def _by_kernel(query: Tensor, key: Tensor, value: Tensor, inputs: AttentionInputs, layer: int, attn: Any) -> Tensor:
+    gated = inputs.gated
+    assert gated is not None
+    start = gated.spans[layer][0]
+    made: Tensor = chosen.attention.attention(
+        query, key, value, gated.factors, gated.positions, start, heads=attn.heads, scale=attn.scale
+    )
+    return _split_heads(made, attn.heads)
+
+
 class _SelfProcessor(_Processor):
     """Self-attention in which readers take queries and keys, and so the attention map, from their source row."""
 
     def acts(self, inputs: AttentionInputs, hidden_states: Tensor) -> bool:
-        return self._reading(inputs) is not None or _is_slow_fused(hidden_states)
+        return self._reading(inputs) is not None or _is_slow_fused(hidden_states) or hidden_states.is_cuda
 
     def _reading(self, inputs: AttentionInputs) -> Reading | None:
         return inputs.self_attention if self.level >= MIN_SELF_LEVEL else None
@@ -235,6 +259,15 @@ def gated_attention(query: Tensor, key: Tensor, value: Tensor, scale: float, gat
     return out[..., :d] + weights @ (one_hot.transpose(-1, -2) @ value)
 
 
+def plain_gated_attention(query: Tensor, key: Tensor, value: Tensor, factors: Tensor, positions: Tensor, *, heads: int) -> Tensor:
+    """Return gated attention `(rows, cells, inner)` of one layer by `gated_attention`, to compare a kernel with."""
+    gated = GatedColumns(positions, factors, ((0, factors.shape[2]),), key.shape[1])
+    scale = (query.shape[2] // heads) ** -0.5
+    query, key, value = (_split_heads(x, heads) for x in (query, key, value))
+    out = gated_attention(query, key, value, scale, gated, 0, 0)
+    return out.transpose(1, 2).flatten(2)
+
+
 def _is_slow_fused(x: Tensor) -> bool:
     """Return whether fused attention is faster in float32 than in the precision of `x`: in half precision on the CPU.
 
@@ -259,8 +292,8 @@ def _split_heads(x: Tensor, heads: int) -> Tensor:
 
 def _project_out(attn: Any, out: Tensor) -> Tensor:
     """Return `(rows, heads, h·w, d)` after the layer's output projection."""
-    projected: Tensor = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2))) / attn.rescale_output_factor
-    return projected
+    projected: Tensor = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
+    return projected if attn.rescale_output_factor == 1 else projected / attn.rescale_output_factor
 
 
 class RowAttention:

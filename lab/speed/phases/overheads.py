@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from s2edit_core.unet.backbone import Backbone
 
 PROFILED = 5
 """Passes per profile."""
+LONGEST, NAME = 25, 90
+"""How many kernels a profile names, and by how many characters."""
 
 
 def profile_pass(backbone: Backbone, count: int, *, gradients: bool) -> Result:
@@ -48,7 +51,17 @@ def profile_pass(backbone: Backbone, count: int, *, gradients: bool) -> Result:
         "kernels_s": digits(spent),
         "kernels": round(kernels),
         "outside": digits(max(0.0, 1 - spent / timing.median_s), 3),
+        "longest": {name: digits(seconds) for name, seconds in _longest(events, on_cuda=on_cuda)},
     }
+
+
+def _longest(events: Sequence[Any], *, on_cuda: bool) -> list[tuple[str, float]]:
+    """Return the kernels or operators that take longest, and their seconds per pass."""
+    spent: dict[str, float] = defaultdict(float)
+    for each in events:
+        spent[each.key[:NAME]] += each.self_device_time_total if on_cuda else each.self_cpu_time_total
+    largest = sorted(spent.items(), key=lambda pair: pair[1], reverse=True)[:LONGEST]
+    return [(name, micros / 1e6 / PROFILED) for name, micros in largest]
 
 
 def autoencoder(backbone: Backbone, counts: tuple[int, ...], *, within_s: float) -> Result:

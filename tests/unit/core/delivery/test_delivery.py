@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from s2edit_core.delivery import canvas as canvas_module
+from s2edit_core.delivery import difference
 from s2edit_core.delivery.canvas import Canvas, make_canvas, to_tensor
 from s2edit_core.delivery.difference import change_between, noise_level
 from s2edit_core.delivery.resampling import Axis
@@ -250,3 +251,16 @@ def test_resampling_keeps_constants_and_slopes_and_agrees_with_itself_in_parts(s
     half = length // 2
     parts = torch.cat([axis.along(ramp, 1, 0, half), axis.along(ramp, 1, half)], dim=1)[0]
     assert torch.allclose(parts, out, atol=1e-6)  # other blocks, which round differently
+
+
+def test_in_float64_and_by_cofactors_as_on_a_gpu_the_change_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = scene(HAIR, strands=0.2)
+    edited = scene(DYED, strands=0.2)
+    before, after = seen(photo), seen(edited)
+    expected = change_between(before, after, before, CELL)
+    exact = [((each.double() + 1) / 2).clamp(0, 1) for each in (before, after, before)]
+    monkeypatch.setattr(difference, "_solved", difference._solved_by_cofactors)
+    found = difference._change(exact[0], exact[1], exact[2], CELL)
+    for name, values in vars(found).items():
+        assert values.dtype == torch.float32
+        assert torch.allclose(values, getattr(expected, name), atol=1e-3), name

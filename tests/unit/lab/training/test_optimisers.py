@@ -59,6 +59,30 @@ def test_a_step_of_a_matrix_turns_all_directions_alike() -> None:
     assert (weight[0, 0] / weight[1, 1]).item() == pytest.approx(1, abs=0.5)
 
 
+def test_matrices_turned_together_move_as_by_the_muon_of_torch() -> None:
+    """One after another, they move alike but for the rounding of bfloat16."""
+
+    def weights() -> list[nn.Parameter]:
+        draw = torch.Generator().manual_seed(3)
+        shapes = [(6, 9), (6, 9), (9, 6), (5, 5), (6, 9)]
+        return [nn.Parameter(torch.randn(shape, generator=draw)) for shape in shapes]
+
+    together, apart = weights(), weights()
+    start = weights()
+    ours = Muon(together, [nn.Parameter(torch.zeros(1))], peak=0.02, decay=0.1)
+    theirs = torch.optim.Muon(apart, lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    draw = torch.Generator().manual_seed(4)
+    for _ in range(4):
+        for one, other in zip(together, apart, strict=True):
+            one.grad = torch.randn(one.shape, generator=draw)
+            other.grad = one.grad.clone()
+        ours.step()
+        theirs.step()
+    for one, other, first in zip(together, apart, start, strict=True):
+        moved = (other - first).norm()
+        assert (one - other).norm() < 0.02 * moved
+
+
 def test_the_rate_is_that_of_the_groups() -> None:
     made = network()
     optimiser = optimiser_of(made)

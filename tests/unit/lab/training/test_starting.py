@@ -72,3 +72,21 @@ def test_a_deeper_denoiser_takes_over_levels_words_and_the_sense_of_time(shallow
     assert not torch.equal(words, old_words)
     with torch.no_grad():
         assert torch.allclose(text_encoder(words).last_hidden_state, old_text(old_words).last_hidden_state, atol=1e-5)
+
+
+def test_a_denoiser_of_the_same_shape_is_taken_over_whole(tmp_path: Path) -> None:
+    tokenizer, more = build_tokenizer(["scaffolding"]), build_tokenizer(["azure", "scaffolding"])
+    learned, text_encoder = build_unet((32, 48, 32, 48), 4), build_text_encoder(tokenizer)
+    with torch.no_grad():
+        for parameter in (*learned.parameters(), *text_encoder.parameters()):
+            parameter += 0.1
+    for name, part in {"unet": learned, "text_encoder": text_encoder, "tokenizer": tokenizer}.items():
+        part.save_pretrained(tmp_path / name)
+    unet, new_text = build_unet((32, 48, 32, 48), 4), build_text_encoder(more)
+    assert stitch(unet, new_text, more, tmp_path)["unet"] == 1
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(unet.parameters(), learned.parameters(), strict=True))
+    states = [
+        encoder(tokens(["red scaffolding"], return_tensors="pt").input_ids).last_hidden_state
+        for encoder, tokens in ((text_encoder, tokenizer), (new_text, more))
+    ]
+    assert torch.allclose(states[0], states[1], atol=1e-5)
