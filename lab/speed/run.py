@@ -64,6 +64,7 @@ def run(phases: Sequence[Phase], record: Record, *, budget_s: float | None, bega
             print(f"{spent:6.1f} s  {phase.name}: skipped, no time left for {phase.estimate_s:.0f} s", flush=True)
             continue
         record.run(phase.name, phase.work)
+        record.put_summary(summary(record.phases))
         entry = record.phases[phase.name]
         how = "done" if entry["state"] == DONE else f"FAILED: {entry['error']}"
         print(f"{time.perf_counter() - began:6.1f} s  {phase.name}: {how} ({entry['took_s']:.1f} s)", flush=True)
@@ -107,7 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n".join(f"{phase.estimate_s:6.0f} s  {phase.name}" for phase in selected))
         return
     run(selected, record, budget_s=wanted.budget, began=began)
-    record.put_summary(summary(record.phases))
     plot.write(record.phases, record.about, out.with_suffix(".png"))
     states = [record.phases[phase.name]["state"] for phase in selected]
     print(f"{time.perf_counter() - began:6.1f} s  {states.count(DONE)} of {len(states)} phases done: {out}", flush=True)
