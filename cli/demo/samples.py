@@ -19,6 +19,10 @@ SOURCE_PROMPTS = {
 """The sentence that describes each photo. `makeup` is of another person, whose makeup is learned as the attribute [A]."""
 
 
+WHOLE = frozenset({"church"})
+"""Photos whose edit may change everything, as a sunset does. The demo sends a white edit mask for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A photo, its mask, and the prompt that describes it. The mask of `makeup` marks the makeup, all others their subject."""
@@ -30,19 +34,20 @@ class Sample:
 
     @property
     def edit_mask(self) -> Image.Image:
-        """What an edit may change: the demo sends no edit mask, so the service grows the identity mask."""
-        return grown(self.mask)
+        """What an edit may change. Where the demo sends no edit mask, the service grows the identity mask."""
+        return Image.new("L", self.photo.size, 255) if self.name in WHOLE else grown(self.mask)
 
     def files(self, folder: Path) -> dict[str, Path]:
         """Return the files of a request, as `save` writes them to `folder`. The person's names are those of the quickstart."""
         photo, mask = ("source", "mask") if self.name == "person" else (self.name, f"{self.name}-mask")
-        return {"image": folder / f"{photo}.png", "mask": folder / f"{mask}.png"}
+        whole = {"edit_mask": folder / f"{photo}-edit-mask.png"} if self.name in WHOLE else {}
+        return {"image": folder / f"{photo}.png", "mask": folder / f"{mask}.png", **whole}
 
     def save(self, folder: Path) -> None:
-        """Write photo and mask to `folder`."""
-        files = self.files(folder)
-        self.photo.save(files["image"])
-        self.mask.save(files["mask"])
+        """Write photo and masks to `folder`."""
+        pictures = {"image": self.photo, "mask": self.mask, "edit_mask": self.edit_mask}
+        for name, path in self.files(folder).items():
+            pictures[name].save(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,8 @@ class Edit:
 
 FIRST_EDITS = (
     Edit(1, "person", "a photo of a woman with long red hair"),
-    Edit(2, "cat", "a photo of a sleeping cat"),
-    Edit(3, "church", "a photo of a church with ivy"),
+    Edit(2, "cat", "a photo of a cat, meowing"),
+    Edit(3, "church", "a photo of a church at sunset"),
 )
 """Each learns its subject."""
 TRANSFER = Edit(4, "person", "a photo of a woman with long brown hair and [A] makeup", attribute="makeup")

@@ -41,8 +41,8 @@ SUBJECTS: dict[str, tuple[Domain, Subject]] = {
 }
 ANSWERS: tuple[tuple[Domain, Subject], ...] = (
     (PEOPLE, PEOPLE.change(PERSON, hair_colour="red")),
-    (CATS, CATS.change(CAT, sleeping=True)),
-    (CHURCHES, CHURCHES.change(CHURCH, ivy=True)),
+    (CATS, CATS.change(CAT, meowing=True)),
+    (CHURCHES, CHURCHES.change(CHURCH, time="sunset")),
     (PEOPLE, with_makeup_of(PERSON, MADE_UP)),
     (PEOPLE, PEOPLE.change(PERSON, expression="smiling")),
 )

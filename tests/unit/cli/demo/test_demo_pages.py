@@ -14,7 +14,7 @@ from PIL import Image
 from cli.demo.demo import how_to_go_on, saved
 from cli.demo.edits import Done, Learned, Outcome
 from cli.demo.figures import changed_outside, columns, tell, write_figures
-from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, Edit, Sample, sample
+from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, WHOLE, Edit, Sample, sample
 from s2edit_core.pictures.files import inside_of
 
 
@@ -48,13 +48,13 @@ def samples() -> dict[str, Sample]:
 
 
 def test_a_pixel_outside_the_edit_mask_is_counted(samples: dict[str, Sample]) -> None:
-    church = samples["church"]
-    assert changed_outside(church, church.photo) == 0
-    inside = inside_of(church.edit_mask)
-    pixels = np.asarray(church.photo).copy()
+    cat = samples["cat"]
+    assert changed_outside(cat, cat.photo) == 0
+    inside = inside_of(cat.edit_mask)
+    pixels = np.asarray(cat.photo).copy()
     for place in (np.argwhere(inside)[0], *np.argwhere(~inside)[:2]):
         pixels[tuple(place)] ^= 1
-    assert changed_outside(church, Image.fromarray(pixels)) == 2
+    assert changed_outside(cat, Image.fromarray(pixels)) == 2
 
 
 def test_each_column_says_what_was_given_what_it_cost_and_what_changed(outcome: Outcome, samples: dict[str, Sample]) -> None:
@@ -103,7 +103,7 @@ def test_the_files_of_the_quickstart_are_among_those_that_are_saved(
     files = saved(samples, outcome, tmp_path)
     assert {"source.png", "mask.png"} <= {file.name for file in files}
     photos = [file for file in files if file.suffix == ".png"]
-    assert len(set(files)) == len(files) == 2 * len(samples) + 2 * len(EDITS) + 1
+    assert len(set(files)) == len(files) == 2 * len(samples) + len(WHOLE) + 2 * len(EDITS) + 1
     assert all(file.is_file() for file in photos)
 
 

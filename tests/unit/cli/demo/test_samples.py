@@ -37,7 +37,7 @@ def test_each_subject_has_a_first_edit_and_only_the_transfer_names_an_attribute(
 
 @pytest.mark.parametrize("name", [edit.of for edit in FIRST_EDITS])
 def test_the_true_answers_change_little_outside_the_edit_mask(name: str) -> None:
-    """So a result can equal its true answer, although the demo sends no edit mask."""
+    """So a result can equal its true answer, although the demo sends an edit mask of the church alone."""
     edit_mask = inside_of(sample(name).edit_mask)
     for edit, (domain, answer) in zip(EDITS, ANSWERS, strict=True):
         if edit.of == name:

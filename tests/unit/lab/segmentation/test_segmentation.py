@@ -88,7 +88,7 @@ class TestShippedSegmenter:
     def test_it_is_small(self) -> None:
         assert sum(file.stat().st_size for file in (ROOT / SHIPPED_MODEL / "segmenter").iterdir()) <= 1_000_000
 
-    @pytest.mark.parametrize(("view", "least"), [(portrait, 0.96), (photographed(512), 0.96), (small, 0.85), (beside, 0.9)])
+    @pytest.mark.parametrize(("view", "least"), [(portrait, 0.92), (photographed(512), 0.92), (small, 0.8), (beside, 0.9)])
     def test_it_finds_people(self, shipped: CardNetwork, view: Callable[[Subject, int], View], least: float) -> None:
         tally = Tally()
         for number in range(6):
