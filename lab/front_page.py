@@ -129,7 +129,7 @@ def _restart(storm: Results) -> str:
 def _same_picture(storm: Results) -> str:
     wrong = _link(f"{len(storm['findings']['wrong_owner'])} pictures differ", "storm-model")
     return (
-        f"{storm['plan']['jobs']} edits of the shipped model under {storm['kills']} kills, compared with an undisturbed "
+        f"{storm['plan']['jobs']} edits of the former shipped model under {storm['kills']} kills, compared with an undisturbed "
         f"run: {wrong}"
     )
 

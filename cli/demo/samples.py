@@ -62,7 +62,7 @@ class Edit:
 
 FIRST_EDITS = (
     Edit(1, "person", "a photo of a woman with long red hair"),
-    Edit(2, "cat", "a photo of a cat, meowing"),
+    Edit(2, "cat", "a photo of a sleeping cat"),
     Edit(3, "church", "a photo of a church at sunset"),
 )
 """Each learns its subject."""

@@ -29,9 +29,9 @@ MARGIN_PX = 21
 FOLDER = Path(__file__).parents[2] / "cli" / "demo" / "sample"
 
 PERSON = replace(PEOPLE.sample(UNSEEN + 18_590), attributes=Attributes(hair_length="long"))
-CAT = CATS.sample(UNSEEN + 10_411)
+CAT = CATS.sample(UNSEEN + 10_463)
 CHURCH = CHURCHES.sample(UNSEEN + 10_297)
-MADE_UP = replace(PEOPLE.sample(UNSEEN + 12_926), attributes=Attributes(hair_colour="black", hair_length="long", makeup=True))
+MADE_UP = replace(PEOPLE.sample(UNSEEN + 12_942), attributes=Attributes(hair_colour="black", hair_length="long", makeup=True))
 """Another person, whose makeup the demo transfers."""
 SUBJECTS: dict[str, tuple[Domain, Subject]] = {
     "person": (PEOPLE, PERSON),
@@ -41,7 +41,7 @@ SUBJECTS: dict[str, tuple[Domain, Subject]] = {
 }
 ANSWERS: tuple[tuple[Domain, Subject], ...] = (
     (PEOPLE, PEOPLE.change(PERSON, hair_colour="red")),
-    (CATS, CATS.change(CAT, meowing=True)),
+    (CATS, CATS.change(CAT, sleeping=True)),
     (CHURCHES, CHURCHES.change(CHURCH, time="sunset")),
     (PEOPLE, with_makeup_of(PERSON, MADE_UP)),
     (PEOPLE, PEOPLE.change(PERSON, expression="smiling")),

@@ -47,7 +47,12 @@ def test_nothing_is_loaded_from_other_servers(site: Path) -> None:
 
 
 def test_linked_files_of_the_repository_come_along(site: Path) -> None:
-    for path in ("deploy/env.example", "clients/openapi.json", "lab/results/photos.jpg", "lab/results/quality-person-direct+p2p.png"):
+    for path in (
+        "deploy/env.example",
+        "clients/openapi.json",
+        "lab/results/photos.jpg",
+        "lab/results/quality-person-direct+p2p.png",
+    ):
         assert (site / "repository" / path).read_bytes() == (ROOT / path).read_bytes()
     assert (site / "repository" / "CONTRIBUTING.html").is_file()
 
