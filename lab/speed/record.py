@@ -33,7 +33,7 @@ class Record:
                 raise ValueError(
                     f"{path} holds results of other settings or of another machine: delete it, or choose another --out"
                 )
-            self.phases = stored["phases"]
+            self.phases, self.summary = stored["phases"], stored["summary"]
 
     def is_done(self, name: str) -> bool:
         return self.phases.get(name, {}).get("state") == DONE

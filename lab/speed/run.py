@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n".join(f"{phase.estimate_s:6.0f} s  {phase.name}" for phase in selected))
         return
     run(selected, record, budget_s=wanted.budget, began=began)
+    record.put_summary(summary(record.phases))
     plot.write(record.phases, record.about, out.with_suffix(".png"))
     states = [record.phases[phase.name]["state"] for phase in selected]
     print(f"{time.perf_counter() - began:6.1f} s  {states.count(DONE)} of {len(states)} phases done: {out}", flush=True)

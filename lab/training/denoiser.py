@@ -42,7 +42,7 @@ DROPPED = 0.1
 ALIGNMENT = 0.3
 """Weight of the second task, the guess of the picture's features."""
 SHAPES = (420.0, 140.0)
-"""Half of the timesteps are drawn around the first of these, with the second as their deviation: where shapes are decided: one
+"""Half of the timesteps are drawn around the first of these, with the second as their deviation: where shapes are decided. One
 deviation about the first spans signal-to-noise ratios from 1.2 to 0.12. The others are drawn from all."""
 OUTER = ("unet.conv_in", "unet.conv_out", "head", "embeddings", "text_model.embeddings")
 """The first and last layers, whose weights are no matrices for Muon."""
@@ -254,11 +254,10 @@ class Stage:
 
     def export(self, run: Run, per_domain: int) -> None:
         """Write the averaged weights and a sheet of samples for captions of unseen pictures."""
+        vae = AutoencoderKL.from_pretrained(self.plan.work / "vae")  # read anew: its decoder may have been trained on
         with run.average.applied(self.parameters):
             parts = {
-                "vae": AutoencoderKL.from_pretrained(self.plan.work / "vae").to(
-                    self.device
-                ),  # its decoder may have been trained on
+                "vae": vae.to(self.device),
                 "unet": self.unet,
                 "text_encoder": self.text_encoder,
                 "tokenizer": self.tokenizer,

@@ -94,6 +94,12 @@ def test_finished_phases_are_not_run_again(measure: Callable[..., dict[str, Any]
     assert "ceilings: done before" in capsys.readouterr().out
 
 
+def test_a_later_run_without_time_keeps_the_ratios_of_an_earlier_one(measure: Callable[..., dict[str, Any]]) -> None:
+    first = measure("--only", "ceilings", "--only", "passes/float32/users")
+    assert first["summary"]
+    assert measure("--only", "text/*", "--budget", "0")["summary"] == first["summary"]
+
+
 def test_a_failing_phase_is_recorded_and_the_rest_runs(
     measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
