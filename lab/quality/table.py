@@ -92,10 +92,11 @@ DELIVERED_NOTE = (
     "nothing should change, as a share of the photo's own. "
 )
 PLURAL = {"person": "people", "cat": "cats", "church": "churches"}
-WORLD_NOTE = (
-    "how far the regressor's readings of the result and of the true answer are apart, in standard deviations, over the numbers of "
+IDENTITY_NOTE = (
+    "*Identity error*: how far the regressor's readings of the result and of the true answer are apart, in standard deviations, over the numbers of "
     "the identity that it can read. The auto-encoder alone causes a part of it; the other column compares with the true answer "
-    "encoded and decoded."
+    "encoded and decoded. *Others changed*: attributes per edit that the judge classifies differently from the true answer. A further "
+    "edit of the same subject needs no learning and no inversion."
 )
 FEWER_NOTE = (
     " A row with fewer subjects covers only the first of them. To compare it with another row, use the table of differences, which "
@@ -129,13 +130,19 @@ def _cost(method: Result) -> tuple[str, str]:
     return evaluations, f"{first['seconds']:.1f} / {following['seconds']:.1f}"
 
 
-def _compared(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
-    """Format a difference with its interval, in bold if the interval excludes zero. That of a single subject has no width."""
+def _compared(figure: Figure, found: Mapping[str, Sequence[float]], subjects: int) -> str:
+    """Format a difference with its interval, in bold if the interval excludes zero. That of a single subject says nothing."""
     if figure.name not in found:
         return NONE
     mean, low, high = found[figure.name]
     text = f"{_signed(figure, mean)} [{_signed(figure, low)}, {_signed(figure, high)}]"
-    return f"**{text}**" if low < high and (low > 0 or high < 0) else text
+    return f"**{text}**" if subjects > 1 and (low > 0 or high < 0) else text
+
+
+def _subjects(results: Result) -> int:
+    """Return the number of subjects; a benchmark of photographs has many."""
+    subjects: int = results["setting"].get("subjects", results["setting"].get("items", 0))
+    return subjects
 
 
 def _signed(figure: Figure, value: float) -> str:
@@ -179,7 +186,8 @@ def difference_table(results: Result, figures: Sequence[Figure]) -> str:
     known = {name: found for name, found in compared["minus"].items() if found}
     shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
     head = [f"{_named(results, compared['of'])} minus", *(_hint(figure) for figure in shown)]
-    rows = [[_named(results, name), *(_compared(figure, known[name]) for figure in shown)] for name in in_order(list(known))]
+    subjects = _subjects(results)
+    rows = [[_named(results, name), *(_compared(figure, known[name], subjects) for figure in shown)] for name in in_order(list(known))]
     return markdown(head, rows)
 
 
@@ -239,9 +247,9 @@ def bars_table(results: Result) -> str:
     names = dict.fromkeys(name for section in domains.values() for name in section["differences"]["minus"])
     rows = []
     for name in in_order(list(names)):
-        found = [section["differences"]["minus"].get(name, {}) for section in domains.values()]
+        found = [(section["differences"]["minus"].get(name, {}), _subjects(section)) for section in domains.values()]
         title = next(_titled(section, name) for section in domains.values() if name in section["methods"])
-        rows.append([title, *(_compared(figure, each) for each in found for figure in figures)])
+        rows.append([title, *(_compared(figure, *each) for each in found for figure in figures)])
     return markdown(head, rows)
 
 
@@ -252,13 +260,17 @@ def notes_of(section: Result) -> str:
     domain = setting["domain"]
     return (
         f"{edits_of(section)} edits of {setting['subjects']} unseen {PLURAL[domain]}, at guidance "
-        f"{setting['guidance_scale']:g} unless noted, with mean "
-        f"and 95 % interval (bootstrap over {PLURAL[domain]}). *Changed* is where the true answer differs from the source. "
-        f"{GAIN_NOTE}{DELIVERED_NOTE if _has(section, 'delivered_psnr') else ''}*Identity error*: "
-        f"{WORLD_NOTE} *Others changed*: attributes per edit that the judge classifies "
-        f"differently from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
-        f"{100 * average:.1f} % on average. A further edit of the same {domain} needs no learning and no inversion."
-        f"{FEWER_NOTE if _has_fewer_subjects(section) else ''}"
+        f"{setting['guidance_scale']:g} unless noted. The judge's accuracy on unseen renders is {100 * worst:.1f} % for its worst "
+        f"attribute and {100 * average:.1f} % on average.{FEWER_NOTE if _has_fewer_subjects(section) else ''}"
+    )
+
+
+def reading(domains: Mapping[str, Result]) -> str:
+    """Return what the columns of all domains' tables mean."""
+    delivered = any(_has(section, "delivered_psnr") for section in domains.values())
+    return (
+        "How to read the tables of the domains: a cell holds the mean and its 95 % interval, by bootstrap over subjects. *Changed* is "
+        f"where the true answer differs from the source. {GAIN_NOTE}{DELIVERED_NOTE if delivered else ''}{IDENTITY_NOTE}"
     )
 
 
@@ -284,6 +296,7 @@ def render(results: Result) -> str:
     if any(section["differences"].get("minus") for section in domains.values()):
         edits = ", ".join(f"{edits_of(section)} edits of {PLURAL[domain]}" for domain, section in domains.items())
         parts = [f"{edits}: differences, paired by edit; bold if the interval excludes zero.", bars_table(results)]
+    parts.append(reading(domains))
     return "\n\n".join([*parts, *(part for section in domains.values() for part in domain_tables(section))]) + "\n"
 
 

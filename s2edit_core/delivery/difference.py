@@ -54,17 +54,18 @@ HOLE_SHARE = 1 / 32
 COVER_RADIUS, COVER_SMOOTHING = 1 / 8, 5 / 32
 """The decode covers that much more around, and its edge has that deviation, in latent cells. So photo and decode meet where they
 agree, and nothing is seen twice."""
-OUTLINE_RADIUS = 5 / 8
+OUTLINE_RADIUS = 5 / 4
 """Radius, in latent cells, of the windows that look for an edge of the photo where the change ends."""
-OUTLINE_REACH, OUTLINE_FRAME = 1.0, 1 / 8
+OUTLINE_REACH, OUTLINE_FRAME = 2.0, 1 / 8
 """Those windows are pooled over so many latent cells, and over that share of the frame, which reaches the middle of things."""
 OUTLINE_FLOOR = 0.02
 """A change with less variance has no outline: blush fades out softly and is nothing new."""
-STRUCTURE_SCALE = 120 / 255
-"""Levels of structure that came or went which alone mark something new."""
+STRUCTURE_SCALE, STRUCTURE_REACH, STRUCTURE_POOL = 120 / 255, 1.0, 1.5
+"""Levels of structure that came or went which alone mark something new. Structure is what differs from the mean within the first
+number of latent cells, and its energy is pooled over the second."""
 NEW_FROM, NEW_TO = 0.5, 0.75
 """A shift becomes a replacement between these values of both measures' sum."""
-REGION_LEVEL, REGION_NEW = 0.1, 0.7
+REGION_LEVEL, REGION_NEW = 0.1, 0.6
 """Where frames differ by more than the first, each connected region is also decided on whole: new if its mean is above that."""
 GRAIN_BLOCK, GRAIN_SHARE = 16, 0.2
 """The photo's noise is measured in blocks of that side, in the flattest share of them."""
@@ -315,9 +316,10 @@ def _structure(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Te
     """The structure, in levels, that came or went inside the change: `(H, W)`. Another tone or contrast does not count."""
     changed = _smoothstep(strength.sqrt(), 0.04, 0.12)[None]
     weight = changed + 1e-4
-    mass = blurred(weight, 0.5 * cell)
-    was, now = (blurred(each * weight, 0.5 * cell) / mass for each in (before, after))
+    mass = blurred(weight, STRUCTURE_REACH * cell)
+    was, now = (blurred(each * weight, STRUCTURE_REACH * cell) / mass for each in (before, after))
     gain = (now.clamp(0.02, 1) / was.clamp(0.02, 1)).clamp(*GAINS)
     differs = ((after - now) - gain * (before - was)).square().mean(dim=0, keepdim=True)
-    pooled = blurred(differs * changed, 0.75 * cell) / (blurred(changed, 0.75 * cell) + 0.02)
+    reach = STRUCTURE_POOL * cell
+    pooled = blurred(differs * changed, reach) / (blurred(changed, reach) + 0.02)
     return pooled[0].clamp(min=0).sqrt()

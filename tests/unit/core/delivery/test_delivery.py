@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from s2edit_core.delivery import canvas as canvas_module
@@ -107,6 +107,21 @@ def test_nothing_shows_through_the_middle_of_something_large() -> None:
     result, _ = delivered(photo, edited)
     middle = array(result)[130:460, 150:618]
     assert np.abs(middle - (60, 70, 40)).max() < 8
+
+
+@pytest.mark.parametrize("cell", [4, 8])
+def test_no_hair_shows_through_a_cap_that_ends_where_the_hair_ends(cell: int) -> None:
+    """Of its outline only the rim is new, and a model draws it softly. With small latent cells, too."""
+    photo = scene(HAIR, strands=0.3)
+    cap = np.where(disc(PHOTO, 0.31) & (np.arange(PHOTO)[:, None] < 400), 255, 0).astype(np.uint8)
+    edited = photo.copy()
+    edited.paste((40, 60, 160), mask=Image.fromarray(cap).filter(ImageFilter.GaussianBlur(6)))
+    change = change_between(seen(photo), seen(edited), seen(photo), cell)
+    result = array(whole(photo).deliver(change))
+    middle = result[220:370, 250:518]
+    assert np.abs(middle - (40, 60, 160)).max() < 8
+    below = np.s_[460:560, 250:518]
+    assert np.array_equal(result[below], array(photo)[below])
 
 
 def test_a_thin_line_counts_where_it_is_joined_to_something_new_and_is_left_elsewhere() -> None:
