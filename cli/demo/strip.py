@@ -74,12 +74,12 @@ def _draw_column(strip: Image.Image, x: int, column: Column) -> None:
 
 def _draw_prompt(draw: ImageDraw.ImageDraw, at: tuple[int, int], column: Column) -> None:
     font = ImageFont.load_default(PROMPT_SIZE)
-    known = set(column.source_prompt.split())
+    known = {word.strip(",") for word in column.source_prompt.split()}
     x, y = at
     for word in column.prompt.removeprefix("a photo of ").split():
         if x + draw.textlength(word, font) > at[0] + column.result.width:
             x, y = at[0], y + PROMPT_LINE
-        draw.text((x, y), word, INK if word in known else ACCENT, font)
+        draw.text((x, y), word, INK if word.strip(",") in known else ACCENT, font)
         x += round(draw.textlength(f"{word} ", font))
 
 

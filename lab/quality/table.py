@@ -93,10 +93,10 @@ DELIVERED_NOTE = (
 )
 PLURAL = {"person": "people", "cat": "cats", "church": "churches"}
 IDENTITY_NOTE = (
-    "*Identity error*: how far the regressor's readings of the result and of the true answer are apart, in standard deviations, over the numbers of "
-    "the identity that it can read. The auto-encoder alone causes a part of it; the other column compares with the true answer "
-    "encoded and decoded. *Others changed*: attributes per edit that the judge classifies differently from the true answer. A further "
-    "edit of the same subject needs no learning and no inversion."
+    "*Identity error*: how far the regressor's readings of the result and of the true answer are apart, in standard deviations, "
+    "over the numbers of the identity that it can read. The auto-encoder alone causes a part of it; the other column compares "
+    "with the true answer encoded and decoded. *Others changed*: attributes per edit that the judge classifies differently from "
+    "the true answer. A further edit of the same subject needs no learning and no inversion."
 )
 FEWER_NOTE = (
     " A row with fewer subjects covers only the first of them. To compare it with another row, use the table of differences, which "
@@ -186,8 +186,8 @@ def difference_table(results: Result, figures: Sequence[Figure]) -> str:
     known = {name: found for name, found in compared["minus"].items() if found}
     shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
     head = [f"{_named(results, compared['of'])} minus", *(_hint(figure) for figure in shown)]
-    subjects = _subjects(results)
-    rows = [[_named(results, name), *(_compared(figure, known[name], subjects) for figure in shown)] for name in in_order(list(known))]
+    n = _subjects(results)
+    rows = [[_named(results, name), *(_compared(figure, known[name], n) for figure in shown)] for name in in_order(list(known))]
     return markdown(head, rows)
 
 
@@ -269,8 +269,9 @@ def reading(domains: Mapping[str, Result]) -> str:
     """Return what the columns of all domains' tables mean."""
     delivered = any(_has(section, "delivered_psnr") for section in domains.values())
     return (
-        "How to read the tables of the domains: a cell holds the mean and its 95 % interval, by bootstrap over subjects. *Changed* is "
-        f"where the true answer differs from the source. {GAIN_NOTE}{DELIVERED_NOTE if delivered else ''}{IDENTITY_NOTE}"
+        "How to read the tables of the domains: a cell holds the mean and its 95 % interval, by bootstrap over subjects. "
+        f"*Changed* is where the true answer differs from the source. {GAIN_NOTE}"
+        f"{DELIVERED_NOTE if delivered else ''}{IDENTITY_NOTE}"
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GUIDANCE = 3.0
 GAINS: dict[str, float] = {"balanced": 7 / 6, "instant": 4 / 3}
-"""Guidance of each preset as a multiple of `GUIDANCE`, tuned on the shipped model. The model card contains the products."""
+"""Guidance of each preset as a multiple of `GUIDANCE`, tuned on the former shipped model. The model card contains the products."""
 PART_BYTES = 15 * 2**20
 
 

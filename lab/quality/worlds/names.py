@@ -2,8 +2,8 @@
 
 Some people of the training set have a name in their captions (`lab.world.names`), and it stands where [I] stands. Each of them is
 drawn from the caption of a photo that training never saw, from the same noise without a name, with the own name and with somebody
-else's. The identity error is the distance of the regressor's reading from that of the true picture, encoded and decoded. What a name
-removes of it shows how much of a person one token can hold in this model.
+else's. The identity error is the distance of the regressor's reading from that of the true picture, encoded and decoded. What a
+name removes of it shows how much of a person one token can hold in this model.
 
 The cosines are those of text features, of "a photo of a <word>": between names, and of each name to the nearest attribute word.
 """
