@@ -59,13 +59,17 @@ def test_a_service_that_does_not_answer_is_told_and_waited_for(open_studio: Open
     acting.result(page)
 
 
-def test_one_click_is_one_edit_however_often_its_answer_is_lost(open_studio: OpenStudio, service: Service) -> None:
+@pytest.mark.parametrize("part", [0, 20], ids=["no answer", "half an answer"])
+def test_one_click_is_one_edit_however_often_its_answer_is_lost(open_studio: OpenStudio, service: Service, part: int) -> None:
     page, watch = open_studio()
     watch.allow("ERR_FAILED", "ERR_CONNECTION")
 
     def lose(route: Route) -> None:
-        route.fetch()
-        route.abort()
+        answer = route.fetch()
+        if part:
+            route.fulfill(status=answer.status, content_type="application/json", body=answer.text()[:part])
+        else:
+            route.abort()
 
     acting.photo(page, acting.picture(300, 300, seed=7))
     with service.client() as http:

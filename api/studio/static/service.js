@@ -65,7 +65,7 @@ export async function ask(path, { method = 'GET', fields, json, key, etag, wait_
   const after_s = Number(answer.headers.get('Retry-After')) || 1;
   if (answer.status >= 400) throw new Problem(answer.status, await answer.json().catch(() => ({})), after_s);
   const empty = answer.status === 204 || answer.status === 304;
-  const body = empty ? null : await (as === 'blob' ? answer.blob() : answer.json());
+  const body = empty ? null : await read(answer, as);
   return { status: answer.status, body, etag: answer.headers.get('ETag'), wait_s: after_s, headers: answer.headers };
 }
 
@@ -75,6 +75,16 @@ async function reach(path, options) {
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Unreachable('the service does not answer');
+  }
+}
+
+/** Return the whole body. One that breaks off, or is cut short, is no answer: whether the request was done is not known. */
+async function read(answer, as) {
+  try {
+    return await (as === 'blob' ? answer.blob() : answer.json());
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Unreachable('the answer broke off');
   }
 }
 
@@ -111,6 +121,7 @@ export function link(url) {
 /** Fetch a picture by its signed link, which needs no key. */
 export async function picture(url) {
   const answer = await fetch(link(url)).catch(() => null);
-  if (!answer || !answer.ok) throw new Problem(answer ? answer.status : 0, { code: 'link_dead' }, 0);
-  return answer.blob();
+  const whole = answer?.ok ? await answer.blob().catch(() => null) : null;
+  if (!whole) throw new Problem(answer ? answer.status : 0, { code: 'link_dead' }, 0);
+  return whole;
 }
