@@ -2,10 +2,11 @@
 
 Some people of the training set have a name in their captions (`lab.world.names`), and it stands where [I] stands. Each of them is
 drawn from the caption of a photo that training never saw, from the same noise without a name, with the own name and with somebody
-else's. The identity error is the distance of the regressor's reading from that of the true picture, encoded and decoded. What a
-name removes of it shows how much of a person one token can hold in this model.
+else's. The identity error is the distance of the regressor's reading from that of the true picture, encoded and decoded, as in
+`measures`. What a name removes of it is what that one token holds after training; it is no upper bound.
 
-The cosines are those of text features, of "a photo of a <word>": between names, and of each name to the nearest attribute word.
+The cosines compare text features of "a photo of a <word>": of two names, and of names and subject words with the attribute word
+nearest to them, by absolute value.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ FIGURES = ("identity_error", "as_captioned")
 
 
 def captions(domain: Domain, photos: Sequence[Subject]) -> dict[str, list[str]]:
-    """Return the captions of the photos in each way; photo i shows named person i."""
+    """Return the captions of the photos in each way. Photo i shows named person i; somebody else is person i + 1."""
     plain = [domain.caption(photo.attributes) for photo in photos]
     numbers = {"own name": range(len(photos)), "name of somebody else": [(i + 1) % len(photos) for i in range(len(photos))]}
     named = {
@@ -64,7 +65,10 @@ def drawn(pipeline: StableDiffusionPipeline, prompts: Sequence[str], guidance: f
 
 @torch.no_grad()
 def identities(backbone: Backbone, pipeline: StableDiffusionPipeline, judges: Judges, people: int, **how: Any) -> dict[str, Any]:
-    """Return, by way, the records, means with intervals, and differences to the way without a name."""
+    """Return, by way, records and means with intervals; and under "minus plain" the paired differences to the way without a name.
+
+    `as_captioned` is the share of the attributes that the judge classifies as the caption says.
+    """
     domain = DOMAINS["person"]
     photos = [domain.another_photo(NAMING.shown(domain, i * NAMING.photos)[0], FIRST_PHOTO + i) for i in range(people)]
     truth = torch.stack([to_tensor(coded(backbone, domain.render(photo, backbone.frame_size))) for photo in photos])
@@ -87,7 +91,7 @@ def identities(backbone: Backbone, pipeline: StableDiffusionPipeline, judges: Ju
 
 
 def cosines(backbone: Backbone, names: int) -> dict[str, Any]:
-    """Return the mean cosine of two names, and of a name, and of a subject word, to the attribute word nearest to it."""
+    """Return the mean cosine of two names, the mean largest one of a name to an attribute word, and that of each subject word."""
     words = normalize(torch.stack([attribute_state(backbone, word) for word in backbone.card.word_bank("woman")]), dim=-1)
     named = normalize(torch.stack([attribute_state(backbone, name_of(i)) for i in range(names)]), dim=-1)
     subjects = {word: normalize(attribute_state(backbone, word), dim=-1) for word in ("woman", "man")}
