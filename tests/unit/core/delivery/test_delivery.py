@@ -124,6 +124,16 @@ def test_no_hair_shows_through_a_cap_that_ends_where_the_hair_ends(cell: int) ->
     assert np.array_equal(result[below], array(photo)[below])
 
 
+def test_what_is_too_small_to_be_drawn_anew_is_not_lost() -> None:
+    """In a small frame, new lids look like something new, and differ too little to be drawn as such."""
+    photo = scene(HAIR)
+    edited = photo.copy()
+    edited.paste((150, 110, 80), (366, 366, 402, 402))
+    result, shares = delivered(photo, edited)
+    assert shares["replaced"] == 0
+    assert np.abs(array(result) - array(photo))[375:393, 375:393].mean() > 5
+
+
 def test_a_thin_line_counts_where_it_is_joined_to_something_new_and_is_left_elsewhere() -> None:
     """The temple of glasses; and an outline that moved."""
     photo = scene(SKIN)
