@@ -11,11 +11,14 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor
 
 from lab.judges.attributes import AttributeJudge, load_judge
 from lab.measures.results import machine
@@ -28,6 +31,16 @@ FIRST = 30_000_000
 """Seed of the first subject whose caption is used. No bench and no training uses subjects from here on."""
 ORDINARY = frozenset(("no", "without", "front", "neutral", "adult", "day", "summer", "clear"))
 """Classes that a caption does not name."""
+
+
+def drawn(pipeline: Callable[..., Any], prompts: Sequence[str], *, guidance: float, steps: int, batch: int = 8) -> Tensor:
+    """Return the pictures of the prompts, `(n, 3, h, w)` in -1..1. Picture i starts from the noise of seed i."""
+    made: list[Image.Image] = []
+    for start in range(0, len(prompts), batch):
+        some = list(prompts[start : start + batch])
+        seeds = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
+        made += pipeline(some, num_inference_steps=steps, guidance_scale=guidance, generator=seeds).images
+    return torch.stack([to_tensor(picture) for picture in made])
 
 
 def measure(
@@ -44,21 +57,13 @@ def measure(
     wanted = [domain.sample(FIRST + i).attributes for i in range(prompts)]
     named: dict[str, list[bool]] = defaultdict(list)
     unnamed: dict[str, list[bool]] = defaultdict(list)
-    for start in range(0, prompts, batch):
-        part = wanted[start : start + batch]
-        seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
-        images = pipeline(
-            [domain.caption(attributes) for attributes in part],
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=seeds,
-        ).images
-        seen = judge.classes(torch.stack([to_tensor(image) for image in images]), domain.name)
-        for i, attributes in enumerate(part):
-            for name, label in domain.label(attributes).items():
-                if label >= 0:
-                    where = unnamed if domain.labels[name][label] in ORDINARY else named
-                    where[name].append(int(seen[name][i]) == label)
+    captions = [domain.caption(attributes) for attributes in wanted]
+    seen = judge.classes(drawn(pipeline, captions, guidance=guidance, steps=steps, batch=batch), domain.name)
+    for i, attributes in enumerate(wanted):
+        for name, label in domain.label(attributes).items():
+            if label >= 0:
+                where = unnamed if domain.labels[name][label] in ORDINARY else named
+                where[name].append(int(seen[name][i]) == label)
     return {
         "named": {name: round(sum(found) / len(found), 4) for name, found in named.items()},
         "unnamed": {name: round(sum(found) / len(found), 4) for name, found in unnamed.items()},

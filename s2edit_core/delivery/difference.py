@@ -133,9 +133,8 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int) -> Change:
     strength = difference.square().sum(dim=0)
     newness = _newness(before, after, strength, cell)
     cover, faint = _drawing(difference, cell)
-    regions = torch.from_numpy(connected((strength.sqrt() > REGION_LEVEL).cpu().numpy())) + 1  # 0 outside all of them
-    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(newness, strength, regions, cell))
-    new = new * _is_drawn(regions, cover + faint)
+    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(newness, strength, cell))
+    new = new * ~_undrawn(strength, cover + faint)
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, cell)
     offset, slope = _toning(photo, tone, amount, cell)
@@ -305,25 +304,25 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_region(newness: Tensor, strength: Tensor, regions: Tensor, cell: int) -> Tensor:
+def _new_region(newness: Tensor, strength: Tensor, cell: int) -> Tensor:
     """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim."""
     weight = strength.sqrt()
+    labels = torch.from_numpy(connected((weight > REGION_LEVEL).cpu().numpy())) + 1
     masses = (weight * newness).cpu(), weight.cpu()  # a GPU would add them up in no fixed order
-    total, mass = (torch.bincount(regions.flatten(), weights=each.flatten()) for each in masses)
+    total, mass = (torch.bincount(labels.flatten(), weights=each.flatten()) for each in masses)
     decided = total > REGION_NEW * mass
     decided[0] = False  # outside all regions
-    whole = _without_holes(decided[regions]).to(weight)
+    whole = _without_holes(decided[labels]).to(weight)
     return blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
 
 
-def _is_drawn(regions: Tensor, shown: Tensor) -> Tensor:
-    """0 in connected regions of which nothing is `shown` `(H, W)`, else 1.
+def _undrawn(strength: Tensor, shown: Tensor) -> Tensor:
+    """The connected regions of change of which nothing is `shown` `(H, W)`, 0 or more; bool.
 
     A change that is too small to be drawn as something new, such as a cat's lids in a small frame, stays a shift. Else it was lost.
     """
-    drawn = torch.bincount(regions.flatten(), weights=shown.cpu().flatten()) > 0
-    drawn[0] = True
-    return drawn[regions].to(shown)
+    changed = strength.sqrt() > REGION_LEVEL
+    return changed & ~_connected(changed, shown > 0)
 
 
 def _structure(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:

@@ -60,31 +60,24 @@ export async function ask(path, { method = 'GET', fields, json, key, etag, wait_
   if (wait_s) headers.Prefer = `wait=${wait_s}`;
   if (json) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') studio.tell('sent', { method, path, fields, json });
-  const answer = await reach(path, { method, headers, body: json ? JSON.stringify(json) : formOf(fields), signal, cache: 'no-store' });
+  const body = json ? JSON.stringify(json) : formOf(fields);
+  const sent = fetch(new URL(path, document.baseURI), { method, headers, body, signal, cache: 'no-store' });
+  const answer = await reached(sent, 'the service does not answer');
   if (answer.status === 401 && (await credentials.ask(!!kept))) return ask(path, { method, fields, json, key, etag, wait_s, as, signal });
   const after_s = Number(answer.headers.get('Retry-After')) || 1;
   if (answer.status >= 400) throw new Problem(answer.status, await answer.json().catch(() => ({})), after_s);
   const empty = answer.status === 204 || answer.status === 304;
-  const body = empty ? null : await read(answer, as);
-  return { status: answer.status, body, etag: answer.headers.get('ETag'), wait_s: after_s, headers: answer.headers };
+  const received = empty ? null : await reached(as === 'blob' ? answer.blob() : answer.json(), 'the answer broke off');
+  return { status: answer.status, body: received, etag: answer.headers.get('ETag'), wait_s: after_s, headers: answer.headers };
 }
 
-async function reach(path, options) {
+/** Wait for an answer, or for its whole body. A body that breaks off is no answer: whether the request was done is not known. */
+async function reached(promise, trouble) {
   try {
-    return await fetch(new URL(path, document.baseURI), options);
+    return await promise;
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Unreachable('the service does not answer');
-  }
-}
-
-/** Return the whole body. One that breaks off, or is cut short, is no answer: whether the request was done is not known. */
-async function read(answer, as) {
-  try {
-    return await (as === 'blob' ? answer.blob() : answer.json());
-  } catch (error) {
-    if (error.name === 'AbortError') throw error;
-    throw new Unreachable('the answer broke off');
+    throw new Unreachable(trouble);
   }
 }
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
-from torch import Tensor
 from torch.nn.functional import normalize
 
+from lab.judges.adherence import drawn
 from lab.measures.bootstrap import differences, five_digits, intervals
 from lab.measures.results import dumped, machine
 from lab.quality.worlds.editing import coded
@@ -53,16 +53,6 @@ def captions(domain: Domain, photos: Sequence[Subject]) -> dict[str, list[str]]:
     return {"without a name": plain, **named}
 
 
-def drawn(pipeline: StableDiffusionPipeline, prompts: Sequence[str], guidance: float, steps: int, batch: int = 8) -> Tensor:
-    """Return the pictures of the prompts, `(n, 3, h, w)` in -1..1. Picture i starts from the noise of seed i."""
-    made = []
-    for start in range(0, len(prompts), batch):
-        some = list(prompts[start : start + batch])
-        seeds = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
-        made += pipeline(some, num_inference_steps=steps, guidance_scale=guidance, generator=seeds).images
-    return torch.stack([to_tensor(picture) for picture in made])
-
-
 @torch.no_grad()
 def identities(backbone: Backbone, pipeline: StableDiffusionPipeline, judges: Judges, people: int, **how: Any) -> dict[str, Any]:
     """Return, by way, records and means with intervals; and under "minus plain" the paired differences to the way without a name.
@@ -72,11 +62,11 @@ def identities(backbone: Backbone, pipeline: StableDiffusionPipeline, judges: Ju
     domain = DOMAINS["person"]
     photos = [domain.another_photo(NAMING.shown(domain, i * NAMING.photos)[0], FIRST_PHOTO + i) for i in range(people)]
     truth = torch.stack([to_tensor(coded(backbone, domain.render(photo, backbone.frame_size))) for photo in photos])
-    wanted, weights = judges.identities(truth, domain.name), judges.weights(domain.name)
+    wanted = judges.identities(truth, domain.name)
     records: dict[str, list[dict[str, Any]]] = {}
     for way, prompts in captions(domain, photos).items():
         pictures = drawn(pipeline, prompts, **how)
-        errors = ((judges.identities(pictures, domain.name) - wanted).abs() * weights).sum(1)
+        errors = judges.identities.error(pictures, domain.name, wanted)
         seen = judges.attributes.classes(pictures, domain.name)
         records[way] = []
         for i, photo in enumerate(photos):

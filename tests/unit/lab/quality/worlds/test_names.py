@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from lab.quality.worlds.names import FIRST_PHOTO, NAMING, WAYS, captions, drawn
+from lab.judges.adherence import drawn
+from lab.quality.worlds.names import FIRST_PHOTO, NAMING, WAYS, captions
 from lab.world.domains import DOMAINS
 from lab.world.names import name_of
 
@@ -34,6 +35,6 @@ def test_every_way_starts_from_the_same_noise() -> None:
         assert len(seeds) == len(prompts)
         return SimpleNamespace(images=[Image.new("RGB", (2, 2), (seed, seed, seed)) for seed in seeds])
 
-    made = drawn(pipeline, ["a"] * 5, guidance=3.0, steps=2, batch=2)  # type: ignore[arg-type]
+    made = drawn(pipeline, ["a"] * 5, guidance=3.0, steps=2, batch=2)
     assert made.shape == (5, 3, 2, 2)
     assert [round((float(each.mean()) + 1) * 127.5) for each in made] == [0, 1, 2, 3, 4]
