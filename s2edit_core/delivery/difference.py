@@ -9,7 +9,8 @@ that of the photo's own latent and that of the edited one. Their difference is w
 
 A shift ends where the photo has an edge, and the structure inside it goes on. So the share of the outline that the photo does not
 explain, and the structure that came or went, together tell a replacement from a shift: by place, and by connected region, so that
-hair does not show through the middle of most hats. A thing that is new somewhere is followed to its thin and pale parts. What
+hair does not show through the middle of most hats. Wide windows judge large regions, since narrow ones take hats for recoloured
+hair, and wide ones take eye shadow for something new. A thing that is new somewhere is followed to its thin and pale parts. What
 differs slightly elsewhere was not asked for.
 
 A guided filter (He, Sun and Tang, TPAMI 2013; its fast form, arXiv 1505.00996) finds the edge of a shift at full resolution. It
@@ -54,22 +55,24 @@ HOLE_SHARE = 1 / 32
 COVER_RADIUS, COVER_SMOOTHING = 1 / 8, 5 / 32
 """The decode covers that much more around, and its edge has that deviation, in latent cells. So photo and decode meet where they
 agree, and nothing is seen twice."""
-OUTLINE_RADIUS = 5 / 4
+OUTLINE_RADIUS = 5 / 8
 """Radius, in latent cells, of the windows that look for an edge of the photo where the change ends."""
-OUTLINE_REACH, OUTLINE_FRAME = 2.0, 1 / 8
+OUTLINE_REACH, OUTLINE_FRAME = 1.0, 1 / 8
 """What the windows find is blurred twice and added: with that deviation in latent cells, and with that share of the frame, which
-reaches the middle of things. These lengths were chosen with cells of 4 pixels in a frame of 128; half as long, they took hats for
-recoloured hair there. They are untried with Stable Diffusion's cells of 8 pixels in 512."""
+reaches the middle of things."""
 OUTLINE_FLOOR = 0.02
 """A change with less variance has no outline: blush fades out softly and is nothing new."""
-STRUCTURE_SCALE, STRUCTURE_REACH, STRUCTURE_POOL = 120 / 255, 1.0, 1.5
+STRUCTURE_SCALE, STRUCTURE_REACH, STRUCTURE_POOL = 120 / 255, 0.5, 0.75
 """Levels (0..1) of structure that came or went which alone mark something new. Structure is what differs from a Gaussian mean of
 the second deviation, and its energy is averaged with the third. Both are in latent cells."""
 NEW_FROM, NEW_TO = 0.5, 0.75
 """A shift becomes a replacement between these values of both measures' sum."""
-REGION_LEVEL, REGION_NEW = 0.1, 0.6
+REGION_LEVEL, REGION_NEW = 0.1, 0.65
 """Where the frames differ by more than the first, each connected region is also decided as a whole. It is new if its newness,
 averaged with the difference as weight, is above the second."""
+LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.6
+"""A region of more than that share of the frame is judged with windows so many times as long, and new above the last. These lengths
+were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8 pixels in 512."""
 GRAIN_BLOCK, GRAIN_SHARE = 16, 0.2
 """The photo's noise is measured in blocks of that side, in the flattest share of them."""
 
@@ -131,9 +134,9 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int) -> Change:
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
     difference = after - before
     strength = difference.square().sum(dim=0)
-    newness = _newness(before, after, strength, cell)
+    newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
     cover, faint = _drawing(difference, cell)
-    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(newness, strength, cell))
+    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(newness, wide, strength, cell))
     new = new * ~_undrawn(strength, cover + faint)
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, cell)
@@ -304,13 +307,17 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_region(newness: Tensor, strength: Tensor, cell: int) -> Tensor:
-    """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim."""
+def _new_region(newness: Tensor, wide: Tensor, strength: Tensor, cell: int) -> Tensor:
+    """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim.
+
+    `wide` is the newness by longer windows, which judges large regions.
+    """
     weight = strength.sqrt()
     labels = torch.from_numpy(connected((weight > REGION_LEVEL).cpu().numpy())) + 1
-    masses = (weight * newness).cpu(), weight.cpu()  # a GPU would add them up in no fixed order
-    total, mass = (torch.bincount(labels.flatten(), weights=each.flatten()) for each in masses)
-    decided = total > REGION_NEW * mass
+    maps = weight * newness, weight * wide, weight, torch.ones_like(weight)
+    # a GPU would add them up in no fixed order
+    near, far, mass, area = (torch.bincount(labels.flatten(), weights=each.cpu().flatten()) for each in maps)
+    decided = torch.where(area > LARGE_SHARE * weight.numel(), far > LARGE_NEW * mass, near > REGION_NEW * mass)
     decided[0] = False  # outside all regions
     whole = _without_holes(decided[labels]).to(weight)
     return blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]

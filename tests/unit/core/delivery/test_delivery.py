@@ -185,6 +185,30 @@ def test_a_soft_blush_keeps_the_pores() -> None:
     assert detail(result, cheek) > 0.8 * detail(photo, cheek)
 
 
+def test_a_blush_that_touches_eye_shadow_keeps_the_freckles() -> None:
+    """Judged by windows that suit a hat, together they are something new: but they are small."""
+    dots = Image.fromarray(((np.random.default_rng(3).random((PHOTO, PHOTO)) < 0.002) * 255).astype(np.uint8))
+    freckles = (array(dots.filter(ImageFilter.GaussianBlur(2))) / 10).clip(0, 1)[..., None]
+    y, x = np.mgrid[0:PHOTO, 0:PHOTO] / PHOTO - 0.5
+    eye = _soft((x / 0.08) ** 2 + (y / 0.03) ** 2 < 1, 2)
+    brow = _soft((np.abs(x) < 0.1) & (np.abs(y + 0.09) < 0.015), 2)
+    skin = np.array(SKIN) * (1 - 0.4 * freckles) * (1 - 0.8 * np.maximum(eye, brow))
+    shadow = _soft((np.abs(x) < 0.09) & (y > -0.075) & (y < 0), 6) * (1 - eye)
+    blush = np.exp(-((x - 0.06) ** 2 + (y - 0.09) ** 2) / 0.01)[..., None]
+    made_up = skin + blush * (8, -45, -30)
+    made_up = made_up + 0.5 * shadow * ((50, 70, 190) - made_up)
+    photo, truth = (Image.fromarray(p.clip(0, 255).astype(np.uint8)) for p in (skin, made_up))
+    result = whole(photo).deliver(change_between(seen(photo), seen(truth), seen(photo), 4))
+    cheek = blush[..., 0] > 0.5
+    assert (array(result) - array(photo))[cheek].mean(axis=0) == pytest.approx((6, -33, -22), abs=6)
+    assert detail(result, cheek) > 0.7 * detail(photo, cheek)
+
+
+def _soft(region: NDArray[np.bool_], radius: int) -> Pixels:
+    """`region` with a soft edge, `(h, w, 1)` in 0..1."""
+    return array(Image.fromarray((region * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius)))[..., None] / 255
+
+
 def test_an_outline_that_moved_by_less_than_a_pixel_of_the_frame_changes_nothing() -> None:
     """What an auto-encoder gets slightly wrong elsewhere is not part of the edit."""
     photo = scene(HAIR, strands=0.1)
