@@ -19,6 +19,7 @@ from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
@@ -81,11 +82,18 @@ class Deployment:
         return self.jobs.get(ANN, job_id)
 
     def wait_for(self, job_id: str, condition: Callable[[JobRecord], bool]) -> JobRecord:
+        """Poll as an app does: after a 503 it asks again. A Redis whose disk is busy lets a call time out."""
         deadline = time.monotonic() + PATIENCE_S
-        while not condition(record := self.get(job_id)):
-            assert time.monotonic() < deadline, f"the job is {record}; the end of the log: {self.log.read_text()[-3000:]}"
+        seen: JobRecord | StoreUnavailable
+        while True:
+            try:
+                seen = self.get(job_id)
+                if condition(seen):
+                    return seen
+            except StoreUnavailable as error:
+                seen = error
+            assert time.monotonic() < deadline, f"the job is {seen!r}; the end of the log: {self.log.read_text()[-3000:]}"
             time.sleep(0.05)
-        return record
 
     def wait_until_done(self, job_id: str) -> JobRecord:
         record = self.wait_for(job_id, lambda record: record.state.over)
