@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary
-from lab.world.domain import UNSEEN, Domain
-from lab.world.names import UNNAMED, Naming
+from lab.world.domain import UNSEEN, Domain, Subject
+from lab.world.names import UNNAMED, Looks, Naming
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
 """Default folder of renders and checkpoints; `--work` overrides it."""
@@ -35,8 +35,13 @@ MASKED_EVERY = 5
 DOMAINS = ("lab.world.person:96000:0.6", "lab.world.cat:24000:0.2", "lab.world.church:24000:0.2")
 UNSEEN_COUNT = 600
 """Rendered subjects per domain that are never trained on."""
-FORM = "MODULE:PICTURES:WEIGHT[:NAMED:PHOTOS]"
-"""How a domain of the training set is given."""
+FORM = "MODULE:PICTURES:WEIGHT[:NAMED:PHOTOS[:LOOKS]]"
+"""How a domain of the training set is given. LOOKS are such as `makeup=160x100,hat=40x50`: 160 makeups with 100 photos each, and 40
+hats with 50."""
+FOCUS = 32
+"""Side of the map that says where a named look shows."""
+FOCUS_LEVELS = 6
+"""A look shows where it changes a picture by more than so many 8-bit levels."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,18 @@ class Part:
     naming: Naming = field(default=UNNAMED)
 
     @classmethod
-    def parsed(cls, text: str, first_name: int = 0) -> Part:
-        """Read `FORM`. `first_name` is the number of the part's first name. Raises `ValueError` for any other text."""
+    def parsed(cls, text: str, first_name: int = 0, first_look: int = 0) -> Part:
+        """Read `FORM`. Names are counted from `first_name`, looks from `first_look`. Raises `ValueError` for any other text."""
         try:
             module, count, weight, *naming = text.split(":")
-            named, photos = (int(number) for number in naming or (0, UNNAMED.photos))
-            part = cls(module, int(count), float(weight), Naming(named, photos, first_name))
+            named, photos = (int(number) for number in naming[:2] or (0, UNNAMED.photos))
+            looks = tuple(_looks(each) for each in "".join(naming[2:]).split(",") if each)
+            part = cls(module, int(count), float(weight), Naming(named, photos, first_name, looks, first_look))
         except ValueError as error:
             raise ValueError(f"expected {FORM}, such as {DOMAINS[0]} or {DOMAINS[0]}:4000:8, got {text!r} ({error})") from None
-        if part.naming.named * part.naming.photos > part.count:
+        if unknown := {each.word for each in looks} - set(part.domain.looks):
+            raise ValueError(f"{text!r}: {part.domain.name} has no looks of {', '.join(sorted(unknown))}")
+        if part.naming.pictures > part.count:
             raise ValueError(f"{text!r} names more photos than the {part.count} pictures that it renders")
         return part
 
@@ -68,6 +76,12 @@ class Part:
     def domain(self) -> Domain:
         exported: Domain = importlib.import_module(self.module).DOMAIN
         return exported
+
+
+def _looks(text: str) -> Looks:
+    word, numbers = text.split("=")
+    count, photos = (int(number) for number in numbers.split("x"))
+    return Looks(word, count, photos)
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,8 @@ class Plan:
     def of(cls, options: argparse.Namespace) -> Plan:
         parts: list[Part] = []
         for text in options.domain or DOMAINS:
-            parts.append(Part.parsed(text, sum(part.naming.named for part in parts)))
+            named, looks = sum(part.naming.named for part in parts), sum(part.naming.look_count for part in parts)
+            parts.append(Part.parsed(text, named, looks))
         return cls(tuple(parts), options.work)
 
     @cached_property
@@ -154,18 +169,40 @@ def captions(domain: Domain, seed: int, naming: Naming = UNNAMED) -> list[str]:
 
 
 def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int], naming: Naming = UNNAMED) -> dict[str, NDArray[Any]]:
-    """Return the shard of these seeds: pixels, caption tokens, labels, identity vectors, and masks of every fifth picture."""
+    """Return the shard of these seeds.
+
+    `pixels` `(n, 128, 128, 3)`, `focus` `(n, 32, 32)` where a named look shows, `tokens` of the captions, `labels`, `identity`
+    vectors, and `masks` of every fifth picture.
+    """
     subjects = [naming.shown(domain, seed)[0] for seed in seeds]
     names = list(domain.labels)
     labels = [[domain.label(subject.attributes)[name] for name in names] for subject in subjects]
     tokens = [[vocabulary.encode(text) for text in captions(domain, seed, naming)] for seed in seeds]
+    pixels = np.stack([_pixels(domain, subject) for subject in subjects])
+    focus = [_focus(domain, *each) for each in zip(subjects, pixels, map(naming.look, seeds), strict=True)]
     return {
-        "pixels": np.stack([np.asarray(domain.render(subject, SIZE).convert("RGB")) for subject in subjects]),
+        "pixels": pixels,
+        "focus": np.stack(focus),
         "tokens": np.array(tokens, dtype=np.int16).reshape(len(seeds), CAPTIONS, MAX_TOKENS),
         "labels": np.array(labels, dtype=np.int8).reshape(len(seeds), len(names)),
         "identity": np.stack([domain.identity_vector(subject.identity) for subject in subjects]).astype(np.float32),
         "masks": np.stack([np.asarray(domain.mask(subject, SIZE)) for subject in subjects[::MASKED_EVERY]]),
     }
+
+
+def _pixels(domain: Domain, subject: Subject) -> NDArray[np.uint8]:
+    return np.asarray(domain.render(subject, SIZE).convert("RGB"))
+
+
+def _focus(domain: Domain, subject: Subject, pixels: NDArray[np.uint8], look: tuple[str, int] | None) -> NDArray[np.bool_]:
+    """Return where the named look of a picture shows, `(FOCUS, FOCUS)`: nowhere, if there is none."""
+    if look is None:
+        return np.zeros((FOCUS, FOCUS), dtype=bool)
+    without = _pixels(domain, domain.change(subject, **{look[0]: False}))
+    changed = np.abs(pixels.astype(np.int16) - without).max(axis=2) > FOCUS_LEVELS
+    cell = SIZE // FOCUS
+    found: NDArray[np.bool_] = changed.reshape(FOCUS, cell, FOCUS, cell).any(axis=(1, 3))
+    return found
 
 
 def save_shard(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -42,6 +42,8 @@ class Domain(Protocol):
     """The classes of each attribute, by attribute name, for a judge."""
     identity_names: tuple[str, ...]
     """The names of the numbers of `identity_vector`."""
+    looks: Mapping[str, tuple[str, ...]]
+    """Attributes that look different on different subjects, and the fields of the identity that say how."""
 
     def sample(self, seed: int) -> Subject:
         """Return the subject of that seed."""

@@ -31,7 +31,7 @@ Part = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Wearable:
-    """What is transferred: its attribute, the identity's fields that say how it looks, and its parts.
+    """What is transferred: an attribute of `domain.looks`, and its parts.
 
     A part is given by changes to the makeup style that leave it out; `{}` stands for the whole. With `drawn`, it is where the
     picture shows that part of the drawing, not where pictures with and without it differ: a hat also moves hair.
@@ -39,7 +39,6 @@ class Wearable:
 
     name: str
     domain: str
-    fields: tuple[str, ...]
     parts: Mapping[str, Part]
     drawn: str = ""
 
@@ -48,11 +47,10 @@ WEARABLES: dict[str, Wearable] = {
     "makeup": Wearable(
         "makeup",
         "person",
-        ("makeup_style",),
         {"lips": {"lipstick_strength": 0.0}, "cheeks": {"blush_strength": 0.0}, "lids": {"shadow_strength": 0.0}},
     ),
-    "hat": Wearable("hat", "person", ("hat", "hat_colour"), {"hat": {}}, drawn="hat"),
-    "collar": Wearable("collar", "cat", ("collar", "tag"), {"collar": {}}),
+    "hat": Wearable("hat", "person", {"hat": {}}, drawn="hat"),
+    "collar": Wearable("collar", "cat", {"collar": {}}),
 }
 
 
@@ -75,7 +73,7 @@ class Transfer:
     @cached_property
     def answer(self) -> Photo:
         """The photo with the reference's attribute."""
-        worn = {name: getattr(self.reference.subject.identity, name) for name in self.wearable.fields}
+        worn = {name: getattr(self.reference.subject.identity, name) for name in self.photo.domain.looks[self.wearable.name]}
         plain = self._with(self.photo, True).subject
         return Photo(self.photo.domain, replace(plain, identity=replace(plain.identity, **worn)))
 

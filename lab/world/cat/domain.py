@@ -29,6 +29,7 @@ class Cats:
     words: frozenset[str] = WORDS
     labels: Mapping[str, tuple[str, ...]] = LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES
+    looks: Mapping[str, tuple[str, ...]] = {"collar": ("collar", "tag")}
 
     def sample(self, seed: int) -> Subject:
         """Return the subject of that seed."""

@@ -27,6 +27,7 @@ class Churches:
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES
+    looks: Mapping[str, tuple[str, ...]] = {"scaffolding": ("net", "netted"), "flags": ("flags",)}
 
     def sample(self, seed: int) -> Subject:
         """Return the subject of that seed."""

@@ -28,6 +28,7 @@ class PersonDomain:
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = ("skin", *_SPREADS, "eye_red", "eye_green", "eye_blue", "freckles", "moles", "scar")
+    looks: Mapping[str, tuple[str, ...]] = {"makeup": ("makeup_style",), "hat": ("hat", "hat_colour")}
 
     def sample(self, seed: int) -> Subject:
         rng = random.Random(f"person-{seed}")

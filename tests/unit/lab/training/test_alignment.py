@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lab.training.alignment import COMPONENTS, Aligned, Features, features_of
 from lab.training.dataset import Plan, render_shard, save_shard
-from lab.training.denoiser import Stage, build_unet
+from lab.training.denoiser import FOCUSED, Stage, build_unet
 from tests.unit.lab.training.portrait_domain import DOMAIN
 
 PICTURES = 12
@@ -81,10 +81,21 @@ def test_the_head_guesses_from_the_features_after_the_middle() -> None:
 
 def test_the_guess_is_a_part_of_the_loss(tmp_path: Path) -> None:
     plan = Plan.of(Namespace(work=tmp_path, domain=[f"{NAME}:8:1"]))
-    options = Namespace(device="cpu", batch=2, latent_channels=4, widths=(16, 16, 32, 32), start=None)
+    options = Namespace(device="cpu", batch=2, latent_channels=4, widths=(16, 16, 32, 32), start=None, alignment=0.3)
     stage = Stage(plan, options)
-    *inputs, features = stage.random_inputs()
-    near, far = (stage.losses_of(stage.aligned, *inputs, by * features) for by in (1.0, 3.0))
+    *inputs, features, focus = stage.random_inputs()
+    near, far = (stage.losses_of(stage.aligned, *inputs, by * features, focus) for by in (1.0, 3.0))
     assert near["mse"] == far["mse"]
     torch.testing.assert_close(far["loss"] - near["loss"], 0.3 * (far["alignment"] - near["alignment"]), rtol=1e-4, atol=0)
     assert far["alignment"] > 2 * near["alignment"]
+
+
+def test_errors_where_a_named_look_shows_count_more(tmp_path: Path) -> None:
+    plan = Plan.of(Namespace(work=tmp_path, domain=[f"{NAME}:8:1"]))
+    options = Namespace(device="cpu", batch=2, latent_channels=4, widths=(16, 16, 32, 32), start=None, alignment=0.0)
+    stage = Stage(plan, options)
+    *inputs, focus = stage.random_inputs()
+    nowhere, everywhere = (stage.losses_of(stage.aligned, *inputs, where) for where in (focus, ~focus))
+    assert nowhere["focused"] == 0
+    torch.testing.assert_close(everywhere["focused"], everywhere["mse"])
+    torch.testing.assert_close(everywhere["loss"], (1 + FOCUSED) * nowhere["loss"])

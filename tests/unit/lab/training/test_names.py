@@ -1,4 +1,4 @@
-"""Named identities: their names, their photos, and what the shards and the tokenizer hold of them."""
+"""Named identities and looks: their names, their photos, and what the shards and the tokenizer hold of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.training.dataset import CAPTIONS, DOMAINS, Part, Plan, captions, render_shard
+from lab.training.dataset import CAPTIONS, DOMAINS, FOCUS, FOCUS_LEVELS, SIZE, Part, Plan, captions, render_shard
 from lab.training.tokenizer import build_tokenizer
 from lab.world.domain import UNSEEN
-from lab.world.names import MOST, Naming, name_of, with_name
+from lab.world.names import MOST, Looks, Naming, name_of, with_name
 from tests.unit.lab.training.portrait_domain import DOMAIN
 
 MODULE = "tests.unit.lab.training.portrait_domain"
@@ -109,5 +109,69 @@ def test_domains_share_the_names_and_a_part_is_checked(tmp_path: Path) -> None:
         Part.parsed(f"{MODULE}:100:1.0:30:4")
     with pytest.raises(ValueError, match="there are 10000 names"):
         Part.parsed(f"{MODULE}:100000:1.0:10001:4")
-    with pytest.raises(ValueError, match=r"expected MODULE:PICTURES:WEIGHT\[:NAMED:PHOTOS\]"):
+    with pytest.raises(ValueError, match=r"expected MODULE:PICTURES:WEIGHT\[:NAMED:PHOTOS\[:LOOKS\]\]"):
         Part.parsed(f"{MODULE}:100:1.0:30")
+
+
+LOOKS = Naming(named=1, photos=2, looks=(Looks("makeup", 2, 3), Looks("hat", 1, 2)), first_look=5)
+
+
+def test_the_photos_of_a_named_look_show_it_on_different_people() -> None:
+    assert [LOOKS.look(seed) for seed in range(10)] == [None] * 2 + [("makeup", 0)] * 3 + [("makeup", 1)] * 3 + [("hat", 2)] * 2
+    names = [LOOKS.shown(DOMAIN, seed)[1] for seed in range(11)]
+    looks = [name_of(MOST - 6), name_of(MOST - 7), name_of(MOST - 8)]
+    assert names == [name_of(0)] * 2 + [looks[0]] * 3 + [looks[1]] * 3 + [looks[2]] * 2 + [None]
+    assert LOOKS.names() == (name_of(0), *looks)
+    first, second = ([LOOKS.shown(DOMAIN, seed)[0] for seed in seeds] for seeds in (range(2, 5), range(5, 8)))
+    assert all(photo.attributes.makeup for photo in first + second)
+    assert len({repr(photo.identity.makeup_style) for photo in first}) == 1
+    assert first[0].identity.makeup_style != second[0].identity.makeup_style
+    assert len({photo.identity.skin for photo in first + second}) == 6
+    hats = [LOOKS.shown(DOMAIN, seed)[0] for seed in (8, 9)]
+    assert all(photo.attributes.hat for photo in hats)
+    assert (hats[0].identity.hat, hats[0].identity.hat_colour) == (hats[1].identity.hat, hats[1].identity.hat_colour)
+
+
+def test_the_name_of_a_look_stands_where_the_attribute_token_will() -> None:
+    found = captions(DOMAIN, 2, LOOKS)
+    name = name_of(MOST - 6)
+    named = [text for text in found if name in text.split()]
+    assert all(f"{name} makeup" in text for text in named)
+    mentioned = [text for i, text in enumerate(found) if i % 2 and "makeup" in text.split()]
+    assert (named, name in found[0]) == (mentioned, False)
+    assert len(named) > CAPTIONS // 4
+
+
+@pytest.mark.parametrize("text", DOMAINS)
+def test_every_domain_draws_its_looks(text: str) -> None:
+    domain = Part.parsed(text).domain
+    for word in domain.looks:
+        naming = Naming(looks=(Looks(word, 1, 1),))
+        photo, name = naming.shown(domain, 0)
+        assert getattr(photo.attributes, word) is True
+        assert f"{name} {word}" in " ".join(naming.captions(domain, 0, CAPTIONS))
+
+
+def test_a_shard_says_where_a_named_look_shows(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, ":1:2:makeup=1x2")
+    naming = plan.namings["portrait"]
+    shard = render_shard(DOMAIN, plan.vocabulary, range(5), naming)
+    assert not shard["focus"][[0, 1, 4]].any()
+    for i in (2, 3):
+        subject = naming.shown(DOMAIN, i)[0]
+        plain = np.asarray(DOMAIN.render(DOMAIN.change(subject, makeup=False)))
+        changed = np.abs(shard["pixels"][i].astype(int) - plain).max(axis=2) > FOCUS_LEVELS
+        assert changed.any()
+        seen = shard["focus"][i].repeat(SIZE // FOCUS, axis=0).repeat(SIZE // FOCUS, axis=1)
+        assert not (changed & ~seen).any()
+        assert seen.mean() < 0.2
+    assert f"{naming.names()[1]} makeup" in " ".join(captions(DOMAIN, 2, naming))
+
+
+@pytest.mark.parametrize(
+    ("looks", "message"),
+    [("beard=1x2", "portrait has no looks of beard"), ("makeup=9x9", "names more photos"), ("makeup", "expected MODULE")],
+)
+def test_looks_are_checked(looks: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Part.parsed(f"{MODULE}:12:1.0:0:4:{looks}")

@@ -57,7 +57,7 @@ def test_a_transfer_takes_the_look_of_the_reference_and_nothing_else(name: str) 
     before, after, reference = (photo.subject for photo in (transfer.photo, transfer.answer, transfer.reference))
     assert [getattr(each.attributes, name) for each in (before, after, reference)] == [False, True, True]
     for field in type(before.identity).__slots__:
-        wanted = reference if field in transfer.wearable.fields else before
+        wanted = reference if field in transfer.photo.domain.looks[transfer.wearable.name] else before
         assert getattr(after.identity, field) == getattr(wanted.identity, field)
     assert f"[A] {name}" in transfer.prompt(transfer.answer)
     assert transfer.prompt(transfer.answer).replace("[A] ", "") == transfer.answer.prompt
