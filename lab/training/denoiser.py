@@ -20,6 +20,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from lab.training import looks
 from lab.training.alignment import COMPONENTS, Aligned, Features, features_of
 from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
 from lab.training.autoencoder import encoder_digest, latent_scale, posterior
@@ -132,6 +133,7 @@ class Stage:
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
         if options.start:
             print("taken over:", stitch(self.unet, self.text_encoder, self.tokenizer, options.start), flush=True)
+        looks.place(self.text_encoder, self.tokenizer, plan)
         if self.device.type == "cpu":
             self.unet.set_attn_processor(AttnProcessor())  # on a CPU the fused kernel's backward pass takes three times as long
         else:
