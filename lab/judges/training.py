@@ -80,7 +80,8 @@ class Stage:
             x = torch.cat([normalised(fields["pixels"]) for fields in batch.values()])
             return batch, augmented(x, dice).contiguous(memory_format=torch.channels_last)
 
-        loss_of = compiled(self._loss, lambda f: f(*inputs()).backward(), wanted=self.options.compile)
+        given = inputs()
+        loss_of = compiled(self._loss, lambda f: f(*given), run.parameters, wanted=self.options.compile)
         run.begin()
         meter = Meter(self.options.log_every)
         while run.share < 1:

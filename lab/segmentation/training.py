@@ -79,7 +79,8 @@ class Stage:
                 logits = self.network(x)
             return loss_of(logits.float(), masks)
 
-        loss_function = compiled(measured, lambda f: f(*inputs()).backward(), wanted=self.options.compile)
+        given = inputs()
+        loss_function = compiled(measured, lambda f: f(*given), run.parameters, wanted=self.options.compile)
         run.begin()
         meter = Meter(self.options.log_every)
         while run.share < 1:

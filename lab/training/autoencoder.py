@@ -212,7 +212,8 @@ class Stage:
         def measured(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             return loss_of(self.vae, x, noise, self.options.kl)
 
-        loss_function = compiled(measured, lambda f: f(*inputs())[0].backward(), wanted=self.options.compile)
+        given = inputs()
+        loss_function = compiled(measured, lambda f: f(*given)[0], run.parameters, wanted=self.options.compile)
         run.begin()
         meter = Meter(self.options.log_every)
         while run.share < 1:

@@ -192,13 +192,7 @@ class Stage:
     def compile(self) -> Any:
         """Return `aligned` compiled. It is tried on random latents, so that this can happen before there are real ones."""
         inputs = self.random_inputs()
-
-        def trial(unet: Any) -> None:
-            self.losses_of(unet, *inputs)["loss"].backward()
-            for parameter in self.parameters:
-                parameter.grad = None
-
-        return compiled(self.aligned, trial, wanted=self.options.compile)
+        return compiled(self.aligned, lambda f: self.losses_of(f, *inputs)["loss"], self.parameters, wanted=self.options.compile)
 
     def wait_for_vae(self) -> None:
         folder = self.plan.work / "vae"

@@ -6,7 +6,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from lab.training.optimisers import Optimiser
+
+APART = 0.1
+"""Share of a compiled function's gradients that may differ from the plain ones by more than half, as tiny ones in bfloat16 do."""
 
 
 class StaleCheckpointError(RuntimeError):
@@ -34,21 +37,52 @@ def use_fast_kernels() -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def compiled(function: Callable[..., Any], trial: Callable[[Callable[..., Any]], None], *, wanted: bool) -> Callable[..., Any]:
-    """Return `function` compiled, or as it is if it is not `wanted` or fails in `trial`. `trial` calls it once as training will."""
+def compiled(
+    function: Callable[..., Any],
+    loss_of: Callable[[Callable[..., Any]], Tensor],
+    parameters: Sequence[nn.Parameter],
+    *,
+    wanted: bool,
+) -> Callable[..., Any]:
+    """Return `function` compiled, or as it is if that is not `wanted`, fails, or gives `parameters` other gradients.
+
+    `loss_of` calls it once as training will, always with the same inputs. A compiler can be wrong without an error: on a CPU,
+    torch 2.13 gave all inner levels of a UNet gradients of zero.
+    """
     if not wanted:
         return function
     started = time.monotonic()
     try:
         fast: Callable[..., Any] = torch.compile(function, dynamic=False)
-        trial(fast)
+        apart = _apart(_gradients(loss_of, function, parameters), _gradients(loss_of, fast, parameters))
     except Exception:
         traceback.print_exc()
         print("compilation failed: training goes on without it", flush=True)
         torch._dynamo.reset()
         return function
+    if apart > APART:
+        print(f"compiled, {100 * apart:.0f} % of the parameters get other gradients: training goes on without it", flush=True)
+        torch._dynamo.reset()
+        return function
     print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
     return fast
+
+
+def _gradients(
+    loss_of: Callable[[Callable[..., Any]], Tensor], function: Callable[..., Any], parameters: Sequence[nn.Parameter]
+) -> list[Tensor | None]:
+    loss_of(function).backward()
+    found = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return found
+
+
+def _apart(gradients: Sequence[Tensor | None], others: Sequence[Tensor | None]) -> float:
+    """Return the share of the gradients from which the others differ by more than half."""
+    known = [(a, b) for a, b in zip(gradients, others, strict=True) if a is not None and bool(a.any())]
+    far = [b is None or bool((a - b).norm() > 0.5 * a.norm()) for a, b in known]
+    return sum(far) / max(1, len(far))
 
 
 def rate_at(share: float, step: int, *, peak: float, floor: float = 0.01, warmup: int = 200) -> float:

@@ -79,9 +79,12 @@ def bench_vae(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
     vae = autoencoder.build(widths=tuple(options.vae_widths)).to(device)
     parameters = list(vae.parameters())
 
-    def step(size: int, loss_of: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[], Tensor]:
+    def inputs(size: int) -> tuple[Tensor, Tensor]:
         x = torch.rand((size, 3, 128, 128), device=device).contiguous(memory_format=torch.channels_last) * 2 - 1
-        noise = torch.randn((size, LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=device)
+        return x, torch.randn((size, LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=device)
+
+    def step(size: int, loss_of: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[], Tensor]:
+        x, noise = inputs(size)
         return lambda: loss_of(x, noise)[0]
 
     def plain(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +93,8 @@ def bench_vae(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
     for size in options.vae_batches:
         yield f"auto-encoder, batch {size}", speed(step(size, plain), parameters, size, options.lock, options.timed)
     for size in middle_first(options.vae_batches):
-        fast = compiled(plain, lambda f, size=size: step(size, f)().backward(), wanted=True)  # type: ignore[misc]
+        x, noise = inputs(size)
+        fast = compiled(plain, lambda f, x=x, noise=noise: f(x, noise)[0], parameters, wanted=True)  # type: ignore[misc]
         yield f"auto-encoder, batch {size}, compiled", speed(step(size, fast), parameters, size, options.lock, options.timed)
 
 

@@ -127,12 +127,34 @@ def test_what_cannot_be_compiled_runs_as_it_is(capsys: pytest.CaptureFixture[str
     def double(x: float) -> float:
         return 2 * x
 
-    def broken(_function: object) -> None:
+    def broken(_function: object) -> torch.Tensor:
         raise RuntimeError("no compiler here")
 
-    assert compiled(double, broken, wanted=True) is double
+    assert compiled(double, broken, [], wanted=True) is double
     assert "training goes on without it" in capsys.readouterr().out
-    assert compiled(double, broken, wanted=False) is double
+    assert compiled(double, broken, [], wanted=False) is double
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_compiled_wrongly_runs_as_it_is(
+    right: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A compiler may lose the gradients of all but the last layer, and say nothing."""
+    inner, outer = torch.nn.Linear(3, 3), torch.nn.Linear(3, 1)
+    x = torch.randn(5, 3)
+
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        return outer(inner(x)).square().mean()
+
+    def made(x: torch.Tensor) -> torch.Tensor:
+        hidden = inner(x)
+        return outer(hidden if right else hidden.detach()).square().mean()
+
+    monkeypatch.setattr(torch, "compile", lambda _function, **_: made)
+    parameters = [*inner.parameters(), *outer.parameters()]
+    assert compiled(plain, lambda f: f(x), parameters, wanted=True) is (made if right else plain)
+    assert ("50 % of the parameters get other gradients" in capsys.readouterr().out) is not right
+    assert all(parameter.grad is None for parameter in parameters)
 
 
 def test_standardised_latents_decode_to_the_same_pictures() -> None:
