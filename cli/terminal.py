@@ -23,9 +23,9 @@ def whole(least: int | None = None, most: int | None = None, **option: Any) -> A
     return typer.Option(parser=_within(whole_number, least, most), metavar="INTEGER", **option)
 
 
-def decimal(least: float | None = None, **option: Any) -> Any:
+def decimal(least: float | None = None, most: float | None = None, **option: Any) -> Any:
     """Return an option for a number with a fraction."""
-    return typer.Option(parser=_within(number, least, None), metavar="FLOAT", **option)
+    return typer.Option(parser=_within(number, least, most), metavar="FLOAT", **option)
 
 
 def _within(read: Callable[[str], float], least: float | None, most: float | None) -> Callable[[Any], float]:
