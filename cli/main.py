@@ -22,7 +22,7 @@ from cli.supervision.service import WORKER_APP, Address, Service, parts
 from cli.terminal import decimal, whole
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
-from s2edit_core.commands.outputs import check_mask_name
+from s2edit_core.commands.outputs import check_distinct, check_mask_name, is_same_file
 from s2edit_core.delivery import watermark as mark
 from s2edit_core.delivery.output import check_writable, format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
@@ -234,6 +234,8 @@ def edit(
         if keep_mask is not None:
             check_writable(keep_mask)
             _check_mask_name(keep_mask, mask)
+            check_distinct([output, keep_mask])
+            _check_spares(keep_mask, photo, edit_mask)
     except OptionInvalid as error:
         _fail(str(error))
     fields = {
@@ -279,6 +281,12 @@ def _check_mask_name(keep_mask: Path, mask: Path | None) -> None:
         check_mask_name(keep_mask)
     elif keep_mask.suffix.lower() != mask.suffix.lower():
         raise OptionInvalid(f"the mask is kept as it was sent: name the file {mask.suffix}, not {keep_mask}", field="keep_mask")
+
+
+def _check_spares(keep_mask: Path, *inputs: Path | None) -> None:
+    """Raise `OptionInvalid` if the mask would overwrite a picture that was given and is not that mask."""
+    if any(path is not None and is_same_file(keep_mask, path) for path in inputs):
+        raise OptionInvalid(f"the mask would overwrite {keep_mask}, which the edit reads: name another file", field="keep_mask")
 
 
 @app.command()

@@ -225,13 +225,23 @@ def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path,
         ("o.png", ("--keep-mask", "nowhere/mask.png"), "there is no folder nowhere"),
         ("o.png", ("--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
         ("o.png", ("--mask", "sent.webp", "--keep-mask", "mask.png"), "name the file .webp"),
+        ("o.png", ("--keep-mask", "o.png"), "two outputs have the same file"),
+        ("o.png", ("--keep-mask", "./folder/../o.png"), "two outputs have the same file"),
+        ("o.png", ("--keep-mask", "symlink.png"), "two outputs have the same file"),
+        ("old.png", ("--keep-mask", "hardlink.png"), "two outputs have the same file"),
+        ("o.png", ("old.png", "--keep-mask", "hardlink.png"), "would overwrite hardlink.png"),
+        ("o.png", ("--edit-mask", "old.png", "--keep-mask", "old.png"), "would overwrite old.png"),
     ],
 )
 def test_files_that_cannot_be_written_are_named_before_any_request(
     output: str, arguments: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sent.webp").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "symlink.png").symlink_to("o.png")
+    for name in ("sent.webp", "old.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "hardlink.png").hardlink_to("old.png")
     result, posted = run_edit(monkeypatch, tmp_path, *arguments, output=output)
     assert (result.exit_code, posted) == (1, {})
     assert reason in " ".join(result.output.split())

@@ -144,6 +144,7 @@ def test_a_mask_that_max_pixels_makes_too_small_names_the_pixels_that_would_do(c
         (("edit", "-o", "out.png", "--report", "./out.png"), "would be no picture"),
         (("edit", "-o", "out.png", "--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
         (("edit", "-o", "out.png", "--keep-mask", "out.png"), "two outputs have the same file"),
+        (("edit", "-o", "out.png", "--keep-mask", "./out.png"), "two outputs have the same file"),
         (("compose", "-o", "out.png", "--keep", "nowhere/a.safetensors"), "there is no folder nowhere"),
         (("compose", "-o", "out.png", "--keep", "a.jpg"), "would be no picture"),
         (("learn", "-o", "who.jpg"), "would be no picture"),
