@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from cli.display import console, errors
 from cli.terminal import decimal, fail, settings_with
+from s2edit_core.request.texts import unfit_character
 from s2edit_jobs.access.keys import UNREADABLE_END, USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import RecordNewer, RecordUnusable, ServiceUnavailable
@@ -37,6 +38,8 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Create a key. It is shown only once."""
+    if (found := unfit_character(note)) is not None:
+        fail(f"the note contains {found}: remove it")
     scopes: frozenset[Scope] = frozenset(cast(list[Scope], scope)) if scope else USUAL_SCOPES
     with _ring(data_dir) as ring:
         _show_once(*ring.create(tenant, scopes, note=note, test=test))

@@ -19,7 +19,7 @@ from cli.display import console, errors, follow, progress_bars, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import WORKER_APP, Address, Service, parts
-from cli.terminal import decimal, whole
+from cli.terminal import decimal, print_any_text, whole
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core.commands.outputs import check_distinct, check_mask_name, is_same_file
@@ -37,7 +37,7 @@ from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import inspect_model
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(help=__doc__, callback=print_any_text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys")
 app.command()(mcp)
 
@@ -267,9 +267,11 @@ def edit(
                 view = follow(client, location, "edit", bars)
             save(client, view, output)
             if keep_mask is not None and view.get("mask"):
-                keep_mask.write_bytes(client.download(view["mask"]["url"]))
+                save(client, view, keep_mask, "mask")
     except ServiceError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'} can't be read: {error.strerror or error}")
     for warning in ((view.get("report") or {}).get("values") or {}).get("warnings", ()):
         errors.print(f"s2edit: {warning}", markup=False, soft_wrap=True)
     console.print(f"{output}  (identity {view['identity']}: pass it as --identity to edit this person again)", soft_wrap=True)
@@ -319,7 +321,7 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         run_demo(folder, preset=preset, figures=figures)
-    except (ServiceError, StartFailed) as error:
+    except (ServiceError, StartFailed, OSError) as error:
         _fail(f"{error}\nthe logs are in {folder / 'data' / 'logs'}")
 
 

@@ -117,6 +117,13 @@ def test_keys_with_ends_that_no_calendar_has_are_listed_and_so_are_the_others(ri
     }
 
 
+@pytest.mark.parametrize("note", ["\udcff", "\x1b[31m"])
+def test_a_note_that_cannot_be_stored_or_shown_creates_no_key(ring: KeyRing, note: str) -> None:
+    rejected = keys("create", "--note", note)
+    assert (rejected.exit_code, "the note contains" in rejected.stderr) == (1, True)
+    assert not ring.exist()
+
+
 @pytest.mark.usefixtures("wide_console")
 def test_a_note_in_square_brackets_is_listed_as_it_is(ring: KeyRing) -> None:
     assert keys("create", "--note", "[/staging] [red]").exit_code == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
 from click.testing import Result
@@ -163,6 +164,67 @@ def test_the_warnings_of_a_report_are_shown_and_the_picture_is_saved(tmp_path: P
     result = runner.invoke(app, ["edit", "--prompt", "x", "--identity", "c_1", "-o", str(tmp_path / "o.png")])
     assert (result.exit_code, saved) == (0, [tmp_path / "o.png"])
     assert result.stderr == f"s2edit: {OUTSIDE}\n"
+
+
+def finished(monkeypatch: pytest.MonkeyPatch, *, result: int = 200) -> None:
+    """Let `s2edit edit` meet a service whose edit e_1 has succeeded. `result` is the status of its links."""
+    view = {"id": "e_1", "state": "succeeded", "identity": "c_1"}
+    links = {name: {"url": f"http://store.test/{name}"} for name in ("result", "mask")}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(202, headers={"Location": "/edits/e_1"})
+        return (
+            httpx.Response(result, content=b"png") if request.url.host == "store.test" else httpx.Response(200, json=view | links)
+        )
+
+    monkeypatch.setattr("cli.client.new_http", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+
+
+@pytest.mark.parametrize(
+    ("full", "status", "reason"),
+    [("o.png", 200, "o.png can't be written"), ("mask.png", 200, "mask.png can't be written"), ("", 404, "answered 404")],
+)
+def test_a_finished_edit_that_cannot_be_saved_is_named_with_its_identity(
+    full: str, status: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished(monkeypatch, result=status)
+    if full:
+        (tmp_path / full).symlink_to("/dev/full")
+    result = runner.invoke(app, ["edit", "--prompt", "x", "--identity", "c_1", "-o", "o.png", "--keep-mask", "mask.png"])
+    text = " ".join(result.stderr.split())
+    assert result.exit_code == 1, result.output
+    assert "s2edit: the edit has succeeded, but its " in text
+    assert reason in text
+    assert "http://127.0.0.1:8000/edits/e_1 links to it. Its identity is c_1." in text
+
+
+def test_a_full_disk_ends_the_demo_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_demo(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "report-1.json")
+
+    monkeypatch.setattr("cli.demo.demo.run_demo", run_demo)
+    result = runner.invoke(app, ["demo", "--folder", str(tmp_path)])
+    assert (result.exit_code, "No space left on device: 'report-1.json'" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--source-prompt", "--subject", "--at", "--preset", "--identity"])
+def test_a_text_that_is_no_utf8_is_named_before_any_request(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(monkeypatch)
+    result = runner.invoke(app, ["edit", "--prompt", "x", "-o", str(tmp_path / "o.png"), option, "a \udcff"])
+    assert (result.exit_code, result.exception.__class__) == (1, SystemExit)
+    assert f"the {option[2:].replace('-', '_')} contains '\\udcff'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_may_have_names_that_are_no_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(monkeypatch)
+    photo, output = tmp_path / "me\udcff.png", tmp_path / "o\udcff.png"
+    photo.write_bytes(b"photo")
+    result = runner.invoke(app, ["edit", str(photo), "--prompt", "x", "-o", str(output)])
+    assert (result.exit_code, output.read_bytes()) == (0, b"png"), result.output
+    assert "o\\udcff.png" in "".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(("output", "format"), [("o.png", "png"), ("o", "png"), ("o.jpg", "jpeg"), ("o.webp", "webp")])

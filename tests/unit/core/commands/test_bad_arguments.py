@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from s2edit_core.commands.progress import say
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
@@ -174,3 +175,8 @@ def test_outputs_are_checked_before_anything_is_read(
     monkeypatch.setattr(Path, "read_bytes", never)
     assert run(command, "photo.png", *needed[command], *options) == 2
     assert reason in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_name_that_is_no_utf8_can_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    say("o\udcff.png  2 s")
+    assert capsys.readouterr().out == "o\\udcff.png  2 s\n"
