@@ -66,6 +66,8 @@ does no harm: what the edit does not change stays as in the photo.
 """
 MAX_DPI = 65_535
 """The largest resolution that a JPEG can store."""
+JFIF_UNITS = (1, 2)
+"""Of a resolution in a JFIF header: per inch and per centimetre. 0 is only an aspect ratio."""
 
 
 def media_type(data: bytes) -> str:
@@ -245,7 +247,7 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     their own spaces lack.
     """
     picture, turn = _photo(data, max_pixels)
-    profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn)
+    profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn, media_type(data))
     unread = None if profile else unread_colours(data)
     own, alpha = split_alpha(in_8_bits(picture))
     del picture
@@ -264,8 +266,13 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     return Original(photo, own, alpha, profile, dpi, unread)
 
 
-def _dpi(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
-    """Return the resolution across and down of the upright picture; None if the file has none that is plausible."""
+def _dpi(picture: Image.Image, turn: Image.Transpose | None, kind: str) -> tuple[float, float] | None:
+    """Return the resolution across and down of the upright picture; None if the file has none that is plausible.
+
+    A JPEG has it in its JFIF header. Without one, Pillow takes that of the Exif data, or invents 72 dpi.
+    """
+    if kind == "image/jpeg" and picture.info.get("jfif_unit") not in JFIF_UNITS:
+        return None
     try:
         across, down = (float(each) for each in picture.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
