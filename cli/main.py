@@ -14,7 +14,7 @@ from cli import keys
 from cli.checks.doctor import adopt as adopt_store
 from cli.checks.doctor import examine
 from cli.checks.setting_checks import broken_settings, check_device, ignored_variables
-from cli.client import DEFAULT_URL, EditClient, ServiceError
+from cli.client import DEFAULT_URL, EditClient, ServiceError, form_text
 from cli.display import console, errors, follow, progress_bars, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
@@ -226,6 +226,7 @@ def edit(
     seed: Annotated[int | None, whole(help="Random seed. Equal inputs and seeds give equal pictures.")] = None,
     url: Annotated[str, typer.Option(help="Address of the running service.")] = DEFAULT_URL,
     api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="API key, if required.")] = None,
+    user: Annotated[str | None, typer.Option(help="User that the edit is for, with an API key. [S2Edit-User]")] = None,
 ) -> None:
     """Edit a photo through a running service, and save the result."""
     try:
@@ -258,9 +259,9 @@ def edit(
     }
     pictures = {"image": photo, "mask": mask, "edit_mask": edit_mask}
     try:
-        with EditClient(url, api_key=api_key) as client:
+        with EditClient(url, api_key=api_key, user=user) as client:
             location = client.post(
-                {name: str(value) for name, value in fields.items() if value is not None},
+                {name: form_text(value) for name, value in fields.items() if value is not None},
                 {name: path for name, path in pictures.items() if path is not None},
             )
             with progress_bars() as bars:

@@ -260,6 +260,33 @@ def test_numbers_out_of_range_are_refused(arguments: list[str]) -> None:
     assert runner.invoke(app, arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "sent"),
+    [("--strength", "0.00001", "0.00001"), ("--guidance-scale", "10000000000000000.0", "10000000000000000"), ("--seed", "7", "7")],
+)
+def test_numbers_are_sent_in_decimal_digits_as_they_were_written(
+    option: str, value: str, sent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, posted = run_edit(monkeypatch, tmp_path, option, value, output="o.png")
+    assert posted[option[2:].replace("-", "_")] == sent
+
+
+def test_an_edit_acts_for_the_user_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(403, json={"detail": "the test ends here"})
+
+    monkeypatch.setattr("cli.client.new_http", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+    common = ["edit", "--prompt", "x", "-o", str(tmp_path / "o.png")]
+    for user in (["--user", "ann"], [], ["--user", "a/b"]):
+        result = runner.invoke(app, [*common, *user])
+        assert result.exit_code == 1
+    assert [request.headers.get("S2Edit-User") for request in sent] == ["ann", None]
+    assert "'a/b' is no user" in result.stderr
+
+
 def test_every_option_is_explained() -> None:
     def commands_of(group: typer.core.TyperGroup) -> Iterator[typer.core.TyperCommand]:
         for command in group.commands.values():

@@ -294,7 +294,10 @@ class TestCallers:
             assert (answer.headers["s2edit-user"], images.spec(answer).owner.user) == ("ann", "ann")
             seen = images.api.client.get(f"/edits/{answer.json()['id']}", headers=bearer(full, "ann"))
             assert seen.status_code == 200
-            assert_refused(images.edit(headers=bearer(full, "bob"), user="ann"), "user", "user_unclear")
+            for name in ("user", "safety_identifier"):
+                refused = images.edit(headers=bearer(full, "bob"), **{name: "ann"})
+                assert_refused(refused, name, "user_unclear")
+                assert f"`{name}` and S2Edit-User" in refused.json()["error"]["message"]
             assert images.edit(headers=bearer(full, "ann"), user="ann").status_code == 200
             token = images.api.client.post("/tokens", json={"edits": 1}, headers=bearer(full, "ann")).json()["token"]
             assert_refused(images.edit(headers=bearer(token), user="bob"), None, "user_foreign", status=403)
