@@ -11,6 +11,7 @@ import structlog
 from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.history import History, places_of
+from s2edit_jobs.lifecycle.learnings import drop_unlearned
 from s2edit_jobs.lifecycle.stored_jobs import StoredJobs
 from s2edit_jobs.records.errors import (
     ArtifactExists,
@@ -197,9 +198,10 @@ class Jobs(StoredJobs):
         folder = edit_key(owner, job_id, "")
         places = self._places_in_history(owner, job_id)
         self.artifacts.delete_prefix(f"{folder}spec.json")
-        learning = self._store.erasure.erase(owner, job_id)
-        if learning is not None:  # no other job continues from these checkpoints
+        if (learning := self._store.erasure.learning(owner, job_id)) is not None:  # before another job may learn the concept
+            drop_unlearned(self.artifacts, learning, job_id)
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
+        self._store.erasure.erase(owner, job_id)
         for marker in (OUTBOX, UNFINISHED, PENDING):
             self.artifacts.delete_prefix(marker + job_id)
         return 1 + self.history.remove(places) + self.artifacts.delete_prefix(folder)

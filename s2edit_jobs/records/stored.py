@@ -33,6 +33,7 @@ they are removed, and the module in the last column of the others:
 | (by its name)         | `t/…/tokens/<end>-<id>/…`                 | `api.guard.device_tokens`            |
 | (by its name)         | `t/…/concepts/<id>/inversions/<id>`       | `library.last_use`                   |
 | (by its name)         | `t/…/concepts/<id>/used-<time>` …         | `library.last_use`                   |
+| (by its name, a key)  | `t/…/concepts/<id>/learning-<job id>`     | `lifecycle.learnings`                |
 | (safetensors)         | concepts, inversions, checkpoints         | the engine; `library.concept_files`  |
 | store marker          | `s2edit-store.json`                       | `stores.object_store.presence`       |
 | layout                | `layout.json`                             | `stores.object_store.layout`         |
