@@ -20,7 +20,7 @@ from s2edit_jobs.library.erased_concepts import ERASED, sweep_erased_concept
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import USED, Uses, drop_inversions, used_name
 from s2edit_jobs.library.uploads import sweep_upload
-from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
+from s2edit_jobs.lifecycle.jobs import CANCELLATION, CHECKPOINTS, Jobs
 from s2edit_jobs.lifecycle.learnings import LEARNING, drop_unlearned
 from s2edit_jobs.lifecycle.request_markers import REQUESTS, sweep_marker
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound, RecordUnusable
@@ -31,7 +31,7 @@ from s2edit_jobs.stores.user_folders import UserFolder, user_folders
 
 log = structlog.get_logger(__name__)
 
-RECORDS = ("spec.json", "outcome.json", "webhook.json")
+RECORDS = ("spec.json", "outcome.json", "webhook.json", CANCELLATION)
 """Names in the folder of an edit that remain when its pictures have expired; so does its report."""
 REPORT = "report"
 FOLDERS = 100

@@ -18,6 +18,7 @@ they are removed, and the module in the last column of the others:
 | outcome               | `t/…/edits/<id>/outcome.json`             | `Outcome.from_json`                  |
 | found mask            | `t/…/edits/<id>/mask-found.json`          | `worker.attempts.job_mask`          |
 | report                | `t/…/edits/<id>/report-<fence>.json`      | `Jobs.report`                        |
+| (by its name)         | `t/…/edits/<id>/cancellation.json`        | `Jobs.recall_cancellation`           |
 | (for people)          | `t/…/edits/<id>/webhook.json`             | `worker.housekeeping.messenger` writes it |
 | identity, attribute   | `t/…/concepts/<id>/identity.json` …       | `Library`                            |
 | upload, bare upload   | `t/…/uploads/<id>/upload.json` …          | `Uploads`                            |

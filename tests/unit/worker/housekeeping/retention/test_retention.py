@@ -62,6 +62,19 @@ def test_the_pictures_go_after_their_time_and_the_record_stays(
     assert "pictures" not in sweep(service)
 
 
+def test_the_record_of_a_cancellation_is_no_picture(service: InProcessService, pass_time: Callable[[float], None]) -> None:
+    def cancel(progress: Any) -> None:
+        if progress.phase == "editing":
+            service.jobs.cancel(ANN, job_id)
+
+    job_id = service.accept()
+    service.work(FakeEngine(on_step=cancel))
+    configured(service, result_ttl_s=HOUR_S)
+    pass_time(HOUR_S + 1)
+    assert sweep(service)["pictures"] == 2
+    assert names_of(service, job_id) == {"spec", "cancellation", "outcome"}
+
+
 def test_an_edit_goes_whole_and_leaves_what_it_has_learned(service: InProcessService, pass_time: Callable[[float], None]) -> None:
     audit = RecordingAudit()
     service.services = replace(service.services, audit=audit)
