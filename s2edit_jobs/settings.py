@@ -224,7 +224,8 @@ class Settings(StoreSettings, LimitSettings):
         default=604_800.0,
         ge=86_400,
         le=LONGEST_S,
-        description="Seconds after which the checkpoints of a learning that was never completed are removed, by default a week",
+        description="Seconds after which what a learning that was never completed has stored is removed, such as checkpoints; "
+        "by default a week",
     )
     provenance: bool = Field(
         default=True,

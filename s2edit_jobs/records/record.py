@@ -379,6 +379,7 @@ def final_record(first: JobRecord, outcome: Outcome) -> JobRecord:
         sequence=int((outcome.finished_at + SETTLED_S) * 1000),
         updated_at=outcome.finished_at,
         attempt=outcome.attempt,
+        cancel_requested=outcome.state is JobState.CANCELED,
         artifacts=outcome.artifacts,
         identity=outcome.identity,
         failure=outcome.failure,
