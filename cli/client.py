@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ MIN_POLL_S, DEFAULT_POLL_S, MAX_POLL_S = 0.1, 1.0, 10.0
 
 DIRECT: dict[str, httpx.BaseTransport | None] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """Hosts that are asked without the proxy of the environment, which would look for the service on its own machine."""
-UNSENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)
+UNSENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
 """The caller's own errors. httpx counts the first two as transport errors."""
 UNSENDABLE_CODE = "request_invalid"
 
@@ -76,6 +77,11 @@ class EditClient:
         self._http = http or new_http()
         self._credentials |= {"S2Edit-User": user} if user else {}
         self._sleep = sleep
+
+    @property
+    def url(self) -> str:
+        """The address of the service, without a slash at its end."""
+        return self._url
 
     def __enter__(self) -> Self:
         return self
@@ -158,9 +164,9 @@ class EditClient:
         # The API expects multipart even without files. httpx then needs each field as a part without a file name.
         parts: list[tuple[str, tuple[str | None, bytes | str]]] = []
         for name, value in fields.items():
-            parts += [(name, (None, one)) for one in ([value] if isinstance(value, str) else value)]
+            parts += [(name, (None, _utf8(name, one))) for one in ([value] if isinstance(value, str) else value)]
         for name, file in files.items():
-            parts.append((name, (name, file) if isinstance(file, bytes) else (file.name, file.read_bytes())))
+            parts.append((name, (name, file) if isinstance(file, bytes) else (_printable(file.name), file.read_bytes())))
         return self._send("POST", f"{self._url}{path}", files=parts, headers=headers)
 
     def _send(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **parts: Any) -> httpx.Response:
@@ -209,7 +215,7 @@ def checked_url(url: str) -> str:
     text = url.strip().rstrip("/")
     try:
         parsed = httpx.URL(text)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
         raise ServiceError(f"{text[:200]!r} is no address of a service: {error}", code=UNSENDABLE_CODE) from error
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
         raise ServiceError(f"{text[:200]!r} is no address of a service: write it as {DEFAULT_URL}", code=UNSENDABLE_CODE)
@@ -231,6 +237,25 @@ def _retry_after(answer: httpx.Response | None) -> float:
         return min(MAX_POLL_S, max(MIN_POLL_S, float(asked)))
     except ValueError:
         return DEFAULT_POLL_S
+
+
+def form_text(value: object) -> str:
+    """Return a value as a form holds it. Numbers are in decimal digits, the only ones that forms of the service may hold."""
+    return format(Decimal(str(value)), "f") if isinstance(value, float) else str(value)
+
+
+def _utf8(name: str, text: str) -> bytes:
+    """Return a text as a form sends it. Raises `ServiceError` for bytes of a command line that are no UTF-8."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        found = text[error.start : error.end]
+        raise ServiceError(f"the {name} contains {found!r}, which is no text in UTF-8: remove it", code=UNSENDABLE_CODE) from error
+
+
+def _printable(name: str) -> str:
+    """Return a file's name with question marks for what is no text in UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 def _json(answer: httpx.Response) -> View:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from cli.client import EditClient, View, result_of
+from cli.client import EditClient, ServiceError, View, result_of
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -44,6 +44,17 @@ def _advance(bars: Progress, bar: TaskID, description: str, view: View) -> None:
     bars.update(bar, description=description, completed=progress.get("step", 0), total=progress.get("total") or None)
 
 
-def save(client: EditClient, view: View, path: Path) -> None:
-    """Download the result from its presigned URL to `path`."""
-    path.write_bytes(client.download(view["result"]["url"]))
+def save(client: EditClient, view: View, path: Path, what: str = "result") -> None:
+    """Download the result, or what `what` names, from its presigned URL to `path`.
+
+    Raises `ServiceError`, which says where the finished edit is: its work must not be lost with the file.
+    """
+    try:
+        path.write_bytes(client.download(view[what]["url"]))
+    except (ServiceError, OSError) as error:
+        reason = f"{path} can't be written: {error.strerror or error}" if isinstance(error, OSError) else error
+        identity = f" Its identity is {view['identity']}." if view.get("identity") else ""
+        raise ServiceError(
+            f"the edit has succeeded, but its {what} is not saved: {reason}. The service keeps it: "
+            f"{client.url}/edits/{view['id']} links to it.{identity}"
+        ) from error

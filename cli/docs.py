@@ -20,6 +20,7 @@ from api.openai.parameters import REFUSED
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from cli.markdown import put_between
 from s2edit_core import errors
+from s2edit_jobs.setting_rules import LONGEST_S
 from s2edit_jobs.settings import ROOT, Settings
 
 DOCS = ROOT / "docs"
@@ -113,12 +114,12 @@ def _default(name: str) -> str:
 
 
 def _explained(name: str) -> str:
-    """Return what a setting means, and its bounds apart from "not negative"."""
+    """Return what a setting means, and its bounds apart from "not negative" and those of every time and count."""
     field = Settings.model_fields[name]
     said = [_sentence(field.description)]
     for word, kind, bound in (("At least", Ge, "ge"), ("At most", Le, "le")):
         found = next((getattr(each, bound) for each in field.metadata if isinstance(each, kind)), 0)
-        if found > 1:
+        if 1 < found < LONGEST_S:
             said.append(f"{word} {found:,g}.")
     return " ".join(said)
 

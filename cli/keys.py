@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from cli.display import console, errors
 from cli.terminal import decimal, fail, settings_with
-from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
+from s2edit_core.request.texts import unfit_character
+from s2edit_jobs.access.keys import UNREADABLE_END, USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import RecordNewer, RecordUnusable, ServiceUnavailable
+from s2edit_jobs.records.record import to_datetime
+from s2edit_jobs.setting_rules import LONGEST_S
 
 app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 DataDir = Annotated[Path | None, typer.Option(help="The service's data folder. [S2EDIT_DATA_DIR]")]
@@ -35,6 +38,8 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Create a key. It is shown only once."""
+    if (found := unfit_character(note)) is not None:
+        fail(f"the note contains {found}: remove it")
     scopes: frozenset[Scope] = frozenset(cast(list[Scope], scope)) if scope else USUAL_SCOPES
     with _ring(data_dir) as ring:
         _show_once(*ring.create(tenant, scopes, note=note, test=test))
@@ -53,7 +58,7 @@ def show(data_dir: DataDir = None) -> None:
                 unreadable[key_id] = "newer release" if isinstance(error, RecordNewer) else "damaged"
         for key in sorted(keys, key=lambda key: key.created_at):
             tenant, scopes = f"{key.tenant} (test)" if key.test else key.tenant, " ".join(sorted(key.scopes))
-            table.add_row(key.id, tenant, scopes, _timestamp(key.created_at), _state(key), key.note)
+            table.add_row(key.id, tenant, scopes, _timestamp(key.created_at), _state(key), escape(key.note))
         for key_id, state in unreadable.items():
             table.add_row(key_id, "", "", "", state, "")
     console.print(table, soft_wrap=True)
@@ -70,7 +75,7 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
 @app.command()
 def rotate(
     key_id: KeyId,
-    grace_s: Annotated[float, decimal(0, help="Seconds for which the old key still works.")] = 86_400,
+    grace_s: Annotated[float, decimal(0, LONGEST_S, help="Seconds for which the old key still works.")] = 86_400,
     data_dir: DataDir = None,
 ) -> None:
     """Create a new key for the same tenant and scopes, and expire the old one after a grace period."""
@@ -102,8 +107,10 @@ def _show_once(key: ApiKey, text: str) -> None:
 def _state(key: ApiKey) -> str:
     if key.ends_at is None:
         return "active"
+    if key.ends_at == UNREADABLE_END:
+        return "ended, damaged time"
     return f"until {_timestamp(key.ends_at)}" if key.is_active(time.time()) else f"ended {_timestamp(key.ends_at)}"
 
 
 def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return to_datetime(seconds).isoformat(timespec="seconds")

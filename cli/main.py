@@ -14,15 +14,15 @@ from cli import keys
 from cli.checks.doctor import adopt as adopt_store
 from cli.checks.doctor import examine
 from cli.checks.setting_checks import broken_settings, check_device, ignored_variables
-from cli.client import DEFAULT_URL, EditClient, ServiceError
+from cli.client import DEFAULT_URL, EditClient, ServiceError, form_text
 from cli.display import console, errors, follow, progress_bars, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import WORKER_APP, Address, Service, parts
-from cli.terminal import decimal, whole
+from cli.terminal import decimal, print_any_text, whole
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
-from s2edit_core.commands.outputs import check_mask_name
+from s2edit_core.commands.outputs import check_distinct, check_mask_name, is_same_file
 from s2edit_core.delivery import watermark as mark
 from s2edit_core.delivery.output import check_writable, format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
@@ -37,7 +37,7 @@ from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import inspect_model
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(help=__doc__, callback=print_any_text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys")
 app.command()(mcp)
 
@@ -226,6 +226,7 @@ def edit(
     seed: Annotated[int | None, whole(help="Random seed. Equal inputs and seeds give equal pictures.")] = None,
     url: Annotated[str, typer.Option(help="Address of the running service.")] = DEFAULT_URL,
     api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="API key, if required.")] = None,
+    user: Annotated[str | None, typer.Option(help="User that the edit is for, with an API key. [S2Edit-User]")] = None,
 ) -> None:
     """Edit a photo through a running service, and save the result."""
     try:
@@ -234,6 +235,8 @@ def edit(
         if keep_mask is not None:
             check_writable(keep_mask)
             _check_mask_name(keep_mask, mask)
+            check_distinct([output, keep_mask])
+            _check_spares(keep_mask, photo, edit_mask)
     except OptionInvalid as error:
         _fail(str(error))
     fields = {
@@ -256,18 +259,20 @@ def edit(
     }
     pictures = {"image": photo, "mask": mask, "edit_mask": edit_mask}
     try:
-        with EditClient(url, api_key=api_key) as client:
+        with EditClient(url, api_key=api_key, user=user) as client:
             location = client.post(
-                {name: str(value) for name, value in fields.items() if value is not None},
+                {name: form_text(value) for name, value in fields.items() if value is not None},
                 {name: path for name, path in pictures.items() if path is not None},
             )
             with progress_bars() as bars:
                 view = follow(client, location, "edit", bars)
             save(client, view, output)
             if keep_mask is not None and view.get("mask"):
-                keep_mask.write_bytes(client.download(view["mask"]["url"]))
+                save(client, view, keep_mask, "mask")
     except ServiceError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'} can't be read: {error.strerror or error}")
     for warning in ((view.get("report") or {}).get("values") or {}).get("warnings", ()):
         errors.print(f"s2edit: {warning}", markup=False, soft_wrap=True)
     console.print(f"{output}  (identity {view['identity']}: pass it as --identity to edit this person again)", soft_wrap=True)
@@ -279,6 +284,12 @@ def _check_mask_name(keep_mask: Path, mask: Path | None) -> None:
         check_mask_name(keep_mask)
     elif keep_mask.suffix.lower() != mask.suffix.lower():
         raise OptionInvalid(f"the mask is kept as it was sent: name the file {mask.suffix}, not {keep_mask}", field="keep_mask")
+
+
+def _check_spares(keep_mask: Path, *inputs: Path | None) -> None:
+    """Raise `OptionInvalid` if the mask would overwrite a picture that was given and is not that mask."""
+    if any(path is not None and is_same_file(keep_mask, path) for path in inputs):
+        raise OptionInvalid(f"the mask would overwrite {keep_mask}, which the edit reads: name another file", field="keep_mask")
 
 
 @app.command()
@@ -311,7 +322,7 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         run_demo(folder, preset=preset, figures=figures)
-    except (ServiceError, StartFailed) as error:
+    except (ServiceError, StartFailed, OSError) as error:
         _fail(f"{error}\nthe logs are in {folder / 'data' / 'logs'}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -11,6 +13,12 @@ from pydantic import ValidationError
 from cli.display import errors
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.settings import Settings, faults
+
+
+def print_any_text() -> None:
+    """Let standard output show every text: names of files and variables may hold bytes that are no UTF-8."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str) -> NoReturn:
@@ -23,9 +31,9 @@ def whole(least: int | None = None, most: int | None = None, **option: Any) -> A
     return typer.Option(parser=_within(whole_number, least, most), metavar="INTEGER", **option)
 
 
-def decimal(least: float | None = None, **option: Any) -> Any:
+def decimal(least: float | None = None, most: float | None = None, **option: Any) -> Any:
     """Return an option for a number with a fraction."""
-    return typer.Option(parser=_within(number, least, None), metavar="FLOAT", **option)
+    return typer.Option(parser=_within(number, least, most), metavar="FLOAT", **option)
 
 
 def _within(read: Callable[[str], float], least: float | None, most: float | None) -> Callable[[Any], float]:

@@ -16,6 +16,10 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 PREFIX = "S2EDIT_"
+LONGEST_S = 100 * 365 * 86_400
+"""Of a setting, in seconds, that is added to a time: calendars end in the year 9999."""
+LARGEST = 10**15
+"""Of a count. Redis and JavaScript count no further than 2^53 without rounding."""
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 OF_COMMANDS = ("S2EDIT_API_KEY",)
 """Variables that commands read and that are no settings of the service."""

@@ -18,7 +18,7 @@ from pydantic_settings import SettingsConfigDict
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.limit_settings import LimitSettings
-from s2edit_jobs.setting_rules import PREFIX, RULES, check_value
+from s2edit_jobs.setting_rules import LARGEST, LONGEST_S, PREFIX, RULES, check_value
 from s2edit_jobs.store_settings import StoreSettings
 from s2edit_jobs.value_rules import NOT_DECIMAL, variable_fault
 
@@ -94,6 +94,7 @@ class Settings(StoreSettings, LimitSettings):
     heartbeat_interval_s: float = Field(
         default=1.5,
         gt=0,
+        le=1200,
         description="Seconds between two heartbeats of a running job. At most a third of S2EDIT_LEASE_S, so that one lost "
         "heartbeat does not end the lease",
     )
@@ -103,17 +104,20 @@ class Settings(StoreSettings, LimitSettings):
     pass_timeout_s: float = Field(
         default=120.0,
         gt=0,
+        le=86_400,
         description="Seconds without progress after which a running job counts as hung. Its worker then exits, and its supervisor "
         "restarts it. Until the device has warmed up, five times as long; on a slow device, twenty times its longest pass",
     )
     reap_interval_s: float = Field(
         default=1.0,
         gt=0,
+        le=86_400,
         description="Seconds between two searches of a housekeeper for queued and abandoned jobs that no worker was notified of",
     )
     idempotency_ttl_s: float = Field(
         default=604_800.0,
         ge=3600,
+        le=LONGEST_S,
         description="Seconds for which an Idempotency-Key is remembered, by default a week. Afterwards, the same key starts a new "
         "edit",
     )
@@ -129,6 +133,7 @@ class Settings(StoreSettings, LimitSettings):
     upload_ttl_s: float = Field(
         default=86_400.0,
         ge=3600,
+        le=LONGEST_S,
         description="Seconds from its announcement until an upload expires, by default a day; at least S2EDIT_UPLOAD_URL_TTL_S. "
         "Jobs that used it keep a copy",
     )
@@ -176,43 +181,51 @@ class Settings(StoreSettings, LimitSettings):
     identity_ttl_s: float | None = Field(
         default=None,
         gt=0,
+        le=LONGEST_S,
         description="Seconds after which a learned identity is erased. A request may ask for a shorter time. If empty, identities "
         "are kept until they are erased",
     )
     identity_idle_ttl_s: float | None = Field(
         default=None,
         ge=86_400,
+        le=LONGEST_S,
         description="Seconds since its last use after which an identity is erased, with a precision of a day. If empty, unused "
         "identities are kept",
     )
     edit_ttl_s: float | None = Field(
         default=None,
         ge=3600,
+        le=LONGEST_S,
         description="Seconds after its end for which an edit is kept. Then everything about it is erased. If empty, edits are kept "
         "until they are erased",
     )
     result_ttl_s: float | None = Field(
         default=None,
         ge=3600,
+        le=LONGEST_S,
         description="Seconds after its end for which the pictures of an edit are kept: photo, masks and results. Its state and its "
         "report remain. If empty, pictures are kept as long as the edit",
     )
     inversion_ttl_s: float = Field(
         default=604_800.0,
         ge=86_400,
+        le=LONGEST_S,
         description="Seconds since its last use after which an inversion is removed, by default a week, with a precision of a day. "
         "The next edit with the same photo and settings computes it again",
     )
     max_inversions_per_identity: int = Field(
         default=16,
         ge=1,
+        le=LARGEST,
         description="Most inversions per identity. The least recently used are removed first. Each combination of photo, source "
         "prompt, preset, steps and guidance needs its own",
     )
     checkpoint_ttl_s: float = Field(
         default=604_800.0,
         ge=86_400,
-        description="Seconds after which the checkpoints of a learning that was never completed are removed, by default a week",
+        le=LONGEST_S,
+        description="Seconds after which what a learning that was never completed has stored is removed, such as checkpoints; "
+        "by default a week",
     )
     provenance: bool = Field(
         default=True,

@@ -10,12 +10,11 @@ from typing import Any
 from fastapi import Response
 
 from api.wire.edit_answers import Edit, Link, Picture, Report
-from api.wire.fields import to_datetime
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.lifecycle.lifetimes import expires_at, results_expire_at, results_expired
 from s2edit_jobs.records.files import media_type_of
-from s2edit_jobs.records.record import JobRecord, JobState
+from s2edit_jobs.records.record import JobRecord, JobState, to_datetime
 
 POLL_S = 1
 """Seconds until the next poll, sent as `Retry-After`."""

@@ -20,7 +20,7 @@ from api.openai.models import check_model
 from api.openai.schemas import STREAM, UNBUFFERED
 from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
-from api.openai.translation import Asked, translate, user_of
+from api.openai.translation import Asked, named_user, translate
 from api.openai.waiting import Waiting, answer
 from api.routes.submissions import IdempotencyKey, as_erased
 from api.wire.bodies.strict_forms import FormRoute
@@ -65,14 +65,14 @@ async def get_sent(
 ) -> Sent:
     """Identify the caller, read the body, and let the caller in as the user that the body names.
 
-    Raises `AccessDenied` and `RateExceeded`, and as `read_body`, `user_of` and `check_query`.
+    Raises `AccessDenied` and `RateExceeded`, and as `read_body`, `named_user` and `check_query`.
     """
     auth: Authenticator = request.app.state.auth
     sender = Sender.with_credentials(request, credentials.credentials if credentials else None, s2edit_user)
     principal = await run_in_threadpool(auth.identify, sender)
     try:
         body = await read_body(request)
-        principal = _acting_for(principal, user_of(body), s2edit_user)
+        principal = _acting_for(principal, *named_user(body), s2edit_user)
     except Exception:
         await run_in_threadpool(count, request, principal)  # a wrong request counts, too
         raise
@@ -81,12 +81,15 @@ async def get_sent(
     return Sent(principal, body)
 
 
-def _acting_for(principal: Principal, user: str | None, header: str | None) -> Principal:
-    """Return the caller as `user`. Raises `OptionInvalid` or `UserForeign` if it can't be that user."""
+def _acting_for(principal: Principal, name: str, user: str | None, header: str | None) -> Principal:
+    """Return the caller as `user`, whom the parameter `name` names.
+
+    Raises `OptionInvalid` or `UserForeign` if it can't be that user.
+    """
     if user is None or user == principal.owner.user:
         return principal if user is None else replace(principal, names_user=True)
     if header is not None:
-        raise OptionInvalid("`user` and S2Edit-User name two users: send one of them", field="user", reason="user_unclear")
+        raise OptionInvalid(f"`{name}` and S2Edit-User name two users: send one of them", field=name, reason="user_unclear")
     if principal.token is not None:
         raise UserForeign("the token belongs to another user")
     return replace(principal, owner=replace(principal.owner, user=user), names_user=True)

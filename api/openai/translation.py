@@ -81,7 +81,15 @@ class Asked:
 
 
 def user_of(body: Body) -> str | None:
-    """Return the user that the body names. Raises `OptionInvalid` for two different ones, or a name that can't be one."""
+    """Return the user that the body names, as `named_user` does."""
+    return named_user(body)[1]
+
+
+def named_user(body: Body) -> tuple[str, str | None]:
+    """Return the parameter of the body that names a user, and the user, None if there is none.
+
+    Raises `OptionInvalid` for two different ones, or a name that can't be one.
+    """
     named = {name: body.values[name] for name in ("safety_identifier", "user") if body.values.get(name) not in (None, "")}
     for name, value in named.items():
         if not isinstance(value, str) or not re.fullmatch(ID_PATTERN, value):
@@ -91,7 +99,7 @@ def user_of(body: Body) -> str | None:
             )
     if len(set(named.values())) > 1:
         raise OptionInvalid("`user` and `safety_identifier` name two users: send one of them", field="user", reason="user_unclear")
-    return next(iter(named.values()), None)
+    return next(iter(named.items()), ("user", None))
 
 
 def translate(body: Body) -> Asked:

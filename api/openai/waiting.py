@@ -226,7 +226,9 @@ def failure_of(asked: Asked, record: JobRecord) -> Unsuccessful:
         message = "the edit was canceled: send the request again with a new Idempotency-Key"
         return Unsuccessful(status=409, code="canceled", message=message)
     param, message = asked.told(failure.field, failure.code, failure.message)
-    status = 422 if failure.field is not None else STATUS_OF_CODE.get(failure.code, 503 if failure.retryable else 500)
+    status = 422 if failure.field is not None else STATUS_OF_CODE.get(failure.code, 500)
+    if status in (500, 503):  # a 503 means: try again
+        status = 503 if failure.retryable else 500
     return Unsuccessful(status=status, code=failure.code, message=message, param=param, retryable=failure.retryable)
 
 

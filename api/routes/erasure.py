@@ -9,13 +9,13 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Depends, Path, Request
 
 from api.deps import AuthDep, Caller, ServicesDep, SlowCallsDep, get_principal
-from api.wire.fields import ID_PATTERN, to_datetime
+from api.wire.fields import ID_PATTERN
 from api.wire.problems import responses
 from api.wire.query import check_query
 from api.wire.receipts import KeySet, Kind, Receipt, Receipts
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.uploads import Uploads
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import Owner, to_datetime
 
 router = APIRouter(tags=["erasure"], responses=responses(422, 503))
 

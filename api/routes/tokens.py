@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.deps import AuthDep, PrincipalDep, ServicesDep
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
 from api.wire.bodies.strict_json import StrictRoute
-from api.wire.fields import WHOLE, to_datetime
+from api.wire.fields import WHOLE
 from api.wire.problems import responses
 from s2edit_core.errors import OptionInvalid
+from s2edit_jobs.records.record import to_datetime
 
 router = APIRouter(route_class=StrictRoute, tags=["tokens"], responses=responses(422, 503))
 

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Caller, ServicesDep
 from api.wire.bodies.strict_json import StrictRoute
-from api.wire.fields import WHOLE, HexDigest, to_datetime
+from api.wire.fields import WHOLE, HexDigest
 from api.wire.problems import responses
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.uploads import AnnouncedUpload, Uploads
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import Owner, to_datetime
 
 router = APIRouter(route_class=StrictRoute, tags=["uploads"], responses=responses(422, 503))
 

@@ -22,11 +22,11 @@ from api.wire.fields import (
     PixelPair,
     Statement,
     drop_null_types,
-    to_datetime,
 )
 from s2edit_core.request.presets import PresetName
 from s2edit_core.request.spec import MAX_SEED, MaskMode
 from s2edit_jobs.library import concepts
+from s2edit_jobs.records.record import to_datetime
 
 
 class PhotoPart(BaseModel):

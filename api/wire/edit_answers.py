@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.wire.fields import to_datetime
 from s2edit_core.request.spec import Phase
-from s2edit_jobs.records.record import JobKind, JobRecord, JobState
+from s2edit_jobs.records.record import JobKind, JobRecord, JobState, to_datetime
 
 
 class DryRun(BaseModel):

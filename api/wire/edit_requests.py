@@ -40,8 +40,8 @@ class EditOptions(BaseModel):
     source_prompt: Annotated[
         str | None,
         Field(
-            description="A description of the photo as it is now. Default: the prompt of the `identity`, else a caption by the "
-            "service's captioner, else “a photo of a <subject>”.",
+            description="A description of the photo as it is now. Default: the prompt of the `parent` or of the `identity`, else a "
+            "caption by the service's captioner, else “a photo of a <subject>”.",
             examples=["a photo of a woman"],
         ),
     ] = None

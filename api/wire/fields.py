@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -136,11 +135,6 @@ IdentityTtl = Annotated[
     ),
     NUMBER,
 ]
-
-
-def to_datetime(seconds: float) -> datetime:
-    """Convert seconds since the epoch to a UTC time, which pydantic writes as RFC 3339."""
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def drop_null_types(schema: dict[str, Any]) -> None:

@@ -45,7 +45,10 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         500, "numbers_not_finite", "The computation failed", "The computation overflowed: try another seed."
     ),
     core.DeviceFault: ProblemKind(
-        503, "parked", "The device has failed", "The device of every worker that tried has failed: try again later."
+        503,
+        "parked",
+        "The edit was given up",
+        "Every attempt has lost its worker or device, or has failed inside the service: try again only if `retryable` is true.",
     ),
     core.DeviceOutOfMemory: ProblemKind(
         503, "out_of_memory", "Too little memory", "The workers have too little memory for this request: try again later."

@@ -86,7 +86,8 @@ class Child:
             return None
         with self.command.log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - LAST_BYTES))
+            start = self._log_start if self._log_start <= size else 0  # a full log is emptied
+            log.seek(max(start, size - LAST_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
         return next((text for line in reversed(lines[-LAST_LINES:]) if (text := _error_of(line)) is not None), None)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 
+from cli.supervision import log_files
 from cli.supervision.folder_lock import locked
 from cli.supervision.processes import STEADY_S, Child, Command, StartFailed, Supervisor
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, check_data_folder
@@ -118,7 +119,7 @@ class Service:
             except NotConfigured as error:
                 raise StartFailed(str(error)) from error
             self.address.check_free()
-            self._rotate_logs()
+            self._each_log(log_files.begin_run)
             self._forget_failure()
             redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
             began_at = time.time()
@@ -136,6 +137,7 @@ class Service:
                 if redis and redis.restart_if_dead():
                     report("the embedded Redis ended and was restarted")
                 supervisor.restart_dead()
+                self._each_log(log_files.limit)
 
     def _forget_failure(self) -> None:
         """Forget the last load failure: the model may have been repaired since."""
@@ -182,10 +184,9 @@ class Service:
                 stop.wait(TICK_S)
         return False
 
-    def _rotate_logs(self) -> None:
-        """Keep the logs of the previous run as `*.log.1`."""
+    def _each_log(self, action: Callable[[Path], None]) -> None:
         for path in self.logs.glob("*.log") if self.logs else ():
-            path.replace(path.with_suffix(".log.1"))
+            action(path)
 
 
 def new_probe() -> httpx.Client:

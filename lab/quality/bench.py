@@ -57,7 +57,7 @@ MEDIANS = {
 MEANS = ("gain", "success", "side_effects", "identity_error", "identity_error_decoded")
 SUBJECT_FIGURES = ("reconstruction_db", "leakage", *COSINES)
 SHEET_SUBJECTS, SHEET_EDITS = 6, 8
-VERSION = 6
+VERSION = 7
 """Version of the measures. Raise it when the same pictures get other figures."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 from s2edit_core.delivery.output import SUFFIXES, check_writable, format_of
@@ -25,11 +27,21 @@ def check_outputs(args: argparse.Namespace) -> None:
             check_mask_name(path)
         elif Path(path).suffix.lower() in SUFFIXES and Path(path).suffix:
             raise OptionInvalid(f"{path} would be no picture: name it .json or .safetensors, as what it holds", field=name)
-    places = [Path(path).resolve() for path in named.values()]
-    if len(set(places)) < len(places):
-        raise OptionInvalid("two outputs have the same file: give each a name of its own", field="output")
+    check_distinct(named.values())
     if folder := getattr(args, EXPORT, None):
         _check_folder(Path(folder))
+
+
+def check_distinct(outputs: Iterable[str | Path]) -> None:
+    """Raise `OptionInvalid` if two outputs are one file, by whatever names: the second would overwrite the first."""
+    for one, other in combinations(map(Path, outputs), 2):
+        if is_same_file(one, other):
+            raise OptionInvalid(f"two outputs have the same file, {other}: give each a name of its own", field="output")
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether both paths name one file, which may not exist yet. Links are followed."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def check_mask_name(path: str | Path) -> None:

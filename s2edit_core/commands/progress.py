@@ -67,5 +67,5 @@ def run_stage(
 
 
 def say(text: str) -> None:
-    """Write a line to stdout."""
-    sys.stdout.write(text + "\n")
+    """Write a line to stdout. A file's name may hold bytes that are no UTF-8."""
+    sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")

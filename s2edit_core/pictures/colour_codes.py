@@ -1,7 +1,8 @@
-"""Colour spaces that a HEIC or AVIF file declares by a code (`nclx`, ITU-T H.273) instead of an ICC profile. No torch, no Pillow.
+"""Colour spaces that a file declares without an ICC profile: HEIC, AVIF (`nclx`) and PNG (`cICP`) by codes of ITU-T H.273, older
+PNG by a gamma (`gAMA`) and primaries (`cHRM`). No torch, no Pillow.
 
 Codes of sRGB, or close to it, need no conversion. Display P3 becomes an ICC profile, and the photo is treated as one with that
-profile. All other colour spaces, such as those of HDR films, are read as sRGB, and a report says so.
+profile. All other colour spaces, such as those of HDR films or with another gamma, are read as sRGB, and a report says so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ USUAL_TRANSFERS = (1, 2, 4, 5, 6, 13, 14, 15)
 NAMES = {9: "BT.2020", 11: "DCI-P3", 16: "PQ", 18: "HLG", DISPLAY_P3: "Display P3"}
 """Names of other codes, for reports."""
 
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+MAX_CHUNKS = 1000
+"""Most chunks of a PNG that are looked at."""
+SRGB_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.01
+SRGB_PRIMARIES, PRIMARY_TOLERANCE = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 0.005
+"""`gAMA` and `cHRM` of sRGB, which differ only by roundings."""
 WHITE = (0.9642, 1.0, 0.8249)
 P3_COLUMNS = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189), b"bXYZ": (0.1571, 0.06657, 0.78407)}
 """The primaries, adapted to D50 as in ICC profiles."""
@@ -31,10 +38,14 @@ class ColourCodes:
 
     primaries: int
     transfer: int
+    full_range: bool = True  # of a PNG; decoders of HEIC and AVIF apply the range themselves
 
     @classmethod
     def of(cls, data: bytes) -> ColourCodes | None:
         """Return the codes of a file; None if it has none."""
+        if data.startswith(PNG_MAGIC):
+            codes = _png_colours(data).get(b"cICP", b"")
+            return cls(codes[0], codes[1], codes[3] != 0) if len(codes) == 4 else None
         try:
             found = colour_codes(data)
         except (ValueError, LookupError, struct.error):  # damaged or unusual: decoding reports it
@@ -44,14 +55,48 @@ class ColourCodes:
     @property
     def profile(self) -> bytes | None:
         """An ICC profile of this colour space if it is not sRGB and can be converted; otherwise None."""
-        return p3_profile() if self.primaries == DISPLAY_P3 and self.transfer in USUAL_TRANSFERS else None
+        return p3_profile() if self.primaries == DISPLAY_P3 and self.unread is None else None
 
     @property
     def unread(self) -> str | None:
         """The name of this colour space if it is read as sRGB without being sRGB; otherwise None."""
-        if self.transfer in USUAL_TRANSFERS and self.primaries in (*USUAL_PRIMARIES, DISPLAY_P3):
+        narrow = [] if self.full_range else ["narrow range"]
+        if self.transfer in USUAL_TRANSFERS and self.primaries in (*USUAL_PRIMARIES, DISPLAY_P3) and not narrow:
             return None
-        return ", ".join(NAMES.get(code, f"H.273 {code}") for code in (self.primaries, self.transfer))
+        return ", ".join([*(NAMES.get(code, f"H.273 {code}") for code in (self.primaries, self.transfer)), *narrow])
+
+
+def unread_colours(data: bytes) -> str | None:
+    """Return the name of the colour space of a file without a profile if it is read as sRGB without being sRGB; otherwise None."""
+    if (codes := ColourCodes.of(data)) is not None:
+        return codes.unread
+    chunks = _png_colours(data) if data.startswith(PNG_MAGIC) else {}
+    if b"sRGB" in chunks:
+        return None
+    gamma, primaries = (_fractions(chunks.get(kind, b"")) for kind in (b"gAMA", b"cHRM"))
+    found = [f"gamma {1 / gamma[0]:.2g}"] if len(gamma) == 1 and gamma[0] and abs(gamma[0] - SRGB_GAMMA) > GAMMA_TOLERANCE else []
+    is_other = len(primaries) == 8 and max(abs(a - b) for a, b in zip(primaries, SRGB_PRIMARIES, strict=True)) > PRIMARY_TOLERANCE
+    return ", ".join([*found, *(["other primaries"] if is_other else [])]) or None
+
+
+def _png_colours(data: bytes) -> dict[bytes, bytes]:
+    """Return the content of a PNG's chunks before its pixels, by name."""
+    chunks: dict[bytes, bytes] = {}
+    at = len(PNG_MAGIC)
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > len(data):
+            break
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"IDAT":
+            break
+        chunks.setdefault(kind, data[at + 8 : at + 8 + size])
+        at += 12 + size
+    return chunks
+
+
+def _fractions(content: bytes) -> tuple[float, ...]:
+    """Return the numbers of a `gAMA` or `cHRM` chunk, which are stored in units of 1/100,000."""
+    return tuple(value / 100_000 for (value,) in struct.iter_unpack(">I", content)) if len(content) % 4 == 0 else ()
 
 
 def p3_profile() -> bytes:

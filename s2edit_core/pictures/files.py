@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageFilter, UnidentifiedImageError, features
+from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageFilter, ImageMode, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.pictures.colour_codes import ColourCodes
+from s2edit_core.pictures.colour_codes import ColourCodes, unread_colours
 from s2edit_core.pictures.colours import convert_to_srgb, in_8_bits, split_alpha, takes_srgb
 from s2edit_core.request.picture_limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
@@ -66,6 +66,8 @@ does no harm: what the edit does not change stays as in the photo.
 """
 MAX_DPI = 65_535
 """The largest resolution that a JPEG can store."""
+JFIF_UNITS = (1, 2)
+"""Of a resolution in a JFIF header: per inch and per centimetre. 0 is only an aspect ratio."""
 
 
 def media_type(data: bytes) -> str:
@@ -245,7 +247,8 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     their own spaces lack.
     """
     picture, turn = _photo(data, max_pixels)
-    profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn)
+    profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn, media_type(data))
+    unread = None if profile else unread_colours(data)
     own, alpha = split_alpha(in_8_bits(picture))
     del picture
     if alpha is not None and data[8:12] == b"WEBP" and alpha.getextrema()[0] == 255:
@@ -260,12 +263,16 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     photo = colours if alpha is None else Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     for each in (photo, own):
         each.info = {}
-    codes = _codes(data) if profile is None else None
-    return Original(photo, own, alpha, profile, dpi, codes.unread if codes is not None else None)
+    return Original(photo, own, alpha, profile, dpi, unread)
 
 
-def _dpi(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
-    """Return the resolution across and down of the upright picture; None if the file has none that is plausible."""
+def _dpi(picture: Image.Image, turn: Image.Transpose | None, kind: str) -> tuple[float, float] | None:
+    """Return the resolution across and down of the upright picture; None if the file has none that is plausible.
+
+    A JPEG has it in its JFIF header. Without one, Pillow takes that of the Exif data, or invents 72 dpi.
+    """
+    if kind == "image/jpeg" and picture.info.get("jfif_unit") not in JFIF_UNITS:
+        return None
     try:
         across, down = (float(each) for each in picture.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
@@ -302,14 +309,18 @@ def _photo(data: bytes, max_pixels: int | None) -> tuple[Image.Image, Image.Tran
         )
     if picture.mode == "CMYK" and not picture.info.get("icc_profile"):
         raise ImageInvalid("the image is CMYK without a colour profile: convert it to RGB", field="image", reason="image_mode")
-    if not picture.info.get("icc_profile") and (codes := _codes(data)) is not None and codes.profile is not None:
-        picture.info["icc_profile"] = codes.profile
+    _use_codes(picture, data)
     return picture, turn
 
 
-def _codes(data: bytes) -> ColourCodes | None:
-    """Return the colour codes of an AVIF or HEIC."""
-    return ColourCodes.of(data) if media_type(data) in ("image/avif", "image/heic") else None
+def _use_codes(picture: Image.Image, data: bytes) -> None:
+    """Give a photo the profile of its colour codes. In a PNG, codes go before a profile, unless they can't be converted."""
+    kind = media_type(data)
+    codes = ColourCodes.of(data) if kind in ("image/avif", "image/heic", "image/png") else None
+    if codes is None or (picture.info.get("icc_profile") and (kind != "image/png" or codes.unread)):
+        return
+    is_grey = ImageMode.getmode(picture.mode).basemode == "L"  # the greys of these spaces are sRGB's
+    picture.info["icc_profile"] = None if is_grey else codes.profile
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:

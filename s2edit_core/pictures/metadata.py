@@ -19,7 +19,7 @@ from s2edit_core.pictures.iso_metadata import without_metadata_items
 ORIENTATION = 0x0112
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
-PNG_SHORT: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
+PNG_SHORT: Mapping[bytes, int] = {b"cICP": 4, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 """Chunks that are kept if they have exactly this length."""
 MAX_PARTS = 100_000
 """Most parts of a file; more would take too long."""

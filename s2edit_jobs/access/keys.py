@@ -31,6 +31,8 @@ USUAL_SCOPES: Final[frozenset[Scope]] = SCOPES - {"admin"}
 PREFIX = "s2e_"
 TEST_PREFIX = "test_"
 KEYS = "keys/"
+UNREADABLE_END = 0.0
+"""The end of a key that was ended at a time that can't be read."""
 CACHE_S = 2.0
 """Seconds for which a process caches a key, and thus the longest time that a revoked key still works."""
 LOOKUP_MARGIN_S = 0.2
@@ -124,10 +126,13 @@ class KeyRing:
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key, or None also for a key that can't be read: it gives no access."""
         try:
-            return self.read(key_id)
+            key = self.read(key_id)
         except RecordUnusable as error:
             count_aside("key", key_id, error)
             return None
+        if key is not None and key.ends_at == UNREADABLE_END:
+            count_aside("end of a key", key_id, damaged("end of a key", "its time can't be read"))
+        return key
 
     def read(self, key_id: str) -> ApiKey | None:
         """Return the key, or None if no key has this id. Raise `RecordDamaged` or `RecordNewer`."""
@@ -142,14 +147,13 @@ class KeyRing:
         return replace(key, ends_at=self._end_of(key_id))
 
     def _end_of(self, key_id: str) -> float | None:
-        """Return the time from which the key is invalid. A time that can't be read has passed: the key was ended."""
+        """Return the time from which the key is invalid: `UNREADABLE_END`, which has passed, if it can't be read."""
         try:
             return read_number(self._artifacts.get(_end_path(key_id)), "end of a key")
         except ArtifactMissing:
             return None
-        except RecordUnusable as error:
-            count_aside("end of a key", key_id, error)
-            return 0.0
+        except RecordUnusable:
+            return UNREADABLE_END
 
     def ids(self) -> Iterator[str]:
         """Return the id of every key, in order, also of those that can't be read."""

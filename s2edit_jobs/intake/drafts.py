@@ -11,7 +11,8 @@ from s2edit_core.errors import PolicyRefused
 from s2edit_core.request.spec import EditRequest, LearningRequest
 from s2edit_jobs.access.policy import refused
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.library.concepts import Identity, Library, check_consent, ttl_of
+from s2edit_jobs.library.concepts import Identity, Library
+from s2edit_jobs.library.identity_terms import check_consent, ttl_of
 from s2edit_jobs.lifecycle.refusals import record_refusal
 from s2edit_jobs.records import trace
 from s2edit_jobs.records.files import EXTENSIONS, Upload, mask_modes

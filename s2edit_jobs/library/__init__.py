@@ -1,6 +1,7 @@
 """What a user stores besides jobs: identities, attributes and uploads; and the erasure of all of it.
 
     concepts         identities and attributes
+    identity_terms   consent and TTL of a new identity
     concept_files    checks of identity files that users import
     uploads          files that apps send ahead of a request
     edit_list        the list of a user's edits

@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass, replace
 
 import structlog
 
-from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concept_files import check_identity_file
 from s2edit_jobs.library.edit_list import EditList, Item, Page
 from s2edit_jobs.library.erased_concepts import is_erased_for
+from s2edit_jobs.library.identity_terms import check_consent, ttl_of
 from s2edit_jobs.library.last_use import DAY_S, INVERSIONS, Uses, drop_inversions, used_name
 from s2edit_jobs.lifecycle.history import ANY, Filter
 from s2edit_jobs.lifecycle.jobs import Jobs
+from s2edit_jobs.lifecycle.learnings import LEARNING
 from s2edit_jobs.records.errors import (
     ArtifactExists,
     ArtifactMissing,
@@ -28,6 +29,7 @@ from s2edit_jobs.records.errors import (
     BeingErased,
     DeletionRefused,
     IdentityNotFound,
+    JobNotFound,
     RecordDamaged,
     RecordUnusable,
 )
@@ -107,19 +109,6 @@ class Exported:
     size_bytes: int
 
 
-def check_consent(settings: Settings, consent: str | None) -> None:
-    """Raise `OptionInvalid` if the settings require a statement of consent and `consent` is missing or blank."""
-    if settings.require_consent and not (consent or "").strip():
-        raise OptionInvalid(
-            "state in `consent` that the person in the photo agrees to be learned", field="consent", reason="consent_missing"
-        )
-
-
-def ttl_of(settings: Settings, requested: float | None) -> float | None:
-    """Return the seconds after which an identity is erased: the smaller of the requested and the configured TTL, or None."""
-    return min((ttl for ttl in (requested, settings.identity_ttl_s) if ttl is not None), default=None)
-
-
 def identity_expires_at(settings: Settings, identity: Identity) -> float | None:
     """Return when an identity is erased by the settings in force, in seconds since the epoch. None if it is kept."""
     ends = (identity.expires_at, None if settings.identity_ttl_s is None else identity.created_at + settings.identity_ttl_s)
@@ -133,8 +122,6 @@ class Library:
         self._services = services
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
-
-    # --- attributes --------------------------------------------------------------------------------------------
 
     def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
         """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
@@ -152,9 +139,11 @@ class Library:
         self, spec: JobSpec, attribute_id: str, *, name: str | None, prompt: str, subject: str, placeholder: str
     ) -> None:
         """Store an attribute's metadata, once. Its photo is not stored, because nothing needs it again."""
-        attribute = Attribute(attribute_id, name, prompt, subject, placeholder, created_at=time.time())
-        data = attribute.to_json()
+        data = Attribute(attribute_id, name, prompt, subject, placeholder, created_at=time.time()).to_json()
         key = concept_key(spec.owner, attribute_id, METADATA["a_"])
+        if self._artifacts.exists(key):
+            return
+        self._begin(spec, attribute_id)
         with suppress(ArtifactExists):
             self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
             self._services.audit.record("attribute.learn", spec.owner, attribute_id, _consent_outcome(spec.consent))
@@ -168,8 +157,6 @@ class Library:
     def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
         """Return a page of attributes, sorted by id."""
         return self._concepts(owner, "a_", lambda each: self.attribute(owner, each), after=after, limit=limit)
-
-    # --- identities --------------------------------------------------------------------------------------------
 
     def identity(self, owner: Owner, concept_id: str) -> Identity:
         """Return an identity's metadata. Raise `IdentityNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
@@ -188,8 +175,11 @@ class Library:
         key = concept_key(spec.owner, concept_id, METADATA["c_"])
         if self._artifacts.exists(key):
             return
-        copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
         now = time.time()
+        expires_at = None if spec.identity_ttl_s is None else now + spec.identity_ttl_s
+        expiring = None if expires_at is None else expiring_key(spec.owner, concept_id, expires_at)
+        self._begin(spec, concept_id, expiring or "")
+        copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
         identity = Identity(
             id=concept_id,
             source_prompt=source_prompt,
@@ -197,13 +187,12 @@ class Library:
             created_at=now,
             inputs=copies,
             consent=Consent(spec.consent, spec.created_at) if spec.consent else None,
-            expires_at=None if spec.identity_ttl_s is None else now + spec.identity_ttl_s,
+            expires_at=expires_at,
             max_pixels=spec.request.max_pixels,
             name=spec.request.name if isinstance(spec.request, LearningRequest) else None,
         )
-        if identity.expires_at is not None:
-            marker = expiring_key(spec.owner, concept_id, identity.expires_at)
-            self._jobs.put_for(spec.owner, spec.id, marker, key.encode(), media_type="text/plain")
+        if expiring is not None:
+            self._jobs.put_for(spec.owner, spec.id, expiring, key.encode(), media_type="text/plain")
         try:
             self._jobs.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
             self._services.audit.record("identity.learn", spec.owner, concept_id, _consent_outcome(spec.consent))
@@ -258,10 +247,16 @@ class Library:
         """Return a page of identities, sorted by id."""
         return self._concepts(owner, "c_", lambda each: self.identity(owner, each), after=after, limit=limit)
 
+    def _begin(self, spec: JobSpec, concept_id: str, expiring: str = "") -> None:
+        marker = concept_key(spec.owner, concept_id, LEARNING + spec.id)
+        self._jobs.put_for(spec.owner, spec.id, marker, expiring.encode(), media_type="text/plain")
+
     def _copy(self, spec: JobSpec, concept_id: str, name: str) -> InputFile:
         file = spec.inputs[name]
         copy = replace(file, key=concept_key(spec.owner, concept_id, name + EXTENSIONS.get(file.media_type, "")))
-        self._jobs.put_for(spec.owner, spec.id, copy.key, self._artifacts.get(file.key), media_type=file.media_type)
+        data = self._artifacts.get(file.key)
+        with suppress(ArtifactExists):  # the same bytes. An erased job must not delete them from another's identity
+            self._jobs.put_for(spec.owner, spec.id, copy.key, data, media_type=file.media_type, only_if_absent=True)
         return copy
 
     def keep_inversion(self, spec: JobSpec, concept_id: str, inversion_id: str, data: bytes) -> None:
@@ -302,8 +297,11 @@ class Library:
 
         A concept that was erased after the job was accepted, while the job learned it again, is deleted with its metadata.
         """
+        if not self._jobs.exists(spec.owner, spec.id):  # another job may have stored the concept since this one was erased
+            raise JobNotFound(spec.id)
         key = concept_key(spec.owner, concept_id, CONCEPT)
         self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
+        self._artifacts.delete_prefix(concept_key(spec.owner, concept_id, LEARNING))
         self._drop_if_erased(spec.owner, concept_id, key)
         if is_erased_for(self._artifacts, spec, concept_id):
             self._artifacts.delete_prefix(concept_key(spec.owner, concept_id, METADATA[concept_id[:2]]))

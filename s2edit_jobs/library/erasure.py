@@ -53,6 +53,7 @@ from s2edit_jobs.stores.markers import (
     OUTBOX,
     PENDING,
     UNFINISHED,
+    Place,
     erasing_key,
     expiring_key,
     job_of,
@@ -213,15 +214,25 @@ class Erasure:
         return done
 
     def _erase_expired(self, marker: str) -> bool:
-        """Erase the identity of an expired marker. Return False if it was erased meanwhile."""
+        """Erase the identity of an expired marker. Return False if it was erased meanwhile, or the marker is not its own."""
         erased = False
         with suppress(ArtifactMissing, IdentityNotFound):
             place = read_marker(self._artifacts, marker)
+            if self._is_outdated(marker, place):
+                raise IdentityNotFound(place.id)
             self.identity(place.owner, place.id, outcome="expired")
             log.info("an expired identity was erased", action="identity_expired", identity=place.id)
             erased = True
         self._artifacts.delete_prefix(marker)
         return erased
+
+    def _is_outdated(self, marker: str, place: Place) -> bool:
+        """Return whether an identity has another expiry than its marker: a learning that was never completed wrote that one."""
+        try:
+            expires_at = self._library.identity(place.owner, place.id).expires_at
+        except (IdentityNotFound, RecordUnusable):  # erase what is left, and what nobody can read
+            return False
+        return expires_at is None or expiring_key(place.owner, place.id, expires_at) != marker
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""

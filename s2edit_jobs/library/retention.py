@@ -20,7 +20,8 @@ from s2edit_jobs.library.erased_concepts import ERASED, sweep_erased_concept
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import USED, Uses, drop_inversions, used_name
 from s2edit_jobs.library.uploads import sweep_upload
-from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
+from s2edit_jobs.lifecycle.jobs import CANCELLATION, CHECKPOINTS, Jobs
+from s2edit_jobs.lifecycle.learnings import LEARNING, drop_unlearned
 from s2edit_jobs.lifecycle.request_markers import REQUESTS, sweep_marker
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound, RecordUnusable
 from s2edit_jobs.records.record import JOB_ID, Owner
@@ -30,7 +31,7 @@ from s2edit_jobs.stores.user_folders import UserFolder, user_folders
 
 log = structlog.get_logger(__name__)
 
-RECORDS = ("spec.json", "outcome.json", "webhook.json")
+RECORDS = ("spec.json", "outcome.json", "webhook.json", CANCELLATION)
 """Names in the folder of an edit that remain when its pictures have expired; so does its report."""
 REPORT = "report"
 FOLDERS = 100
@@ -125,7 +126,7 @@ class Retention:
             self._services.audit.record("edit.erase", folder.owner, folder.id, "pictures_expired")
 
     def _sweep_concept(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
-        """Remove the inversions and checkpoints of a concept that have expired, or erase an identity that is old or unused."""
+        """Remove what has expired of a concept or was never completed, or erase an identity that is old or unused."""
         if not _CONCEPT_ID.fullmatch(folder.id):
             return
         uses, idle_ttl_s = Uses.of(folder.names), self._settings.identity_idle_ttl_s
@@ -148,7 +149,10 @@ class Retention:
         for inversion_id in {*uses.without_time()} - chosen:
             self._date(folder, inversion_id)
         if CONCEPT not in folder.names:
-            yield from self._sweep_checkpoints(folder, uses)
+            yield from self._sweep_unlearned(folder, uses)
+        elif any(name.startswith(LEARNING) for name in folder.names):  # a worker died just after it had stored the concept
+            yield "checkpoints", self._artifacts.delete_prefix(folder.key(CHECKPOINTS))
+            self._artifacts.delete_prefix(folder.key(LEARNING))
 
     def _is_old(self, folder: UserFolder) -> bool:
         """Return whether an identity has outlived `identity_ttl_s`, which may have been set after it was learned."""
@@ -189,12 +193,22 @@ class Retention:
             return 0
         return 1
 
-    def _sweep_checkpoints(self, folder: UserFolder, uses: Uses) -> Iterator[tuple[str, int]]:
-        """Remove the checkpoints of a learning that was never completed. A learning that resumes later begins anew."""
-        if any(name.startswith(CHECKPOINTS) for name in folder.names) and self._past(
-            self._used_at(folder, uses), self._settings.checkpoint_ttl_s
-        ):
+    def _sweep_unlearned(self, folder: UserFolder, uses: Uses) -> Iterator[tuple[str, int]]:
+        """Remove what a learning that was never completed has left: at once if its job is erased. A later learning begins anew.
+
+        Metadata without the marker of a learning belongs to an identity or attribute whose concept was lost. It stays.
+        """
+        started = (name.removeprefix(LEARNING) for name in folder.names if name.startswith(LEARNING))
+        learners = [job_id for job_id in started if JOB_ID.fullmatch(job_id)]
+        is_erased = bool(learners) and not any(self._jobs.exists(folder.owner, each) for each in learners)
+        if not is_erased and not self._past(self._used_at(folder, uses), self._settings.checkpoint_ttl_s):
+            return
+        if learners:
+            yield "unlearned", drop_unlearned(self._artifacts, folder.key(CONCEPT), learners[0])
+        elif METADATA[folder.id[:2]] in folder.names:
             yield "checkpoints", self._artifacts.delete_prefix(folder.key(CHECKPOINTS))
+        else:
+            yield "unlearned", self._artifacts.delete_prefix(f"{folder.path}/")
 
     def _sweep_inversion(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         """Remove an inversion that belongs to no identity. The identities are known by then, because `concepts` sorts first."""

@@ -5,6 +5,8 @@
     idempotency      a repeated request leads to the same job
     request_markers  the markers of Idempotency-Keys, and what an erasure leaves of them
     history          the index of finished jobs, from which lists are read
+    delayed          steps that the reaper repeats if they fail
+    learnings        what a learning that is never completed leaves
     lifetimes        how long a finished job is kept
     refusals         what policy and safety model have refused
     unfinished       repairs what the job store lacks of unfinished jobs

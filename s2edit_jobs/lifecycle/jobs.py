@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-import structlog
-
 from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.lifecycle.delayed import delaying_only
 from s2edit_jobs.lifecycle.history import History, places_of
+from s2edit_jobs.lifecycle.learnings import drop_unlearned
 from s2edit_jobs.lifecycle.stored_jobs import StoredJobs
 from s2edit_jobs.records.errors import (
     ArtifactExists,
@@ -44,14 +44,14 @@ from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, check_not_erasing, unfinished_key
 from s2edit_jobs.stores.stored_bytes import check_stored
 
-log = structlog.get_logger(__name__)
-
 DEADLINE = "deadline_exceeded"
 """Error code of a job that was unfinished at its deadline."""
 RETRY_AFTER_S = 10
 """Value of Retry-After when a user or the whole service has too many unfinished jobs."""
 RECENT_S = 300.0
 """Seconds after a job's end in which another process may still act on what it has read before. Clocks differ by less."""
+CANCELLATION = "cancellation.json"
+"""Name of an empty record in the folder of a job: its cancellation was requested while it was unfinished."""
 CHECKPOINTS = "checkpoint-"
 """Prefix of the names of learning checkpoints, in the folder of the concept."""
 
@@ -127,13 +127,13 @@ class Jobs(StoredJobs):
             self._withdraw(spec, marker, repeated=check is not None)
             raise
         record = first_record(spec)
-        with _delaying_only("entering the job", spec.id):
+        with delaying_only("entering the job", spec.id):
             record = self._store.records.add(record)
         self._check_not_erased(spec)
-        with _delaying_only("the audit log", spec.id):
+        with delaying_only("the audit log", spec.id):
             self._audit("edit.accept", spec.owner, spec.id, "accepted")
         if not spec.owner.test:  # housekeepers, which run test jobs, see every change; no worker takes one
-            with _delaying_only("the notification", spec.id):
+            with delaying_only("the notification", spec.id):
                 self._services.queue.notify(spec.id)
         return record
 
@@ -151,7 +151,7 @@ class Jobs(StoredJobs):
         If another request may have accepted the same job, withdraw only the own marker. What is left then, and what cannot be
         deleted, is left to `survey`.
         """
-        with _delaying_only("cleaning up after a refused request", spec.id):
+        with delaying_only("cleaning up after a refused request", spec.id):
             self.artifacts.delete_prefix(marker)
             if not repeated:
                 self.drop(spec.owner, spec.id)
@@ -166,7 +166,7 @@ class Jobs(StoredJobs):
     def _check_not_erased(self, spec: JobSpec) -> None:
         """Raise `BeingErased` if an erasure has deleted the spec since `_check_complete`. It may have missed the marker."""
         erased = False
-        with _delaying_only("the check for an erasure", spec.id):
+        with delaying_only("the check for an erasure", spec.id):
             erased = not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json"))
         if erased:
             self.drop(spec.owner, spec.id)
@@ -197,9 +197,10 @@ class Jobs(StoredJobs):
         folder = edit_key(owner, job_id, "")
         places = self._places_in_history(owner, job_id)
         self.artifacts.delete_prefix(f"{folder}spec.json")
-        learning = self._store.erasure.erase(owner, job_id)
-        if learning is not None:  # no other job continues from these checkpoints
+        if (learning := self._store.erasure.learning(owner, job_id)) is not None:  # before another job may learn the concept
+            drop_unlearned(self.artifacts, learning, job_id)
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
+        self._store.erasure.erase(owner, job_id)
         for marker in (OUTBOX, UNFINISHED, PENDING):
             self.artifacts.delete_prefix(marker + job_id)
         return 1 + self.history.remove(places) + self.artifacts.delete_prefix(folder)
@@ -278,16 +279,31 @@ class Jobs(StoredJobs):
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
-        """Request cancellation. A queued job ends at once, a running one at its next step. A job that is over does not change."""
-        self.get(owner, job_id)  # enters the job again if the job store has lost it
+        """Request cancellation. A queued job ends at once, a running one at its next step. A job that is over does not change.
+
+        The record of it comes first, so that a job store that loses the request gets it back with the job.
+        """
+        if not self.get(owner, job_id).state.over:  # enters the job again if the job store has lost it
+            with suppress(ArtifactExists):
+                self.put_for(owner, job_id, edit_key(owner, job_id, CANCELLATION), b"{}", media_type=JSON, only_if_absent=True)
         try:
             record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
-            return self.load(owner, job_id)  # over, and no longer in the job store
+            return self.load(owner, job_id)  # no longer in the job store: over, or lost just now
         self._audit("edit.cancel", owner, job_id, "requested" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
         return self.end_canceled(record)
+
+    def recall_cancellation(self, record: JobRecord) -> JobRecord:
+        """Request the cancellation of an unfinished job again if the job store has lost the request."""
+        place = record.owner, record.id
+        if record.state.over or record.cancel_requested or not self.artifacts.exists(edit_key(*place, CANCELLATION)):
+            return record
+        with suppress(JobNotFound):  # the job is lost again, or erased
+            record = self._store.records.request_cancel(*place)
+            return self.end_canceled(record) if record.state is JobState.QUEUED else record
+        return record
 
     def end_canceled(self, record: JobRecord) -> JobRecord:
         """End a job that no worker runs."""
@@ -313,7 +329,7 @@ class Jobs(StoredJobs):
         except JobNotFound:
             record = self._enter_end(final_record(self.accepted(owner, job_id).first, outcome), outcome)
         if entered:
-            with _delaying_only("removing the marker", job_id):
+            with delaying_only("removing the marker", job_id):
                 self.artifacts.delete_prefix(UNFINISHED + job_id)
         return record
 
@@ -340,7 +356,7 @@ class Jobs(StoredJobs):
             raise JobNotFound(job_id)
         record = self._add_again(accepted.first)
         if not accepted.damaged:
-            return record
+            return self.recall_cancellation(record)
         return self.finish(owner, job_id, Outcome(JobState.FAILED, attempt=0, finished_at=time.time(), failure=DAMAGED))
 
     def _was_marked(self, owner: Owner, job_id: str) -> bool:
@@ -375,20 +391,3 @@ class Jobs(StoredJobs):
 
 def _erased_meanwhile() -> BeingErased:
     return BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
-
-
-@contextmanager
-def _delaying_only(what: str, job_id: str) -> Iterator[None]:
-    """Log an error and continue: it cannot change what was decided about the job, and the reaper repeats the step."""
-    try:
-        yield
-    except ServiceUnavailable as error:
-        log.warning(
-            "a service is down: the reaper will repeat this step",
-            action="left_to_reaper",
-            what=what,
-            job_id=job_id,
-            error=str(error),
-        )
-    except Exception:
-        log.exception("a step of the job failed: the reaper will repeat it", action="left_to_reaper", what=what, job_id=job_id)

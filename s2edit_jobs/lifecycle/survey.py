@@ -148,8 +148,10 @@ def rebuild_if_lost(services: Services) -> int | None:
         return None
 
     def work(busy: Callable[[], None]) -> int:
-        for _ in recovery.settle(generation):  # what it still has is then compared with the object store
+        for record in recovery.settle(generation):  # what it still has is then compared with the object store
             busy()
+            with set_aside("cancellation", record.id):
+                Jobs(services).recall_cancellation(record)
         entered = rebuild(services, busy=busy)
         recovery.restored(generation)
         return entered

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -40,6 +41,12 @@ END_OF_TIME = 253_402_300_800
 """The year 10000, where calendars end, in seconds since the epoch."""
 Timestamp = Annotated[float, StoredAs(ge=0, lt=END_OF_TIME)]
 """Seconds since the epoch."""
+
+
+def to_datetime(seconds: float) -> datetime:
+    """Convert seconds since the epoch to a UTC time. Times that no calendar has, as damaged records hold, become its ends."""
+    return datetime.fromtimestamp(min(max(seconds, 0), END_OF_TIME - 1), UTC)
+
 
 _REQUESTS: Mapping[str, type[EditRequest | MaskRequest]] = {"edit": EditRequest, "mask": MaskRequest}
 """The request class by job kind. The other kinds have a `LearningRequest`."""
@@ -372,6 +379,7 @@ def final_record(first: JobRecord, outcome: Outcome) -> JobRecord:
         sequence=int((outcome.finished_at + SETTLED_S) * 1000),
         updated_at=outcome.finished_at,
         attempt=outcome.attempt,
+        cancel_requested=outcome.state is JobState.CANCELED,
         artifacts=outcome.artifacts,
         identity=outcome.identity,
         failure=outcome.failure,

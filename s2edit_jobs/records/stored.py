@@ -18,6 +18,7 @@ they are removed, and the module in the last column of the others:
 | outcome               | `t/…/edits/<id>/outcome.json`             | `Outcome.from_json`                  |
 | found mask            | `t/…/edits/<id>/mask-found.json`          | `worker.attempts.job_mask`          |
 | report                | `t/…/edits/<id>/report-<fence>.json`      | `Jobs.report`                        |
+| (by its name)         | `t/…/edits/<id>/cancellation.json`        | `Jobs.recall_cancellation`           |
 | (for people)          | `t/…/edits/<id>/webhook.json`             | `worker.housekeeping.messenger` writes it |
 | identity, attribute   | `t/…/concepts/<id>/identity.json` …       | `Library`                            |
 | upload, bare upload   | `t/…/uploads/<id>/upload.json` …          | `Uploads`                            |
@@ -33,6 +34,7 @@ they are removed, and the module in the last column of the others:
 | (by its name)         | `t/…/tokens/<end>-<id>/…`                 | `api.guard.device_tokens`            |
 | (by its name)         | `t/…/concepts/<id>/inversions/<id>`       | `library.last_use`                   |
 | (by its name)         | `t/…/concepts/<id>/used-<time>` …         | `library.last_use`                   |
+| (by its name, a key)  | `t/…/concepts/<id>/learning-<job id>`     | `lifecycle.learnings`                |
 | (safetensors)         | concepts, inversions, checkpoints         | the engine; `library.concept_files`  |
 | store marker          | `s2edit-store.json`                       | `stores.object_store.presence`       |
 | layout                | `layout.json`                             | `stores.object_store.layout`         |

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from s2edit_core.errors import OptionInvalid
-from s2edit_jobs.records.record import JobKind, Outcome
+from s2edit_jobs.records.record import JobKind, Outcome, to_datetime
 
 DELAYS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds to wait after each failed try, as the specification proposes. Together they cover more than two days of downtime."""
@@ -43,7 +42,7 @@ def message(job_id: str, outcome: Outcome, kind: JobKind = "edit", *, test: bool
         data["test"] = True
     if failure is not None:
         data["error"] = {"code": failure.code, "message": failure.message, "retryable": failure.retryable, "field": failure.field}
-    moment = datetime.fromtimestamp(outcome.finished_at, UTC).isoformat().replace("+00:00", "Z")
+    moment = to_datetime(outcome.finished_at).isoformat().replace("+00:00", "Z")
     return json.dumps({"type": f"{kind}.{outcome.state}", "timestamp": moment, "data": data}, ensure_ascii=False)
 
 

@@ -218,11 +218,11 @@ class Usage(Protocol):
 class Erasure(Protocol):
     """Removing what belongs to a job or an owner."""
 
-    def erase(self, owner: Owner, job_id: str) -> str | None:
-        """Remove every trace of the job; its lease is lost. Return the concept that it had reserved and not released, if any.
+    def learning(self, owner: Owner, job_id: str) -> str | None:
+        """Return the concept that the job has reserved and not released, if any."""
 
-        Repeating this is safe.
-        """
+    def erase(self, owner: Owner, job_id: str) -> None:
+        """Remove every trace of the job. Its lease is lost, and its reservation ends. Repeating this is safe."""
 
     def erase_owner(self, owner: Owner) -> int:
         """`erase` every job of the owner and whatever else is kept under that name. Return how many of them were running."""

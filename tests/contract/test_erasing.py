@@ -122,7 +122,8 @@ class TestJobs:
         case.store.records.add(queued("e_1"))
         lease = case.store.leases.claim(lease_s=30)
         assert lease is not None
-        assert case.store.erasure.erase(ANN, "e_1") is None
+        assert case.store.erasure.learning(ANN, "e_1") is None
+        case.store.erasure.erase(ANN, "e_1")
         for asked in (
             lambda: case.store.records.get(ANN, "e_1"),
             lambda: case.store.events.since(ANN, "e_1", after=0),
@@ -166,7 +167,11 @@ class TestJobs:
         assert second is not None
         assert case.store.reservations.reserve(first, CONCEPT)
         assert not case.store.reservations.reserve(second, CONCEPT)
-        assert case.store.erasure.erase(ANN, "e_1") == CONCEPT
+        assert case.store.erasure.learning(BOB, "e_1") is None
+        assert case.store.erasure.learning(ANN, "e_2") is None
+        assert case.store.erasure.learning(ANN, "e_1") == CONCEPT
+        case.store.erasure.erase(ANN, "e_1")
+        assert case.store.erasure.learning(ANN, "e_1") is None
         case.let_pass(2.2)
         assert case.store.leases.orphans() == ["e_2"]
 

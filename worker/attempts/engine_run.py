@@ -22,10 +22,12 @@ from s2edit_jobs.library.concept_files import check_stored_concept
 from s2edit_jobs.library.concepts import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.library.erased_concepts import is_erased_for
 from s2edit_jobs.lifecycle.jobs import CHECKPOINTS, Jobs
+from s2edit_jobs.lifecycle.learnings import drop_unlearned
 from s2edit_jobs.records.errors import (
     ArtifactExists,
     ArtifactMissing,
     IdentityNotFound,
+    JobNotFound,
     LearningsSpent,
     RecordDamaged,
     ServiceUnavailable,
@@ -208,8 +210,12 @@ class EngineRun:
         elif artifact.kind == "inversion":
             self._library.keep_inversion(spec, self._concept_id, artifact.id, artifact.data)
         else:
-            self._store_metadata(spec, artifact)  # first: readers of the concept must find its metadata
-            self._library.keep_concept(spec, artifact.id, artifact.data)
+            try:
+                self._store_metadata(spec, artifact)  # first: readers of the concept must find its metadata
+                self._library.keep_concept(spec, artifact.id, artifact.data)
+            except JobNotFound:  # erased, and this job may have lost its reservation before
+                drop_unlearned(self._artifacts, concept_key(spec.owner, artifact.id, CONCEPT), spec.id)
+                raise
             self.release()
             self._artifacts.delete_prefix(concept_key(spec.owner, artifact.id, CHECKPOINTS))
 

@@ -19,11 +19,11 @@ COMPACT_S = 30.0
 SCAN = 1000
 """Keys that are looked at in one step."""
 
-# Answers whether a worker held the job, and what it was learning.
+# Answers whether a worker held the job.
 ERASE = script(
     """
 local who, known = tenant .. '/' .. user, redis.call('TYPE', job(id)).ok == 'hash'
-if known and value(id, 'tenant') ~= '' and value(id, 'user') ~= '' and owner(id) ~= who then return { 0, '' } end
+if known and value(id, 'tenant') ~= '' and value(id, 'user') ~= '' and owner(id) ~= who then return 0 end
 local running = known and value(id, 'state') == 'running'
 local holds, waits_for = known and value(id, 'holds') or '', known and value(id, 'waits_for') or ''
 if waits_for ~= '' then redis.call('SREM', P .. 'waiters:' .. waits_for, id) end
@@ -33,7 +33,15 @@ redis.call('HDEL', P .. 'tries', id)
 redis.call('HDEL', P .. 'announced', id)
 redis.call('ZREM', P .. 'parked:' .. tenant, id)
 remove(id, who)
-return { running and 1 or 0, holds }
+return running and 1 or 0
+""",
+    "id, tenant, user",
+)
+
+LEARNING = script(
+    """
+if redis.call('TYPE', job(id)).ok ~= 'hash' or owner(id) ~= tenant .. '/' .. user then return '' end
+return value(id, 'holds')
 """,
     "id, tenant, user",
 )
@@ -45,9 +53,11 @@ class RedisErasure:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def erase(self, owner: Owner, job_id: str) -> str | None:
-        answer = self._connection.run(ERASE, job_id, owner.tenant, owner.user)
-        return answer[1] or None
+    def learning(self, owner: Owner, job_id: str) -> str | None:
+        return self._connection.run(LEARNING, job_id, owner.tenant, owner.user) or None
+
+    def erase(self, owner: Owner, job_id: str) -> None:
+        self._connection.run(ERASE, job_id, owner.tenant, owner.user)
 
     def erase_owner(self, owner: Owner) -> int:
         """Look at every key: an owner's finished jobs are in no index, and this must not depend on one."""
@@ -81,7 +91,7 @@ class RedisErasure:
             if not isinstance(whose, list) or not all(whose):
                 self._connection.run(DROP, job_id)
             elif whose == [owner.tenant, owner.user]:
-                running += int(self._connection.run(ERASE, job_id, *whose)[0])
+                running += int(self._connection.run(ERASE, job_id, *whose))
         return running
 
     def compact(self) -> bool:

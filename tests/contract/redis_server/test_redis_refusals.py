@@ -135,6 +135,7 @@ class Populated:
             "recovery.lost": s.recovery.lost,
             "recovery.restored": lambda: s.recovery.restored("a life"),
             "erasure.compact": s.erasure.compact,
+            "erasure.learning": lambda: s.erasure.learning(ANN, "e_7"),
             "erasure.erase": lambda: s.erasure.erase(ANN, "e_7"),
             "erasure.erase_owner": lambda: s.erasure.erase_owner(Owner("app", "bob")),
         }

@@ -213,11 +213,30 @@ def test_the_line_end_of_a_file_is_no_part_of_the_key() -> None:
         "http://",
         "http://h?x=1",
         "http://h#x",
+        "http://\udcff",
+        "http://h/\udcff",
     ],
 )
 def test_a_url_that_is_none_is_no_missing_service(url: str) -> None:
     with pytest.raises(ServiceError, match="is no address of a service"):
         EditClient(url)
+
+
+def test_a_field_that_is_no_utf8_is_named_and_a_file_name_is_sent_as_far_as_it_is(tmp_path: Path) -> None:
+    handle, requests = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
+    with pytest.raises(ServiceError, match=r"the source_prompt contains '.udcff', which is no text in UTF-8") as refused:
+        client_of(handle).post({"prompt": "x", "source_prompt": "a \udcff"}, {})
+    assert (refused.value.code, requests) == ("request_invalid", [])
+    photo = tmp_path / "me\udcff.jpg"
+    photo.write_bytes(b"photo")
+    client_of(handle).post({"prompt": "x"}, {"image": photo})
+    assert b'filename="me?.jpg"' in requests[0].read()
+
+
+def test_other_texts_that_are_no_utf8_cannot_be_sent_either() -> None:
+    client = client_of(lambda _: httpx.Response(200, json={}))
+    with pytest.raises(ServiceError, match="can't be sent"):
+        client.rename("/identities/c_1", "\udcff")
 
 
 def test_a_request_that_cannot_be_sent_is_no_missing_service_and_not_sent_again() -> None:

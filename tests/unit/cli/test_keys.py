@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.display import console
 from cli.main import app
 from s2edit_jobs.access.keys import USUAL_SCOPES, KeyRing, authenticate
 from s2edit_jobs.bootstrap import build_artifacts
@@ -19,6 +20,12 @@ runner = CliRunner()
 def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyRing:
     monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
     return KeyRing(build_artifacts(Settings()))
+
+
+@pytest.fixture
+def wide_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a row of a table fit one line."""
+    monkeypatch.setattr(console, "_width", 300)
 
 
 def keys(*arguments: str) -> Result:
@@ -72,6 +79,55 @@ def test_a_rotated_key_works_for_the_grace_period_and_rotates_only_once(ring: Ke
     assert "until" in keys("list").stdout
     again = keys("rotate", old.split("_")[1])
     assert (again.exit_code, again.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("grace_s", ["999999999999", "9" * 20, "3153600001", "-1", "1e3"])
+def test_a_grace_period_that_cannot_be_is_rejected_before_anything_changes(ring: KeyRing, grace_s: str) -> None:
+    old = keys("create").stdout.strip()
+    rejected = keys("rotate", old.split("_")[1], "--grace-s", grace_s)
+    assert (rejected.exit_code, rejected.stdout) == (2, "")
+    assert [key.ends_at for key in ring.list()] == [None]
+
+
+def test_a_key_may_work_for_a_hundred_years_after_its_rotation(ring: KeyRing) -> None:
+    old = keys("create").stdout.strip()
+    rotated = keys("rotate", old.split("_")[1], "--grace-s", "3153600000")
+    assert rotated.exit_code == 0, rotated.output
+    authenticate(ring, old)
+
+
+@pytest.mark.usefixtures("wide_console")
+def test_keys_with_ends_that_no_calendar_has_are_listed_and_so_are_the_others(ring: KeyRing) -> None:
+    artifacts = build_artifacts(Settings())
+    listed = {}
+    for end in (b"1e12", b"1e20", b"-1e12", b"not a number"):
+        key, _ = ring.create("acme")
+        artifacts.put(f"keys/{key.id}/ended.json", end, media_type="application/json")
+        listed[key.id] = end
+    good, _ = ring.create("acme")
+    shown = keys("list")
+    assert shown.exit_code == 0, shown.output
+    states = {line.split()[0]: line.partition("+00:00")[2].strip() for line in shown.stdout.splitlines()[1:]}
+    assert states.pop(good.id) == "active"
+    assert {listed[key_id]: state for key_id, state in states.items()} == {
+        b"1e12": "until 9999-12-31T23:59:59+00:00",
+        b"1e20": "ended, damaged time",
+        b"-1e12": "ended 1970-01-01T00:00:00+00:00",
+        b"not a number": "ended, damaged time",
+    }
+
+
+@pytest.mark.parametrize("note", ["\udcff", "\x1b[31m"])
+def test_a_note_that_cannot_be_stored_or_shown_creates_no_key(ring: KeyRing, note: str) -> None:
+    rejected = keys("create", "--note", note)
+    assert (rejected.exit_code, "the note contains" in rejected.stderr) == (1, True)
+    assert not ring.exist()
+
+
+@pytest.mark.usefixtures("wide_console")
+def test_a_note_in_square_brackets_is_listed_as_it_is(ring: KeyRing) -> None:
+    assert keys("create", "--note", "[/staging] [red]").exit_code == 0
+    assert "[/staging] [red]" in keys("list").stdout
 
 
 @pytest.mark.parametrize("command", ["revoke", "rotate"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
 from click.testing import Result
@@ -165,6 +166,67 @@ def test_the_warnings_of_a_report_are_shown_and_the_picture_is_saved(tmp_path: P
     assert result.stderr == f"s2edit: {OUTSIDE}\n"
 
 
+def finished(monkeypatch: pytest.MonkeyPatch, *, result: int = 200) -> None:
+    """Let `s2edit edit` meet a service whose edit e_1 has succeeded. `result` is the status of its links."""
+    view = {"id": "e_1", "state": "succeeded", "identity": "c_1"}
+    links = {name: {"url": f"http://store.test/{name}"} for name in ("result", "mask")}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(202, headers={"Location": "/edits/e_1"})
+        return (
+            httpx.Response(result, content=b"png") if request.url.host == "store.test" else httpx.Response(200, json=view | links)
+        )
+
+    monkeypatch.setattr("cli.client.new_http", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+
+
+@pytest.mark.parametrize(
+    ("full", "status", "reason"),
+    [("o.png", 200, "o.png can't be written"), ("mask.png", 200, "mask.png can't be written"), ("", 404, "answered 404")],
+)
+def test_a_finished_edit_that_cannot_be_saved_is_named_with_its_identity(
+    full: str, status: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished(monkeypatch, result=status)
+    if full:
+        (tmp_path / full).symlink_to("/dev/full")
+    result = runner.invoke(app, ["edit", "--prompt", "x", "--identity", "c_1", "-o", "o.png", "--keep-mask", "mask.png"])
+    text = " ".join(result.stderr.split())
+    assert result.exit_code == 1, result.output
+    assert "s2edit: the edit has succeeded, but its " in text
+    assert reason in text
+    assert "http://127.0.0.1:8000/edits/e_1 links to it. Its identity is c_1." in text
+
+
+def test_a_full_disk_ends_the_demo_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_demo(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "report-1.json")
+
+    monkeypatch.setattr("cli.demo.demo.run_demo", run_demo)
+    result = runner.invoke(app, ["demo", "--folder", str(tmp_path)])
+    assert (result.exit_code, "No space left on device: 'report-1.json'" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--source-prompt", "--subject", "--at", "--preset", "--identity"])
+def test_a_text_that_is_no_utf8_is_named_before_any_request(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(monkeypatch)
+    result = runner.invoke(app, ["edit", "--prompt", "x", "-o", str(tmp_path / "o.png"), option, "a \udcff"])
+    assert (result.exit_code, result.exception.__class__) == (1, SystemExit)
+    assert f"the {option[2:].replace('-', '_')} contains '\\udcff'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_may_have_names_that_are_no_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(monkeypatch)
+    photo, output = tmp_path / "me\udcff.png", tmp_path / "o\udcff.png"
+    photo.write_bytes(b"photo")
+    result = runner.invoke(app, ["edit", str(photo), "--prompt", "x", "-o", str(output)])
+    assert (result.exit_code, output.read_bytes()) == (0, b"png"), result.output
+    assert "o\\udcff.png" in "".join(result.stdout.split())
+
+
 @pytest.mark.parametrize(("output", "format"), [("o.png", "png"), ("o", "png"), ("o.jpg", "jpeg"), ("o.webp", "webp")])
 def test_options_become_fields_and_the_file_name_sets_the_format(
     output: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -198,6 +260,33 @@ def test_numbers_out_of_range_are_refused(arguments: list[str]) -> None:
     assert runner.invoke(app, arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "sent"),
+    [("--strength", "0.00001", "0.00001"), ("--guidance-scale", "10000000000000000.0", "10000000000000000"), ("--seed", "7", "7")],
+)
+def test_numbers_are_sent_in_decimal_digits_as_they_were_written(
+    option: str, value: str, sent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, posted = run_edit(monkeypatch, tmp_path, option, value, output="o.png")
+    assert posted[option[2:].replace("-", "_")] == sent
+
+
+def test_an_edit_acts_for_the_user_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(403, json={"detail": "the test ends here"})
+
+    monkeypatch.setattr("cli.client.new_http", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+    common = ["edit", "--prompt", "x", "-o", str(tmp_path / "o.png")]
+    for user in (["--user", "ann"], [], ["--user", "a/b"]):
+        result = runner.invoke(app, [*common, *user])
+        assert result.exit_code == 1
+    assert [request.headers.get("S2Edit-User") for request in sent] == ["ann", None]
+    assert "'a/b' is no user" in result.stderr
+
+
 def test_every_option_is_explained() -> None:
     def commands_of(group: typer.core.TyperGroup) -> Iterator[typer.core.TyperCommand]:
         for command in group.commands.values():
@@ -225,13 +314,23 @@ def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path,
         ("o.png", ("--keep-mask", "nowhere/mask.png"), "there is no folder nowhere"),
         ("o.png", ("--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
         ("o.png", ("--mask", "sent.webp", "--keep-mask", "mask.png"), "name the file .webp"),
+        ("o.png", ("--keep-mask", "o.png"), "two outputs have the same file"),
+        ("o.png", ("--keep-mask", "./folder/../o.png"), "two outputs have the same file"),
+        ("o.png", ("--keep-mask", "symlink.png"), "two outputs have the same file"),
+        ("old.png", ("--keep-mask", "hardlink.png"), "two outputs have the same file"),
+        ("o.png", ("old.png", "--keep-mask", "hardlink.png"), "would overwrite hardlink.png"),
+        ("o.png", ("--edit-mask", "old.png", "--keep-mask", "old.png"), "would overwrite old.png"),
     ],
 )
 def test_files_that_cannot_be_written_are_named_before_any_request(
     output: str, arguments: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sent.webp").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "symlink.png").symlink_to("o.png")
+    for name in ("sent.webp", "old.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "hardlink.png").hardlink_to("old.png")
     result, posted = run_edit(monkeypatch, tmp_path, *arguments, output=output)
     assert (result.exit_code, posted) == (1, {})
     assert reason in " ".join(result.output.split())

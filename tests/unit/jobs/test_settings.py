@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from annotated_types import Le
 from pydantic import SecretStr, ValidationError
 
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services, check_audit_log, open_policy
-from s2edit_jobs.setting_rules import RULES, missing_gpu, unknown_variables
+from s2edit_jobs.setting_rules import LARGEST, LONGEST_S, RULES, missing_gpu, unknown_variables
 from s2edit_jobs.settings import Settings, faults, settings_of_process
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
@@ -232,12 +234,27 @@ def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
+def test_every_number_has_an_upper_bound() -> None:
+    """A time beyond the year 9999 and an integer that is no float break requests later."""
+    numbers = {
+        name: field
+        for name, field in Settings.model_fields.items()
+        if {float, int} & {field.annotation, *get_args(field.annotation)}
+    }
+    highest = {name: next((rule.le for rule in field.metadata if isinstance(rule, Le)), inf) for name, field in numbers.items()}
+    assert "upload_ttl_s" in highest
+    assert [name for name, bound in highest.items() if bound > LARGEST] == []
+    assert [name for name in highest if name.endswith("ttl_s") and highest[name] > LONGEST_S] == []
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("WORKER_JOBS", "many", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64 in decimal digits, such as 1"),
         ("WORKER_JOBS", "0", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64, such as 1"),
         ("LEASE_S", "1e1", "S2EDIT_LEASE_S: it must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
+        ("UPLOAD_TTL_S", "999999999999", "S2EDIT_UPLOAD_TTL_S: it must be a number between 3600 and 3153600000, such as 86400.0"),
+        ("IDENTITY_TTL_S", "3153600001", "S2EDIT_IDENTITY_TTL_S: it must be a number above 0 and at most 3153600000"),
         ("AUTH", "closed", "S2EDIT_AUTH: it must be 'auto', 'keys' or 'open'"),
         ("PROVENANCE", "maybe", "S2EDIT_PROVENANCE: it must be true or false"),
         (

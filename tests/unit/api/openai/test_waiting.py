@@ -8,15 +8,19 @@ import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from api.openai import streaming, waiting
+from api.openai.parameters import OpenAIOptions
+from api.openai.translation import Asked
+from api.wire.edit_requests import EditDocument
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.record import Failure, JobRecord, JobState
 from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
@@ -224,11 +228,24 @@ FAILURES: tuple[tuple[str, int, str | None, str, str | None], ...] = (
     ("failed identity_unknown", 400, "identity", "identity_unknown", None),
     ("failed prompt_too_long", 400, "prompt", "prompt_too_long", None),
     ("failed out_of_memory", 503, None, "out_of_memory", "true"),
+    ("failed parked", 500, None, "parked", "false"),
     ("failed numbers_not_finite", 500, None, "numbers_not_finite", "false"),
     ("failed artifact_mismatch", 409, None, "artifact_mismatch", "false"),
     ("refused", 400, "prompt", "policy_refused", None),
 )
 """A directive of test mode, and the error: status, parameter, code and `x-should-retry`."""
+
+
+@pytest.mark.parametrize("retryable", [False, True])
+@pytest.mark.parametrize(
+    "code", ["parked", "out_of_memory", "numbers_not_finite", "record_newer", "deadline_exceeded", "unheard_of"]
+)
+def test_a_failure_is_a_503_only_if_the_same_request_may_succeed_later(code: str, retryable: bool) -> None:
+    failure = Failure(code, "message", retryable=retryable)
+    record = JobRecord(id="e_1", owner=OWNER, state=JobState.FAILED, sequence=1, created_at=0, updated_at=0, failure=failure)
+    asked = Asked(options=cast("OpenAIOptions", None), document=EditDocument(prompt=PROMPT), files={}, user=None)
+    failed = waiting.failure_of(asked, record)
+    assert (failed.status, failed.retryable) == (503 if retryable else 500, retryable)
 
 
 @contextmanager
@@ -294,7 +311,10 @@ class TestCallers:
             assert (answer.headers["s2edit-user"], images.spec(answer).owner.user) == ("ann", "ann")
             seen = images.api.client.get(f"/edits/{answer.json()['id']}", headers=bearer(full, "ann"))
             assert seen.status_code == 200
-            assert_refused(images.edit(headers=bearer(full, "bob"), user="ann"), "user", "user_unclear")
+            for name in ("user", "safety_identifier"):
+                refused = images.edit(headers=bearer(full, "bob"), **{name: "ann"})
+                assert_refused(refused, name, "user_unclear")
+                assert f"`{name}` and S2Edit-User" in refused.json()["error"]["message"]
             assert images.edit(headers=bearer(full, "ann"), user="ann").status_code == 200
             token = images.api.client.post("/tokens", json={"edits": 1}, headers=bearer(full, "ann")).json()["token"]
             assert_refused(images.edit(headers=bearer(token), user="bob"), None, "user_foreign", status=403)

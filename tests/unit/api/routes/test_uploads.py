@@ -164,6 +164,11 @@ class TestSending:
             assert_problem(answer, 404, "not_found")
         assert len({answer.content for answer in answers}) == 1
 
+    def test_an_upload_that_is_kept_beyond_all_calendars_is_still_shown(self, app: App) -> None:
+        upload_id = app.upload(pictures.photo())
+        app.store.put(upload_key(OWNER, upload_id, "kept.json"), b"1e12", media_type="application/json")
+        assert app.http.get(f"/uploads/{upload_id}").json()["upload_expires_at"].startswith("9999-12-31")
+
 
 DAY_S = 86_400.0
 

@@ -11,9 +11,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from cli.supervision import log_files
 from cli.supervision.folder_lock import locked
 from cli.supervision.processes import Child, Command, StartFailed, Supervisor
-from cli.supervision.service import Address, Service, free_port, parts
+from cli.supervision.service import TICK_S, Address, Service, free_port, parts
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import ModelFacts, problem_with, report_failure, report_loaded
@@ -133,6 +134,24 @@ def test_the_logs_of_the_previous_run_are_kept(tmp_path: Path) -> None:
         broken.run(stop=threading.Event(), ready=lambda: None, report=print)
     assert (logs / "worker.log.1").read_text() == "before"
     assert "before" not in (logs / "worker.log").read_text()
+
+
+def test_a_log_that_grows_too_large_while_the_service_runs_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(Service, "commands", lambda *_: [])
+    monkeypatch.setattr(Service, "_wait_until_ready", lambda *_: True)
+    running = service(tmp_path, port=free_port(), redis_url="redis://127.0.0.1:1/0")
+    (tmp_path / "logs").mkdir()
+    stop = threading.Event()
+
+    def ready() -> None:
+        (tmp_path / "logs" / "api.log").write_text("x" * 1001)
+        (tmp_path / "logs" / "worker.log").write_text("x" * 999)
+        threading.Timer(2 * TICK_S, stop.set).start()
+
+    running.run(stop=stop, ready=ready, report=print)
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "logs").iterdir()}
+    assert sizes == {"api.log": 0, "api.log.1": 1001, "worker.log": 999}
 
 
 @pytest.mark.parametrize("redis_url", [None, "redis://127.0.0.1:1/0"], ids=["embedded Redis", "external Redis"])

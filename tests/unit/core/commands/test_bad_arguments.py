@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from s2edit_core.commands.progress import say
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
@@ -144,6 +145,7 @@ def test_a_mask_that_max_pixels_makes_too_small_names_the_pixels_that_would_do(c
         (("edit", "-o", "out.png", "--report", "./out.png"), "would be no picture"),
         (("edit", "-o", "out.png", "--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
         (("edit", "-o", "out.png", "--keep-mask", "out.png"), "two outputs have the same file"),
+        (("edit", "-o", "out.png", "--keep-mask", "./out.png"), "two outputs have the same file"),
         (("compose", "-o", "out.png", "--keep", "nowhere/a.safetensors"), "there is no folder nowhere"),
         (("compose", "-o", "out.png", "--keep", "a.jpg"), "would be no picture"),
         (("learn", "-o", "who.jpg"), "would be no picture"),
@@ -173,3 +175,8 @@ def test_outputs_are_checked_before_anything_is_read(
     monkeypatch.setattr(Path, "read_bytes", never)
     assert run(command, "photo.png", *needed[command], *options) == 2
     assert reason in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_name_that_is_no_utf8_can_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    say("o\udcff.png  2 s")
+    assert capsys.readouterr().out == "o\\udcff.png  2 s\n"

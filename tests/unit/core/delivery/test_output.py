@@ -15,6 +15,7 @@ from s2edit_core.delivery import watermark
 from s2edit_core.delivery.output import Output, encode_result, format_of, in_own_colours
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pictures.files import decode_original, decode_photo
+from s2edit_core.pictures.metadata import without_metadata
 from s2edit_core.request.spec import EditRequest
 from tests.unit.core.delivery.outputs import (
     EXACT,
@@ -135,6 +136,24 @@ class TestResolution:
         original = decode_original(file_of(colourful(), "JPEG", dpi=(300, 240), exif=exif))
         assert original.photo.size == SIZE[::-1]
         assert original.dpi == (240, 300)
+
+    @pytest.mark.parametrize("orientation", [1, 6])
+    @pytest.mark.parametrize("has_jfif", [True, False])
+    @pytest.mark.parametrize("is_bare", [True, False])
+    def test_that_of_exif_data_alone_is_left_out_and_none_is_invented(
+        self, orientation: int, has_jfif: bool, is_bare: bool
+    ) -> None:
+        exif = Image.Exif()
+        exif.update({0x0112: orientation, 0x011A: 300.0, 0x011B: 300.0, 0x0128: 2})
+        data = file_of(colourful(), "JPEG", exif=exif)
+        assert data[2:4] == b"\xff\xe0"
+        data = data if has_jfif else data[:2] + data[20:]
+        assert decode_original(without_metadata(data, orientation) if is_bare else data).dpi is None
+
+    def test_one_per_centimetre_is_kept(self) -> None:
+        data = file_of(colourful(), "JPEG", dpi=(100, 100))
+        original = decode_original(data[:13] + b"\2" + data[14:])
+        assert original.dpi == pytest.approx((254, 254))
 
     @pytest.mark.parametrize("dpi", [(0, 0), (1e-9, 300), (70_000, 300)])
     def test_one_that_makes_no_sense_is_left_out(self, dpi: tuple[float, float]) -> None:

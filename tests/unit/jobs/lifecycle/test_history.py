@@ -82,6 +82,8 @@ class History:
     ) -> None:
         files = {"result": edit_key(owner, job_id, "result-1764147600123.png")} if state is JobState.SUCCEEDED else {}
         failure = Failure("mask_not_found", message, retryable=True, field="image") if state is JobState.FAILED else None
+        if state is JobState.CANCELED:
+            self.services.store.records.request_cancel(owner, job_id)
         self.jobs.finish(owner, job_id, Outcome(state, 1, time.time(), files, identity, failure))
 
     def pages(self, wanted: Filter, *, limit: int, owner: Owner = ANN) -> Iterator[list[JobRecord]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
-from s2edit_jobs.records.record import TRANSITIONS, Failure, InputFile, JobSpec, JobState, Outcome, Owner
+from s2edit_jobs.records.record import END_OF_TIME, TRANSITIONS, Failure, InputFile, JobSpec, JobState, Outcome, Owner, to_datetime
 
 
 def test_a_spec_comes_back_as_it_was() -> None:
@@ -59,3 +59,8 @@ def test_the_former_name_of_an_identitys_ttl_is_still_read() -> None:
     old = json.loads(spec.to_json())
     old["identity_life_s"] = old.pop("identity_ttl_s")
     assert JobSpec.from_json(json.dumps(old).encode()) == spec
+
+
+def test_a_time_that_no_calendar_has_becomes_the_end_of_the_calendar() -> None:
+    times = {seconds: to_datetime(seconds).year for seconds in (-1e15, 0, 1_800_000_000, END_OF_TIME - 1, END_OF_TIME, 1e15)}
+    assert [*times.values()] == [1970, 1970, 2027, 9999, 9999, 9999]

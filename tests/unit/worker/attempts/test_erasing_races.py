@@ -23,14 +23,14 @@ from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.erasures import WEBHOOK, Meeting, erase_user, left_of, void
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 
-WRITES = 17
-"""Writes of an edit: photo, mask, identity, three checkpoints, concept, marker, inversion, two times of use, two results, report,
-outcome, two entries of the index.
+WRITES = 18
+"""Writes of an edit: three checkpoints, its marker, photo, mask, identity, concept, marker, inversion, two times of use,
+two results, report, outcome, two entries of the index.
 """
 TWO = replace(REQUEST, variants=2)
 HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
-HAT_WRITES = 9
-"""Writes of a learning: three checkpoints, attribute, concept, report, outcome, two entries of the index."""
+HAT_WRITES = 10
+"""Writes of a learning: three checkpoints, its marker, attribute, concept, report, outcome, two entries of the index."""
 PHOTO = {"image": FILES["image"]}
 FOUND_WRITES = WRITES + 2
 """Writes of an edit without a mask: first the mask that was found, and its report."""
@@ -174,7 +174,7 @@ def test_a_learning_has_no_more_writes_than_are_tried(service: InProcessService)
     assert len(meeting.keys) == HAT_WRITES, meeting.keys
 
 
-@pytest.mark.parametrize(("number", "after"), [(3, True), (4, False), (4, True), (5, False), (5, True), (6, False), (6, True)])
+@pytest.mark.parametrize(("number", "after"), [(4, True), (5, False), (5, True), (6, False), (6, True), (7, False), (7, True)])
 def test_an_attribute_erased_at_any_write_leaves_nothing_of_itself(service: InProcessService, number: int, after: bool) -> None:
     """The writes from which the attribute exists."""
     service.engine = FakeEngine(checkpoint_every=1)

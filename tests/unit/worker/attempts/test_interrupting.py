@@ -36,7 +36,7 @@ def test_a_running_job_is_canceled_within_a_step(service: InProcessService) -> N
     service.work()
     record = service.get(job_id)
     assert (record.state, record.failure, record.artifacts) == (JobState.CANCELED, None, {})
-    assert service.published(job_id) == ["outcome.json"]
+    assert service.published(job_id) == ["cancellation.json", "outcome.json"]
     assert service.engine.closed == 1
     assert service.engine.events[-1] == Progress("inverting", 2, 3)
 

@@ -100,7 +100,8 @@ def test_whoever_finds_the_concept_finds_the_identity(service: InProcessService)
     service.accept()
     service.work()
     names = [key.rsplit("/")[-1] for key in keys if key.startswith(CONCEPTS) and "/inversions/" not in key]
-    assert names[:-1] == ["image.png", "mask.png", "identity.json", "concept.safetensors"]
+    assert names[0].startswith("learning-")
+    assert names[1:-1] == ["image.png", "mask.png", "identity.json", "concept.safetensors"]
     assert names[-1].startswith("used-")
 
 

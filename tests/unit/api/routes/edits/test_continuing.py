@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, JobSpec
 from tests.doubles import FakeEngine
+from tests.pages import PAGES
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -63,6 +65,19 @@ def test_the_result_is_the_photo_and_nothing_is_learned_again(api: Api) -> None:
     api.work(engine)
     assert record(api, child.id).state == "succeeded"
     assert (engine.learned, engine.inverted) == (0, 1)
+
+
+def test_a_source_prompt_of_the_parent_or_the_identity_is_given_as_the_guide_says(api: Api) -> None:
+    parent = done(api)
+    edits = [go_on(api, parent), api.edit(image=None, mask=None, prompt=NEXT, identity=record(api, parent).identity)]
+    for _ in edits:
+        api.work(PicturingEngine())
+    (said,) = re.findall(r"`source_prompt_origin`: (.*?), `captioned`", PAGES["docs/api.md"], re.DOTALL)
+    for answer, of in zip(edits, ("`parent`", "identity"), strict=True):
+        assert spec(api, answer.json()["id"]).request.source_prompt  # type: ignore[union-attr]
+        values = api.get(f"/edits/{answer.json()['id']}").json()["report"]["values"]
+        assert f"`{values['source_prompt_origin']}`" in said
+        assert of in said
 
 
 def test_a_parent_whose_pictures_have_expired_is_refused_before_they_are_erased(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

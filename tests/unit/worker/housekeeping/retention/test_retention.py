@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.library.concepts import METADATA, Library
+from s2edit_jobs.library.concepts import CONCEPT, METADATA, Library
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.last_use import DAY_S, used_name
+from s2edit_jobs.lifecycle.learnings import LEARNING
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.stores.artifacts import concept_key, inversion_key
@@ -59,6 +60,19 @@ def test_the_pictures_go_after_their_time_and_the_record_stays(
     assert audit.entries[-1] == ("edit.erase", job_id, "pictures_expired")
     assert service.get(job_id).state is JobState.SUCCEEDED
     assert "pictures" not in sweep(service)
+
+
+def test_the_record_of_a_cancellation_is_no_picture(service: InProcessService, pass_time: Callable[[float], None]) -> None:
+    def cancel(progress: Any) -> None:
+        if progress.phase == "editing":
+            service.jobs.cancel(ANN, job_id)
+
+    job_id = service.accept()
+    service.work(FakeEngine(on_step=cancel))
+    configured(service, result_ttl_s=HOUR_S)
+    pass_time(HOUR_S + 1)
+    assert sweep(service)["pictures"] == 2
+    assert names_of(service, job_id) == {"spec", "cancellation", "outcome"}
 
 
 def test_an_edit_goes_whole_and_leaves_what_it_has_learned(service: InProcessService, pass_time: Callable[[float], None]) -> None:
@@ -330,7 +344,45 @@ def test_checkpoints_of_a_learning_that_was_given_up_go(service: InProcessServic
     pass_time(WEEK_S - 60)
     assert sweep(service) == {}
     pass_time(120)
-    assert sweep(service) == {"checkpoints": len(checkpoints)}
-    assert [key for key in service.artifacts.objects if "checkpoint-" in key] == []
-    assert sweep(service) == {"markers": 1}
+    assert sweep(service) == {"unlearned": len(checkpoints) + 1}  # and the marker that says since when
     assert [key for key in service.artifacts.objects if "/concepts/" in key] == []
+
+
+def lost(service: InProcessService, *names: str) -> str:
+    """Learn an identity, then lose objects of it. Return the prefix of its folder."""
+    folder = concept_key(ANN, service.get(done(service)).identity or "", "")
+    for name in names:
+        service.artifacts.delete_prefix(folder + name)
+    return folder
+
+
+@pytest.mark.parametrize("by_a_marker", [False, True])
+def test_copies_of_a_photo_that_belong_to_no_identity_go(
+    service: InProcessService, pass_time: Callable[[float], None], by_a_marker: bool
+) -> None:
+    """Earlier releases have left some without a marker. One with a marker may also have metadata, and its job is not erased."""
+    folder = lost(service, CONCEPT, "inversions/", "used-", *(() if by_a_marker else [METADATA["c_"]]))
+    if by_a_marker:
+        service.artifacts.put(f"{folder}{LEARNING}{service.accept()}", b"", media_type="text/plain")
+    photos = [key for key in service.artifacts.objects if key.startswith(folder)]
+    sweep(service)
+    pass_time(WEEK_S - 60)
+    sweep(service)
+    assert {*photos} < {key for key in service.artifacts.objects if key.startswith(folder)}
+    pass_time(120)
+    assert sweep(service) == {"unlearned": len(photos) + 1}
+    assert [key for key in service.artifacts.objects if "/concepts/" in key] == []
+
+
+@pytest.mark.parametrize("foreign", [None, f"{LEARNING}notes.txt"])
+def test_an_identity_whose_file_was_lost_stays(
+    service: InProcessService, pass_time: Callable[[float], None], foreign: str | None
+) -> None:
+    """An edit that names it learns it again from its photo."""
+    folder = lost(service, CONCEPT)
+    if foreign:
+        service.artifacts.put(folder + foreign, b"", media_type="text/plain")
+    pass_time(3 * WEEK_S)
+    sweep(service)
+    sweep(service)
+    assert {"identity.json", "image.png", "mask.png"} < {key.removeprefix(folder) for key in service.artifacts.objects}
