@@ -220,7 +220,7 @@ class Stage:
 
     def inputs(self, store: Store, dice: Dice) -> tuple[Tensor, ...]:
         """Return latents, caption tokens, timesteps, noise, features and focus of a random batch."""
-        batch, size = store.batch(self.options.batch, dice), self.options.batch
+        batch, size = store.batch(self.options.batch, dice, self.options.looks), self.options.batch
         mean = joined(batch, "mean").float()
         z = mean + joined(batch, "std").float() * dice.normal(*mean.shape)
         every = joined(batch, "tokens")
@@ -304,6 +304,7 @@ def main() -> None:
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--start", type=Path, help="folder of a model to start from, maybe one of latents of half the side")
+    parser.add_argument("--looks", type=float, default=0.0, help="share of each batch that shows a named look, at least")
     parser.add_argument("--alignment", type=float, default=ALIGNMENT, help="weight of the guess of features")
     parser.add_argument("--keep-latents", action=argparse.BooleanOptionalAction, default=not torch.cuda.is_available())
     parser.add_argument("--sample-steps", type=int, default=50)

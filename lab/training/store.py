@@ -72,6 +72,7 @@ class Store:
         self._known: dict[str, set[Path]] = {name: set() for name in plan.domains}
         self._data: dict[str, Tensors] = {name: {} for name in plan.domains}
         self.counts: dict[str, int] = dict.fromkeys(plan.domains, 0)
+        self._looks: dict[str, tuple[Tensor, int]] = {}
 
     def grow(self, limit: int | None = None) -> int:
         """Read shards that have appeared, at most `limit` per domain. Returns the number of new pictures."""
@@ -117,13 +118,25 @@ class Store:
             done += weight
         return cuts
 
-    def batch(self, size: int, dice: Dice) -> dict[str, Tensors]:
-        """Return random pictures by domain, `size` in all."""
-        return {name: self.random(name, count, dice) for name, count in self.shares(size).items()}
+    def batch(self, size: int, dice: Dice, looks: float = 0.0) -> dict[str, Tensors]:
+        """Return random pictures by domain, `size` in all. At least the share `looks` of each domain's shows a named look."""
+        return {name: self.random(name, count, dice, looks) for name, count in self.shares(size).items()}
 
-    def random(self, name: str, count: int, dice: Dice) -> Tensors:
+    def random(self, name: str, count: int, dice: Dice, looks: float = 0.0) -> Tensors:
         index = dice.below(self.counts[name], count)
+        if looks and len(known := self._with_look(name)):
+            chosen = round(looks * count)
+            index[:chosen] = known[dice.below(len(known), chosen)]
         return {key: value[index] for key, value in self._data[name].items()}
+
+    def _with_look(self, name: str) -> Tensor:
+        """Return the indices of a domain's pictures that show a named look. They are sought again when there are more pictures."""
+        known, count = self._looks.get(name, (torch.zeros(0), 0))
+        if count != self.counts[name]:
+            count = self.counts[name]
+            known = self._data[name]["focus"][:count].flatten(1).any(dim=1).nonzero().flatten()
+            self._looks[name] = known, count
+        return known
 
     def first(self, name: str, count: int) -> Tensors:
         """Return the first pictures of a domain, `count` or as many as there are."""

@@ -111,6 +111,19 @@ def test_a_store_grows_and_draws_by_weight(rendered: Plan, tmp_path: Path) -> No
     assert float(normalised(joined(batch, "pixels")).abs().max()) <= 1
 
 
+def test_a_share_of_each_batch_shows_named_looks(tmp_path: Path) -> None:
+    plan = Plan((Part.parsed("tests.unit.lab.training.portrait_domain:300:1.0:0:4:makeup=1x2"),), tmp_path)
+    store = Store(plan, torch.device("cpu"), read_fields("focus"))
+    dice = Dice(torch.device("cpu"), 0)
+    for start, seeds in ((100, range(100, 104)), (0, range(4))):
+        save_shard(plan.shard("portrait", start), render_shard(DOMAIN, plan.vocabulary, seeds, plan.namings["portrait"]))
+        store.grow()
+        for looks in (0.0, 0.5):
+            shown = joined(store.batch(200, dice, looks), "focus").flatten(1).any(dim=1)
+            expected = (looks + (1 - looks) * 0.25) if start == 0 else 0  # two of eight pictures show a look
+            assert float(shown.float().mean()) == pytest.approx(expected, abs=0.1)
+
+
 def test_batches_share_the_domains_by_weight(tmp_path: Path) -> None:
     parts = tuple(Part.parsed(text) for text in DOMAINS)
     store = Store(Plan(parts, tmp_path), torch.device("cpu"), read_fields("pixels"))
