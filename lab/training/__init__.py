@@ -7,7 +7,7 @@
     tokenizer                its words
     autoencoder, denoiser    stages: pictures to latents; the UNet and the text encoder
     alignment, scorer        the denoiser's second task; the network whose features it guesses
-    starting, looks          from the weights of another model; where the names of looks start
+    starting                 from the weights of another model, and with names of looks
     trainer, optimisers      what all stages share
     export                   the model's folder, and archives
 

@@ -20,14 +20,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.training import looks
 from lab.training.alignment import COMPONENTS, Aligned, Features, features_of
 from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
 from lab.training.autoencoder import encoder_digest, latent_scale, posterior
 from lab.training.dataset import LATENT_CHANNELS, SIZE, Plan, save_shard
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
 from lab.training.optimisers import Muon
-from lab.training.starting import stitch
+from lab.training.starting import place, stitch
 from lab.training.store import Arrays, Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
@@ -133,7 +132,7 @@ class Stage:
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
         if options.start:
             print("taken over:", stitch(self.unet, self.text_encoder, self.tokenizer, options.start), flush=True)
-        looks.place(self.text_encoder, self.tokenizer, plan)
+        place(self.text_encoder, self.tokenizer, plan)
         if self.device.type == "cpu":
             self.unet.set_attn_processor(AttnProcessor())  # on a CPU the fused kernel's backward pass takes three times as long
         else:

@@ -215,7 +215,7 @@ def test_a_worker_cancels_a_running_job_and_goes_on(deployment: Deployment) -> N
     deployment.wait_for(job_id, learning)
     deployment.jobs.cancel(ANN, job_id)
     assert deployment.wait_for(job_id, lambda record: record.state.over).state is JobState.CANCELED
-    assert deployment.names(job_id) == ["image.png", "mask.png", "outcome.json", "spec.json"]
+    assert deployment.names(job_id) == ["cancellation.json", "image.png", "mask.png", "outcome.json", "spec.json"]
     following = deployment.accept()
     deployment.wait_for(following, learning)
 

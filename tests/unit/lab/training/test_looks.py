@@ -10,7 +10,7 @@ import torch
 
 from lab.training.dataset import Part, Plan
 from lab.training.denoiser import build_text_encoder
-from lab.training.looks import NORM, described, embeddings, numbers_of, place
+from lab.training.starting import NORM, described, embeddings, numbers_of, place
 from lab.training.tokenizer import build_tokenizer
 from lab.world.domains import DOMAINS
 from lab.world.names import FIRST_LOOK, Looks, Naming
