@@ -130,9 +130,9 @@ class Stage:
         self.text_encoder = build_text_encoder(self.tokenizer).to(self.device)
         self.unet = build_unet(tuple(options.widths), options.latent_channels).to(self.device)
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
+        place(self.text_encoder, self.tokenizer, plan)  # first: a model to start from may have learned these names
         if options.start:
             print("taken over:", stitch(self.unet, self.text_encoder, self.tokenizer, options.start), flush=True)
-        place(self.text_encoder, self.tokenizer, plan)
         if self.device.type == "cpu":
             self.unet.set_attn_processor(AttnProcessor())  # on a CPU the fused kernel's backward pass takes three times as long
         else:
@@ -150,6 +150,7 @@ class Stage:
         assert self.features is not None
         recipe = f"{self.plan.recipe} batch={options.batch} peak={options.peak} seed={SEED} widths={options.widths}"
         recipe += f" encoder={encoder_digest(self.vae)} features={self.features.digest}"
+        recipe += f" alignment={options.alignment} looks={options.looks}"
         named = [*self.aligned.named_parameters(), *self.text_encoder.named_parameters()]
         outer = [parameter for name, parameter in named if name.startswith(OUTER)]
         inner = [parameter for name, parameter in named if not name.startswith(OUTER)]

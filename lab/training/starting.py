@@ -2,7 +2,7 @@
 
     widen     an auto-encoder with as many latent channels or fewer
     stitch    a denoiser and a text encoder, of the same shape or trained on latents of half the side
-    place     the names of looks, which no other model knows
+    place     the names of looks that no other model knows
 
 What was learned before stays. The further channels, or the new outermost level of the UNet, are learned anew.
 

@@ -103,7 +103,8 @@ def bench_denoiser(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
     for wanted in (False, True):
         for size in middle_first(options.denoiser_batches) if wanted else options.denoiser_batches:
             shape = {"batch": size, "latent_channels": LATENT_CHANNELS, "widths": options.denoiser_widths}
-            stage = denoiser.Stage(plan, argparse.Namespace(device=options.device, compile=wanted, **shape))
+            task = {"device": options.device, "compile": wanted, "start": None, "alignment": denoiser.ALIGNMENT}
+            stage = denoiser.Stage(plan, argparse.Namespace(**task, **shape))
             unet = stage.compile()
             inputs = stage.random_inputs()
             rate = speed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +68,12 @@ class Domain(Protocol):
 
     def identity_vector(self, identity: Any) -> NDArray[np.float32]:
         """Return the identity as numbers of about zero mean and unit variance, for a regressor."""
+
+
+def with_look_of(domain: Domain, subject: Subject, word: str, identity: Any) -> Subject:
+    """Return `subject` with the look that the attribute `word` has on another identity."""
+    look = {name: getattr(identity, name) for name in domain.looks[word]}
+    return replace(subject, identity=replace(subject.identity, **look))
 
 
 def check_known(attributes: type, changes: Mapping[str, Any]) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lab.world.domain import Domain, Subject
+from lab.world.domain import Domain, Subject, with_look_of
 
 CONSONANTS, VOWELS = "bdfgjklmnprstvwxyzhc", "aeiou"
 SYLLABLES = tuple(consonant + vowel for consonant in CONSONANTS for vowel in VOWELS)
@@ -95,8 +95,11 @@ class Naming:
         """Return the names of the domain's identities, then of its looks."""
         return (
             *(name_of(self.first + i) for i in range(self.named)),
-            *(name_of(MOST - 1 - self.first_look - i) for i in range(self.look_count)),
+            *(self._look_name(i) for i in range(self.look_count)),
         )
+
+    def _look_name(self, number: int) -> str:
+        return name_of(MOST - 1 - self.first_look - number)
 
     def look(self, seed: int) -> tuple[str, int] | None:
         """Return the attribute whose look is named in the photo of `seed`, and the look's number in the domain."""
@@ -112,7 +115,7 @@ class Naming:
         """Return what the photo of `seed` shows, and the name of whom or what it shows, if it has one."""
         if look := self.look(seed):
             word, number = look
-            return _wearer(domain, seed, word, number), name_of(MOST - 1 - self.first_look - number)
+            return _wearer(domain, seed, word, number), self._look_name(number)
         number, photo = divmod(seed, self.photos)
         if number >= self.named:
             return domain.sample(seed), None
@@ -137,10 +140,9 @@ def _has(text: str, words: Sequence[str]) -> bool:
 
 def _wearer(domain: Domain, seed: int, word: str, number: int) -> Subject:
     """Return somebody who wears look `number` of the attribute `word`."""
-    look = domain.sample(FIRST_LOOK + number).identity
     tried = (domain.sample(FIRST_WEARER + TRIED * seed + i) for i in range(TRIED))
     subject = next(subject for subject in tried if getattr(subject.attributes, word))
-    return replace(subject, identity=replace(subject.identity, **{name: getattr(look, name) for name in domain.looks[word]}))
+    return with_look_of(domain, subject, word, domain.sample(FIRST_LOOK + number).identity)
 
 
 UNNAMED = Naming()

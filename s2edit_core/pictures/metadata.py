@@ -13,11 +13,11 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from s2edit_core.errors import ImageInvalid
+from s2edit_core.pictures.colour_codes import PNG_MAGIC
 from s2edit_core.pictures.files import TURNS, media_type
 from s2edit_core.pictures.iso_metadata import without_metadata_items
 
 ORIENTATION = 0x0112
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
 PNG_SHORT: Mapping[bytes, int] = {b"cICP": 4, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 """Chunks that are kept if they have exactly this length."""

@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from lab.measures.metrics import Region, changed_region
 from lab.quality.worlds.edits import FIRST, Photo, shows_well
+from lab.world.domain import with_look_of
 from lab.world.domains import DOMAINS
 from lab.world.person import parts as person_parts
 from s2edit_core.request.spec import ATTRIBUTE
@@ -73,9 +74,8 @@ class Transfer:
     @cached_property
     def answer(self) -> Photo:
         """The photo with the reference's attribute."""
-        worn = {name: getattr(self.reference.subject.identity, name) for name in self.photo.domain.looks[self.wearable.name]}
-        plain = self._with(self.photo, True).subject
-        return Photo(self.photo.domain, replace(plain, identity=replace(plain.identity, **worn)))
+        domain, plain = self.photo.domain, self._with(self.photo, True).subject
+        return Photo(domain, with_look_of(domain, plain, self.wearable.name, self.reference.subject.identity))
 
     @cached_property
     def region(self) -> Image.Image:

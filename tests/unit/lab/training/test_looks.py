@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from lab.training.dataset import Part, Plan
-from lab.training.denoiser import build_text_encoder
+from lab.training.denoiser import Stage, build_text_encoder
 from lab.training.starting import NORM, described, embeddings, numbers_of, place
 from lab.training.tokenizer import build_tokenizer
+from lab.training.trial import bench_denoiser
 from lab.world.domains import DOMAINS
 from lab.world.names import FIRST_LOOK, Looks, Naming
 
@@ -47,3 +49,25 @@ def test_only_the_names_of_looks_are_placed(tmp_path: Path) -> None:
     tokens = [tokenizer(name, add_special_tokens=False).input_ids[0] for name in part.naming.names()[2:]]
     assert sorted((before != after).any(dim=1).nonzero().flatten().tolist()) == sorted(tokens)
     torch.testing.assert_close(after[tokens], torch.from_numpy(embeddings(part.domain, part.naming, 128)).float())
+
+
+def test_a_start_keeps_the_names_that_its_model_has_learned(tmp_path: Path) -> None:
+    plan = Plan((Part.parsed("lab.world.person:40:1.0:0:4:makeup=2x2"),), tmp_path)
+    shape = {"device": "cpu", "batch": 2, "latent_channels": 4, "widths": (16, 16, 32, 32)}
+    first = Stage(plan, Namespace(**shape, start=None))
+    token = first.tokenizer(plan.parts[0].naming.names()[0], add_special_tokens=False).input_ids[0]
+    with torch.no_grad():
+        first.text_encoder.get_input_embeddings().weight[token] = 7
+    for name in ("unet", "text_encoder", "tokenizer"):
+        getattr(first, name).save_pretrained(tmp_path / "model" / name)
+    second = Stage(plan, Namespace(**shape, start=tmp_path / "model"))
+    assert bool((second.text_encoder.get_input_embeddings().weight[token] == 7).all())
+
+
+def test_the_trial_runs_the_denoiser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    options = Namespace(
+        work=tmp_path, domain=["lab.world.person:8:1"], device="cpu", denoiser_batches=[1], denoiser_widths=(16, 16, 32, 32)
+    )
+    options.lock, options.timed = tmp_path / "lock", 0.01
+    assert [name for name, rate in bench_denoiser(options) if rate > 0] == ["denoiser, batch 1", "denoiser, batch 1, compiled"]
