@@ -10,8 +10,8 @@ that of the photo's own latent and that of the edited one. Their difference is w
 A shift ends where the photo has an edge, and the structure inside it goes on. So the share of the outline that the photo does not
 explain, and the structure that came or went, together tell a replacement from a shift: by place, and by connected region, so that
 hair does not show through the middle of most hats. Wide windows judge large regions, since narrow ones take hats for recoloured
-hair, and wide ones take eye shadow for something new. A thing that is new somewhere is followed to its thin and pale parts. What
-differs slightly elsewhere was not asked for.
+hair, and wide ones take eye shadow for something new. Colours judge them too: dye takes each colour of the hair to another one. A
+thing that is new somewhere is followed to its thin and pale parts. What differs slightly elsewhere was not asked for.
 
 A guided filter (He, Sun and Tang, TPAMI 2013; its fast form, arXiv 1505.00996) finds the edge of a shift at full resolution. It
 fits how far a place has changed as a local linear function of the frame's colours, and applies that function to the photo's pixels.
@@ -70,9 +70,13 @@ NEW_FROM, NEW_TO = 0.5, 0.75
 REGION_LEVEL, REGION_NEW = 0.1, 0.65
 """Where the frames differ by more than the first, each connected region is also decided as a whole. It is new if its newness,
 averaged with the difference as weight, is above the second."""
-LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.6
-"""A region of more than that share of the frame is judged with windows so many times as long, and new above the last. These lengths
-were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8 pixels in 512."""
+LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.82
+"""A region of more than that share of the frame is judged with windows so many times as long, and by its colours too. It is new above
+the last. These lengths were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8
+pixels in 512."""
+RECOLOURING_WEIGHT, RECOLOURING_FLOOR = 0.6, 0.002
+"""A recolouring takes each colour to another one. So the share of a large region's new colours that no function of the old ones
+explains counts for its newness, with that weight. The floor is a variance of colours (0..1): black hair has hardly any."""
 GRAIN_BLOCK, GRAIN_SHARE = 16, 0.2
 """The photo's noise is measured in blocks of that side, in the flattest share of them."""
 
@@ -136,7 +140,7 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int) -> Change:
     strength = difference.square().sum(dim=0)
     newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
     cover, faint = _drawing(difference, cell)
-    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(newness, wide, strength, cell))
+    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(before, after, newness, wide, cell))
     new = new * ~_undrawn(strength, cover + faint)
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, cell)
@@ -307,20 +311,33 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_region(newness: Tensor, wide: Tensor, strength: Tensor, cell: int) -> Tensor:
+def _new_region(before: Tensor, after: Tensor, newness: Tensor, wide: Tensor, cell: int) -> Tensor:
     """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim.
 
     `wide` is the newness by longer windows, which judges large regions.
     """
-    weight = strength.sqrt()
+    weight = (after - before).square().sum(dim=0).sqrt()
     labels = torch.from_numpy(connected((weight > REGION_LEVEL).cpu().numpy())) + 1
     maps = weight * newness, weight * wide, weight, torch.ones_like(weight)
     # a GPU would add them up in no fixed order
     near, far, mass, area = (torch.bincount(labels.flatten(), weights=each.cpu().flatten()) for each in maps)
-    decided = torch.where(area > LARGE_SHARE * weight.numel(), far > LARGE_NEW * mass, near > REGION_NEW * mass)
+    decided = near > REGION_NEW * mass
+    for label in torch.nonzero(area > LARGE_SHARE * weight.numel()).flatten().tolist():
+        here = (labels == label).to(before.device)
+        unexplained = _unexplained(before[:, here], after[:, here])
+        decided[label] = far[label] / mass[label] + RECOLOURING_WEIGHT * unexplained > LARGE_NEW
     decided[0] = False  # outside all regions
     whole = _without_holes(decided[labels]).to(weight)
     return blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
+
+
+def _unexplained(before: Tensor, after: Tensor) -> Tensor:
+    """The share of the variance of colours `after` `(3, n)` that no affine function of those `before` explains: 0..1."""
+    old, new = (each - each.mean(dim=1, keepdim=True) for each in (before, after))
+    spread, shared = (old @ each.T / old.shape[1] for each in (old, new))
+    solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3).to(spread), shared)
+    variance = new.square().mean(dim=1).sum()
+    return (variance - (shared * solved).sum()).clamp(min=0) / (variance + RECOLOURING_FLOOR)
 
 
 def _undrawn(strength: Tensor, shown: Tensor) -> Tensor:

@@ -124,6 +124,25 @@ def test_no_hair_shows_through_a_cap_that_ends_where_the_hair_ends(cell: int) ->
     assert np.array_equal(result[below], array(photo)[below])
 
 
+def test_a_hat_as_large_as_the_hair_is_told_from_dyed_hair_by_its_colours() -> None:
+    """Dye takes each colour of the hair to another one. A hat is lit in its own way, and shows no locks."""
+    y, x = (np.mgrid[0:PHOTO, 0:PHOTO] + 0.5) / PHOTO - 0.5
+    locks, light = (1 + 0.3 * np.sin(60 * x + 4 * y))[..., None], (0.8 - 1.8 * y)[..., None]
+
+    def drawn(colours: Pixels, radius: float, under: Pixels) -> Pixels:
+        inside = _soft(disc(PHOTO, radius), 5)
+        return under * (1 - inside) + colours * inside
+
+    skin = np.full((PHOTO, PHOTO, 3), SKIN, dtype=float)
+    hair, dyed = (drawn(np.array(colour) * locks, 0.3, skin) for colour in (HAIR, DYED))
+    hat = drawn(np.array((90, 60, 90)) * light, 0.31, hair)
+    photo, *edits = (Image.fromarray(each.clip(0, 255).astype(np.uint8)) for each in (hair, dyed, hat))
+    for edited, covered in zip(edits, (0.0, 1.0), strict=True):
+        change = change_between(seen(photo), seen(edited), seen(photo), 4)
+        assert float(change.covered[0][torch.from_numpy(disc(FRAME, 0.25))].mean()) == pytest.approx(covered, abs=0.02)
+        assert np.abs(array(whole(photo).deliver(change)) - array(edited))[disc(PHOTO, 0.25)].mean() < 6
+
+
 def test_what_is_too_small_to_be_drawn_anew_is_not_lost() -> None:
     """In a small frame, new lids look like something new, and differ too little to be drawn as such."""
     photo = scene(HAIR)
