@@ -185,7 +185,7 @@ class S2EditPipeline(StagedPipeline):
             if not prompt:
                 raise PromptInvalid("the concept does not record the prompt it was learned with: pass a prompt", field="prompt")
         steps = self.inverting(
-            self.canvas(image, mask),
+            self.canvas(image, mask, subject=self.subject_of(prompt, concept)),
             with_identity(prompt, concept, "source_prompt"),
             concept,
             options or PRESETS["balanced"].inversion,
@@ -241,7 +241,7 @@ class S2EditPipeline(StagedPipeline):
         check_delivery(delivery)
         check_matches_inversion("num_inference_steps", num_inference_steps, inversion.steps)
         check_matches_inversion("guidance_scale", guidance_scale, inversion.guidance_scale)
-        canvas = self.canvas(image, mask, edit_mask)
+        canvas = self.canvas(image, mask, edit_mask, subject=self.subject_of(inversion.facts.get("prompt") or "", identity))
         provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
         options: dict[str, Any] = {
             "attributes": attributes,
@@ -290,8 +290,8 @@ class S2EditPipeline(StagedPipeline):
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
         frame = to_image(drawn)
-        steered = bool(at_step_end or variation) or bool(negative_prompt and negative_prompt.strip())
-        asked = steered or prompt != inversion.facts.get("prompt")
+        steered = bool(at_step_end) or bool(negative_prompt and negative_prompt.strip())
+        asked = self.asked(inversion, prompt, steered=steered, varied=variation is not None)
         result, brought_back = self.deliver(canvas, before(), drawn, delivery, asked=asked)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}

@@ -19,8 +19,8 @@ SOURCE_PROMPTS = {
 """The sentence that describes each photo. `makeup` is of another person, whose makeup is learned as the attribute [A]."""
 
 
-WHOLE = frozenset({"church"})
-"""Photos whose edit may change everything, as a sunset does. The demo sends a white edit mask for them."""
+SCENES = frozenset({"church"})
+"""Photos whose edit may change everything, as a sunset does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,17 @@ class Sample:
 
     @property
     def edit_mask(self) -> Image.Image:
-        """What an edit may change. Where the demo sends no edit mask, the service grows the identity mask."""
-        return Image.new("L", self.photo.size, 255) if self.name in WHOLE else grown(self.mask)
+        """What an edit may change, since the demo sends no edit mask: the scene, or the mask and a margin."""
+        return Image.new("L", self.photo.size, 255) if self.name in SCENES else grown(self.mask)
 
     def files(self, folder: Path) -> dict[str, Path]:
         """Return the files of a request, as `save` writes them to `folder`. The person's names are those of the quickstart."""
         photo, mask = ("source", "mask") if self.name == "person" else (self.name, f"{self.name}-mask")
-        whole = {"edit_mask": folder / f"{photo}-edit-mask.png"} if self.name in WHOLE else {}
-        return {"image": folder / f"{photo}.png", "mask": folder / f"{mask}.png", **whole}
+        return {"image": folder / f"{photo}.png", "mask": folder / f"{mask}.png"}
 
     def save(self, folder: Path) -> None:
         """Write photo and masks to `folder`."""
-        pictures = {"image": self.photo, "mask": self.mask, "edit_mask": self.edit_mask}
+        pictures = {"image": self.photo, "mask": self.mask}
         for name, path in self.files(folder).items():
             pictures[name].save(path)
 

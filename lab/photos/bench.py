@@ -39,6 +39,7 @@ from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import inside_of
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.colours import asked_for
 
 SIZES = (1024, 2048, 3464)
 """Sides of the photographs: 1, 4 and 12 megapixels."""
@@ -101,20 +102,24 @@ def plainly_drawn(frames: Frames, edit: str, size: int) -> Region:
     return np.asarray(Image.fromarray(moved).resize((size, size), Image.Resampling.BILINEAR)) > DRAWN
 
 
-def delivered(canvas: Canvas, frames: Frames, edit: str, cell: int) -> tuple[dict[str, Image.Image], dict[str, float]]:
+def delivered(
+    canvas: Canvas, frames: Frames, edit: str, cell: int, *, recolours: bool
+) -> tuple[dict[str, Image.Image], dict[str, float]]:
     """The photograph with the edit, by way; and the shares of the edit mask that were replaced, shifted and left."""
-    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell)
+    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell, recolours=recolours)
     pictures = {"paste": canvas.paste(frames.edited[edit]), "difference": canvas.deliver(change)}
     return pictures, change.shares(canvas.mask(canvas.edit_mask))
 
 
-def explained(canvas: Canvas, frames: Frames, edit: str, cell: int, answer: Image.Image, changed: Region) -> dict[str, Image.Image]:
+def explained(
+    canvas: Canvas, frames: Frames, edit: str, cell: int, answer: Image.Image, changed: Region, *, recolours: bool
+) -> dict[str, Image.Image]:
     """The same with the true map of the change, and of the true answer itself as a perfect model would draw it."""
     source = canvas.source()
-    change = change_between(frames.source, frames.edited[edit], source, cell)
+    change = change_between(frames.source, frames.edited[edit], source, cell, recolours=recolours)
     where = canvas.mask(Image.fromarray(changed.astype(np.uint8) * 255))
     cut = {name: getattr(change, name) * where for name in ("kept", "drawn", "covered", "shifted")}
-    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell)
+    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell, recolours=recolours)
     return {"true map": canvas.deliver(replace(change, **cut)), "true frame": canvas.deliver(perfect)}
 
 
@@ -129,9 +134,10 @@ def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], 
         truth = np.asarray(answer, dtype=np.float32)
         zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit, size)
         case = Case(truth, zones, (old, laplacian(truth)), drawn, photo, inside_of(canvas.edit_mask))
-        pictures, shares = delivered(canvas, frames, edit, card.cell)
+        recolours = asked_for(person.photo.prompt, target.answer.prompt) == "colours"
+        pictures, shares = delivered(canvas, frames, edit, card.cell, recolours=recolours)
         if size == min(SIZES):
-            pictures |= explained(canvas, frames, edit, card.cell, answer, zones.changed)
+            pictures |= explained(canvas, frames, edit, card.cell, answer, zones.changed, recolours=recolours)
         for way, picture in pictures.items():
             figures = measured(np.asarray(picture, dtype=np.float32), case)
             rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}

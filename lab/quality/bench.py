@@ -39,6 +39,7 @@ from lab.training.dataset import WORK
 from lab.training.train import MODEL
 from lab.world.domains import DOMAINS
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.colours import asked_for
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.precision import DTYPES
 
@@ -57,7 +58,7 @@ MEDIANS = {
 MEANS = ("gain", "success", "side_effects", "identity_error", "identity_error_decoded")
 SUBJECT_FIGURES = ("reconstruction_db", "leakage", *COSINES)
 SHEET_SUBJECTS, SHEET_EDITS = 6, 8
-VERSION = 7
+VERSION = 8
 """Version of the measures. Raise it when the same pictures get other figures."""
 
 
@@ -68,11 +69,13 @@ def measure_part(
     records = []
     for i, (subject, case) in enumerate(zip(subjects, cases, strict=True)):
         box = case.canvas.box
-        original = original_of(population.pipe, population.photograph(subject, delivered.SIZE), case.canvas)
+        original = original_of(population.pipe, population.photograph(subject, delivered.SIZE), case.canvas, case.subject or "")
         for edit in subject.answers:
             raw = part.pictures[i, edit]
             answer = population.photographed_answer(subject, edit, delivered.SIZE)
-            figures = population.measure(subject, edit, box, raw) | measure_delivered(population.pipe, original, answer, raw)
+            asked = asked_for(case.prompt, case.targets[edit])
+            figures = population.measure(subject, edit, box, raw)
+            figures |= measure_delivered(population.pipe, original, answer, raw, asked)
             records.append({"person": first + i, "edit": edit, **figures})
         back = part.pictures[i, RECONSTRUCTION].resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS)
         reconstruction = psnr(np.asarray(back), np.asarray(subject.picture.crop(box)))

@@ -18,6 +18,7 @@ from lab.measures.zones import Pixels, laplacian, squared_error, zone_figures, z
 from lab.quality.population import Shot
 from s2edit_core.delivery.canvas import Canvas, to_tensor
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.colours import Asked
 
 SIZE = 512
 """Side of the photographs in pixels: the crop of a person in a phone's photo, four times the shipped model's frame."""
@@ -32,12 +33,12 @@ class Original:
     before: Tensor
 
 
-def original_of(pipe: S2EditPipeline, shot: Shot, seen: Canvas) -> Original:
-    """Return the photograph of a subject whose picture the model saw on the canvas `seen`.
+def original_of(pipe: S2EditPipeline, shot: Shot, seen: Canvas, subject: str = "") -> Original:
+    """Return the photograph of a subject whose picture the model saw on the canvas `seen`. `subject` is its word in the prompts.
 
     Raises `ValueError` if the two canvases frame the subject differently, because an edit of one would not fit the other.
     """
-    canvas = pipe.canvas(shot.picture, shot.mask)
+    canvas = pipe.canvas(shot.picture, shot.mask, subject=subject)
     whole = seen.box == (0, 0, *seen.photo.size)
     if whole:
         canvas = replace(canvas, box=(0, 0, *shot.picture.size), frame=seen.frame)
@@ -48,16 +49,18 @@ def original_of(pipe: S2EditPipeline, shot: Shot, seen: Canvas) -> Original:
         return Original(canvas, pipe.backbone.decode_latent(pipe.backbone.encode_image(seen.source())))
 
 
-def deliver(pipe: S2EditPipeline, original: Original, raw: Image.Image) -> Image.Image:
-    """Return the photograph with the edit whose raw output is `raw`, as the service delivers it by default.
+def deliver(pipe: S2EditPipeline, original: Original, raw: Image.Image, asked: Asked = "anything") -> Image.Image:
+    """Return the photograph with the edit whose raw output is `raw`, as the service delivers what was `asked` for by default.
 
     The service does not round the raw output to 8 bits first. That changed no PSNR of 27 edits by more than 0.1 dB.
     """
-    picture, _ = pipe.deliver(original.canvas, original.before, to_tensor(raw))
+    picture, _ = pipe.deliver(original.canvas, original.before, to_tensor(raw), asked=asked)
     return picture
 
 
-def measure_delivered(pipe: S2EditPipeline, original: Original, answer: Image.Image, raw: Image.Image) -> dict[str, float | None]:
+def measure_delivered(
+    pipe: S2EditPipeline, original: Original, answer: Image.Image, raw: Image.Image, asked: Asked = "anything"
+) -> dict[str, float | None]:
     """Deliver an edit and compare it with its true answer, a photograph too. A figure without pixels is None.
 
     `delivered_psnr` is of the whole photograph, the other figures are of the zones inside the edit mask. `delivered_detail` is the
@@ -65,7 +68,7 @@ def measure_delivered(pipe: S2EditPipeline, original: Original, answer: Image.Im
     Laplacian would measure the outline of the change.
     """
     canvas = original.canvas
-    photo, truth, result = (_pixels(each) for each in (canvas.photo, answer, deliver(pipe, original, raw)))
+    photo, truth, result = (_pixels(each) for each in (canvas.photo, answer, deliver(pipe, original, raw, asked)))
     error = squared_error(result, truth)
     zones = zones_of(photo, truth, canvas, pipe.backbone.latent_scale)
     figures = zone_figures(error, laplacian(result), laplacian(truth), zones)

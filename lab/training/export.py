@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from lab.training.dataset import Plan, add_options
+from lab.world.domain import Domain
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -99,14 +100,18 @@ def write_model(parts: dict[str, Any], plan: Plan, folder: Path) -> None:
     for name in ("unet", "text_encoder", "tokenizer", "scheduler"):
         replace_folder(folder / name, getattr(pipeline, name).save_pretrained)
     pipeline.save_config(folder)
-    domains = plan.domains.values()
     card = {
-        "domains": [{"subjects": list(domain.subjects), "attribute_words": list(domain.word_bank)} for domain in domains],
+        "domains": [_on_card(domain) for domain in plan.domains.values()],
         "guidance_scale": GUIDANCE,
         "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
         "segmenter": "card",  # lab/segmentation/training.py trains it
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _on_card(domain: Domain) -> dict[str, Any]:
+    words: dict[str, Any] = {"subjects": list(domain.subjects), "attribute_words": list(domain.word_bank)}
+    return words | ({"scene": True} if domain.scene else {})
 
 
 def describe(result: Path, facts: dict[str, Any]) -> None:

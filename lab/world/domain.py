@@ -36,6 +36,8 @@ class Domain(Protocol):
     """The subject words of its captions, such as "woman", "man", "person"."""
     word_bank: tuple[str, ...]
     """The attribute words to which L_semantic holds [I] orthogonal (S²Edit, arXiv 2507.04584). Never a subject word."""
+    scene: bool
+    """Whether its edits change the whole picture."""
     words: frozenset[str]
     """Every word that a caption can contain."""
     labels: Mapping[str, tuple[str, ...]]

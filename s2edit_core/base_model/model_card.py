@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.request.domains import DEFAULT_DOMAINS, DEFAULT_SUBJECTS, Domain, subjects_of, word_bank
+from s2edit_core.request.domains import DEFAULT_DOMAINS, DEFAULT_SUBJECTS, Domain, domain_of, subjects_of, word_bank
 from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.request.spec import PHASES, PLACEHOLDER, Phase
 
 CARD = "s2edit.json"
 _EXPECTED = (
-    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words), guidance_scale (a "
-    "number), guidance_by_preset and phase_seconds (objects of numbers) and segmenter (a name), each of which may be left out"
+    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words, and scene, true or "
+    "false), guidance_scale (a number), guidance_by_preset and phase_seconds (objects of numbers) and segmenter (a name), each of "
+    "which may be left out"
 )
 
 
@@ -47,6 +48,11 @@ class ModelCard:
     def word_bank(self, subject: str, placeholder: str = PLACEHOLDER) -> tuple[str, ...]:
         """Return the words that the concept `placeholder` of `subject` is held orthogonal to."""
         return word_bank(self.domains, subject, placeholder)
+
+    def changes_scene(self, subject: str) -> bool:
+        """Return whether edits of `subject` change the whole scene."""
+        domain = domain_of(self.domains, subject)
+        return domain is not None and domain.scene
 
     def guidance(self, preset: PresetName) -> float:
         """Return the guidance scale for `preset`."""
@@ -120,7 +126,10 @@ def _domain(values: object) -> Domain:
     subjects = _words(values["subjects"])
     if not subjects:
         raise ValueError("there are no subjects")
-    return Domain(subjects, _words(values.get("attribute_words", [])))
+    scene = values.get("scene", False)
+    if not isinstance(scene, bool):
+        raise TypeError(f"scene must be true or false, not {scene!r}")
+    return Domain(subjects, _words(values.get("attribute_words", [])), scene)
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ def finish_edit(
         inversion = pipe.load_inversion(inversion_file)
     else:
         steps = pipe.inverting(
-            pipe.canvas(photo, mask, edit_mask),
+            pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity)),
             prompts[0],
             identity,
             preset.inversion,
@@ -156,7 +156,7 @@ def finish_edit(
             on_progress=bars.show,
         )
     (result,), (facts,) = list(out.images), out.reports
-    changeable = pipe.canvas(photo, mask, edit_mask).edit_mask
+    changeable = pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity)).edit_mask
     file, delivered = encode_result(result, original, changeable, Output.of(request))
     Path(args.output).write_bytes(file)
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]

@@ -37,7 +37,7 @@ def invert(args: argparse.Namespace) -> None:
     identity = pipe.load_concept(args.identity) if args.identity else None
     source = with_placeholder(args.source, identity.subject, field="source_prompt") if identity else args.source
     steps = pipe.inverting(
-        pipe.canvas(photo, mask),
+        pipe.canvas(photo, mask, subject=pipe.subject_of(source, identity)),
         source,
         identity,
         request.inversion,

@@ -70,8 +70,8 @@ NEW_FROM, NEW_TO = 0.5, 0.75
 REGION_LEVEL, REGION_NEW = 0.1, 0.65
 """Where the frames differ by more than the first, each connected region is also decided as a whole. It is new if its newness,
 averaged with the difference as weight, is above the second."""
-LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.82
-"""A region of more than that share of the frame is judged with windows so many times as long, and by its colours too. It is new above
+LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.72
+"""A region of more than that share of the frame is judged with windows so many times as long, and by its colours. It is new above
 the last. These lengths were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8
 pixels in 512."""
 RECOLOURING_WEIGHT, RECOLOURING_FLOOR = 0.6, 0.002
@@ -118,12 +118,13 @@ class Change:
         return {"replaced": replaced, "shifted": shifted, "left": round(1 - replaced - shifted, 4)}
 
 
-def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int) -> Change:
+def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, recolours: bool = False) -> Change:
     """Compare two decodes of a frame and classify each place as left, shifted or replaced.
 
     `source` and `edited` `(3, H, W)` in -1..1 are the decodes of the photo's latent and of the edited one. `guide`, likewise, is
     the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
-    It is computed on CUDA if `source` is there. Raises `ValueError` for other shapes.
+    If the edit only `recolours`, nothing is replaced. It is computed on CUDA if `source` is there. Raises `ValueError` for other
+    shapes.
     """
     if source.ndim != 3 or source.shape[0] != 3 or not source.shape == edited.shape == guide.shape:
         shapes = ", ".join(str(tuple(each.shape)) for each in (source, edited, guide))
@@ -131,17 +132,15 @@ def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int) -> 
     # On CUDA in float64, because float32 products there may be rounded to ten bits (TF32).
     place, dtype = (source.device, torch.float64) if source.is_cuda else (torch.device("cpu"), torch.float32)
     before, after, photo = (((each.detach().to(place, dtype) + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
-    return _change(before, after, photo, cell)
+    return _change(before, after, photo, cell, recolours=recolours)
 
 
-def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int) -> Change:
+def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, *, recolours: bool = False) -> Change:
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
     difference = after - before
     strength = difference.square().sum(dim=0)
-    newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
     cover, faint = _drawing(difference, cell)
-    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(before, after, newness, wide, cell))
-    new = new * ~_undrawn(strength, cover + faint)
+    new = torch.zeros_like(strength) if recolours else _new(before, after, strength, cell) * ~_undrawn(strength, cover + faint)
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, cell)
     offset, slope = _toning(photo, tone, amount, cell)
@@ -300,6 +299,12 @@ def _without_holes(region: Tensor) -> Tensor:
     return region | torch.from_numpy(enclosed).to(region.device)
 
 
+def _new(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
+    """Where something new stands rather than another tone, by place and by region: `(H, W)` in 0..1."""
+    newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
+    return torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(before, after, newness, wide, cell))
+
+
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
     """How much the change looks like something new rather than another tone: `(H, W)`, 0 or more."""
     changed = _smoothstep(strength.sqrt(), 0.06, 0.2)
@@ -337,7 +342,8 @@ def _unexplained(before: Tensor, after: Tensor) -> Tensor:
     spread, shared = (old @ each.T / old.shape[1] for each in (old, new))
     solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3).to(spread), shared)
     variance = new.square().mean(dim=1).sum()
-    return (variance - (shared * solved).sum()).clamp(min=0) / (variance + RECOLOURING_FLOOR)
+    share: Tensor = (variance - (shared * solved).sum()).clamp(min=0) / (variance + RECOLOURING_FLOOR)
+    return share
 
 
 def _undrawn(strength: Tensor, shown: Tensor) -> Tensor:

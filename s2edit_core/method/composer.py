@@ -28,6 +28,7 @@ from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
+from s2edit_core.request.colours import Asked, asked_for
 from s2edit_core.request.options import InjectionOptions
 from s2edit_core.request.presets import PresetName
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder
@@ -47,9 +48,23 @@ class Composer:
         """Return the guidance scale `wanted`, or by default the one that the model's card recommends for `preset`."""
         return wanted if wanted is not None else self.backbone.card.guidance(preset)
 
-    def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
-        """Fit `photo` (RGB) and its masks (L, same size) into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
+    def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None, *, subject: str = "") -> Canvas:
+        """Fit `photo` (RGB) and its masks (L, same size) into the model's frame. Raises `ImageInvalid`, `MaskInvalid`.
+
+        Without an `edit_mask`, what may change is the mask and a margin, or the whole photo if edits of `subject` change the scene.
+        """
+        if edit_mask is None and self.backbone.card.changes_scene(subject):
+            edit_mask = Image.new("L", photo.size, 255)
         return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
+
+    def subject_of(self, prompt: str, concept: Concept | None) -> str:
+        """Return the subject of `concept`, otherwise the one that `prompt` names; empty if there is none."""
+        if concept is not None and concept.subject:
+            return concept.subject
+        try:
+            return known_subject(prompt, self.backbone.card.subjects)
+        except PromptInvalid:
+            return ""
 
     def edit_rows(
         self,
@@ -127,20 +142,35 @@ class Composer:
             at_step_end=at_step_end,
         )
 
+    def asked(self, inversion: Inversion, prompt: str, *, steered: bool = False, varied: bool = False) -> Asked:
+        """Return what an edit of `inversion` with `prompt` asks for, by the words.
+
+        A negative prompt or a callback (`steered`) may ask for anything, and a variant (`varied`) for anything but nothing.
+        """
+        asked = asked_for(inversion.facts.get("prompt") or "", prompt)
+        return "anything" if steered or (varied and asked == "nothing") else asked
+
     def deliver(
-        self, canvas: Canvas, before: Tensor, drawn: Tensor, delivery: Delivery = "difference", *, asked: bool = True
+        self, canvas: Canvas, before: Tensor, drawn: Tensor, delivery: Delivery = "difference", *, asked: Asked = "anything"
     ) -> tuple[Image.Image, dict[str, Any]]:
         """Return the photo with the edited frame `drawn` `(3, H, W)` in -1..1, and the facts of that for a report.
 
         "difference" adds to the photo the difference between `drawn` and `before`, the decoded latent of the photo itself
-        (`inversion.path[0]`). "paste" shows the frame itself. If no change was `asked` for, the frames differ only by the
-        inversion's error, and the photo is returned unchanged. Raises `OptionInvalid` for another delivery.
+        (`inversion.path[0]`). "paste" shows the frame itself. If "nothing" was `asked` for, the frames differ only by the
+        inversion's error, and the photo is returned unchanged. If "colours" were, nothing new is shown. Raises `OptionInvalid` for
+        another delivery.
         """
         check_delivery(delivery)
         facts: dict[str, Any] = {"box": list(canvas.box), "frame": list(canvas.frame), "stretch": round(canvas.stretch, 4)}
         if delivery == "paste":
             return canvas.paste(drawn), {"delivery": {"way": delivery}, "canvas": facts}
-        change = change_between(before, drawn if asked else before, canvas.source(), self.backbone.latent_scale)
+        change = change_between(
+            before,
+            before if asked == "nothing" else drawn,
+            canvas.source(),
+            self.backbone.latent_scale,
+            recolours=asked == "colours",
+        )
         shares = change.shares(canvas.mask(canvas.edit_mask))
         return canvas.deliver(change), {"delivery": {"way": delivery, **shares}, "canvas": facts}
 

@@ -14,6 +14,8 @@ class Domain:
 
     subjects: tuple[str, ...]
     attribute_words: tuple[str, ...] = ()
+    scene: bool = False
+    """Whether edits change the whole scene, as snow and night do around a church, and not the subject alone."""
 
 
 DEFAULT_DOMAINS: tuple[Domain, ...] = (
@@ -38,6 +40,7 @@ DEFAULT_DOMAINS: tuple[Domain, ...] = (
             *("snow", "autumn", "spring", "summer", "winter", "night", "sunset", "fog", "rain", "rainbow"),
             *("wooden", "brick", "old", "ruined", "ivy", "flags", "scaffolding"),
         ),
+        scene=True,
     ),
 )
 """The domains of a model without a card (`s2edit.json`)."""
@@ -64,6 +67,10 @@ def word_bank(domains: Sequence[Domain], subject: str, placeholder: str = PLACEH
     """
     if placeholder != PLACEHOLDER:
         return subjects_of(domains)
-    known = subject.lower()
-    domain = next((each for each in domains if known in map(str.lower, each.subjects)), None)
+    domain = domain_of(domains, subject)
     return domain.attribute_words if domain else attribute_words_of(domains)
+
+
+def domain_of(domains: Sequence[Domain], subject: str) -> Domain | None:
+    """Return the first domain that has `subject`, in any case; None if there is none."""
+    return next((each for each in domains if subject.lower() in map(str.lower, each.subjects)), None)

@@ -256,8 +256,8 @@ class S2EditEngine:
             yield finishing  # again after each slow piece of work: the worker must see that it advances
             raw = self.pipeline.backbone.decode_latent(latent)
             yield finishing
-            steered = request.seed_of(i) is not None or bool(request.negative_prompt)
-            asked = steered or run.prompts.target != inverted.facts.get("prompt")
+            varied, steered = request.seed_of(i) is not None, bool(request.negative_prompt)
+            asked = self.pipeline.asked(inverted, run.prompts.target, steered=steered, varied=varied)
             result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
             yield finishing
             if watermarked:
@@ -303,13 +303,12 @@ class S2EditEngine:
         scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
-        canvas = self.pipeline.canvas(photo, mask, edit_mask)
-        # The identity does not depend on the edit mask.
-        identity_canvas = canvas if edit_mask is None else self.pipeline.canvas(photo, mask)
+        identity_canvas = self.pipeline.canvas(photo, mask)  # does not depend on the edit mask
         if self.captioner is not None and request.source_prompt is None:
             with self._turn:
                 caption = self.captioner.caption(photo.crop(identity_canvas.box))
             prompts = self._captioned(request, concepts, caption)
+        canvas = self.pipeline.canvas(photo, mask, edit_mask, subject=prompts.subject)
         plan = plan_edit(
             request,
             image=inputs.image,

@@ -26,6 +26,7 @@ class Cats:
     name = "cat"
     subjects: tuple[str, ...] = SUBJECTS
     word_bank: tuple[str, ...] = WORD_BANK
+    scene: bool = False
     words: frozenset[str] = WORDS
     labels: Mapping[str, tuple[str, ...]] = LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES

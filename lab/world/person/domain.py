@@ -25,6 +25,7 @@ class PersonDomain:
     name = "person"
     subjects: tuple[str, ...] = captions.SUBJECTS
     word_bank: tuple[str, ...] = captions.WORD_BANK
+    scene: bool = False
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = ("skin", *_SPREADS, "eye_red", "eye_green", "eye_blue", "freckles", "moles", "scar")

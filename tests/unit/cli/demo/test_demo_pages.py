@@ -14,7 +14,7 @@ from PIL import Image
 from cli.demo.demo import how_to_go_on, saved
 from cli.demo.edits import Done, Learned, Outcome
 from cli.demo.figures import changed_outside, columns, tell, write_figures
-from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, WHOLE, Edit, Sample, sample
+from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, Edit, Sample, sample
 from s2edit_core.pictures.files import inside_of
 
 
@@ -103,7 +103,7 @@ def test_the_files_of_the_quickstart_are_among_those_that_are_saved(
     files = saved(samples, outcome, tmp_path)
     assert {"source.png", "mask.png"} <= {file.name for file in files}
     photos = [file for file in files if file.suffix == ".png"]
-    assert len(set(files)) == len(files) == 2 * len(samples) + len(WHOLE) + 2 * len(EDITS) + 1
+    assert len(set(files)) == len(files) == 2 * len(samples) + 2 * len(EDITS) + 1
     assert all(file.is_file() for file in photos)
 
 

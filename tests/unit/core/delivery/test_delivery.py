@@ -143,6 +143,18 @@ def test_a_hat_as_large_as_the_hair_is_told_from_dyed_hair_by_its_colours() -> N
         assert np.abs(array(whole(photo).deliver(change)) - array(edited))[disc(PHOTO, 0.25)].mean() < 6
 
 
+def test_an_edit_that_only_recolours_replaces_nothing_whatever_the_model_draws() -> None:
+    """Dyed hair that the model draws with other locks and another hair line keeps the photo's own."""
+    photo, edited = scene(HAIR, strands=0.3), scene(DYED, strands=0.6, seed=2)
+    edited.paste((60, 20, 10), (250, 300, 500, 420))
+    source, drawn = seen(photo), seen(edited)
+    free, held = (change_between(source, drawn, source, CELL, recolours=recolours) for recolours in (False, True))
+    assert free.shares(torch.ones(FRAME, FRAME))["replaced"] > 0.02
+    assert held.shares(torch.ones(FRAME, FRAME))["replaced"] == 0
+    inside = disc(PHOTO, 0.29)
+    assert detail(whole(photo).deliver(held), inside) > 0.8 * detail(photo, inside)
+
+
 def test_what_is_too_small_to_be_drawn_anew_is_not_lost() -> None:
     """In a small frame, new lids look like something new, and differ too little to be drawn as such."""
     photo = scene(HAIR)

@@ -106,6 +106,23 @@ def test_with_a_white_edit_mask_all_of_the_photo_may_change(engine: S2EditEngine
     assert differs[:, 260:].any(), "right of it"
 
 
+def test_an_edit_of_a_scene_may_change_all_of_it_and_the_identity_is_learned_from_its_own_crop(
+    engine: S2EditEngine, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snow around a church does not end at a margin. An edit mask may still say so."""
+    other = engine._begin(REQUEST, INPUTS)
+    scenes = tuple(replace(domain, scene=True) for domain in backbone.card.domains)
+    monkeypatch.setattr(backbone, "card", replace(backbone.card, domains=scenes))
+    run = engine._begin(REQUEST, INPUTS)
+    assert run.plan.concept_id == other.plan.concept_id
+    assert run.plan.inversion_id != other.plan.inversion_id
+    assert run.canvas.edit_mask.getextrema() == (255, 255)
+    assert run.canvas.box == (0, 0, *SIZE)
+    assert run.identity_canvas.box == other.canvas.box
+    given = replace(INPUTS, edit_mask=encode_png(mask_of((90, 20, 120, 50))))
+    assert engine._begin(REQUEST, given).canvas.edit_mask.getbbox() == (90, 20, 120, 50)
+
+
 def test_an_edit_mask_that_moves_the_crop_asks_for_another_inversion(engine: S2EditEngine) -> None:
     """What fits into the identity's crop shares the inversion; what reaches beyond it does not; the concept stays."""
     plan = engine.plan(REQUEST, INPUTS)

@@ -48,6 +48,12 @@ def test_a_card_names_its_domains(tmp_path: Path) -> None:
     assert read.subjects == ("woman", "church")
 
 
+def test_a_card_says_whose_edits_change_the_scene(tmp_path: Path) -> None:
+    read = card(tmp_path, domains=[{"subjects": ["woman"]}, {"subjects": ["church"], "scene": True}])
+    assert [read.changes_scene(word) for word in ("woman", "Church", "tower", "")] == [False, True, False, False]
+    assert ModelCard().changes_scene("church")
+
+
 def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
     assert card(tmp_path, subjects=["cat"], attribute_words=["fluffy"]).domains == (Domain(("cat",), ("fluffy",)),)
     assert card(tmp_path, guidance_scale=2).domains == DEFAULT_DOMAINS

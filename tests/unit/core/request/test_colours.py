@@ -1,0 +1,33 @@
+"""Whether the words of an edit ask for other colours only."""
+
+from __future__ import annotations
+
+import pytest
+
+from s2edit_core.request.colours import Asked, asked_for
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "asked"),
+    [
+        ("a photo of a [I] woman", "a photo of a [I] woman", "nothing"),
+        ("a woman with long brown hair and a hat", "a woman with long red hair and a hat", "colours"),
+        ("a photo of a [I] woman", "a [I] woman with dark red hair", "colours"),
+        ("a photo of a woman", "a photo of a red-haired woman", "colours"),
+        ("a black cat", "an orange cat", "colours"),
+        ("a woman with a red hat", "a woman with a hat", "colours"),
+        ("a woman with BROWN hair, smiling", "A woman with auburn hair, smiling", "colours"),
+        ("a woman with brown hair and green eyes", "a woman with green hair and brown eyes", "colours"),
+        ("a woman with brown hair", "a woman with brown hair and a hat", "anything"),
+        ("a woman with brown hair", "a woman with long red hair", "anything"),
+        ("a woman", "a woman with a red hat", "anything"),
+        ("a woman holding an apple", "a woman holding an orange", "anything"),
+        ("a woman with a hat", "a woman", "anything"),
+        ("a woman with hair", "a woman with eyes", "anything"),
+        ("a woman with black makeup", "a woman with [A] makeup", "anything"),
+        ("", "a woman with red hair", "anything"),
+        ("une femme aux cheveux bruns", "une femme aux cheveux roux", "anything"),
+    ],
+)
+def test_an_edit_asks_for_colours_if_no_other_word_differs(source: str, target: str, asked: Asked) -> None:
+    assert asked_for(source, target) == asked
