@@ -92,13 +92,13 @@ def _learned_once(found: Results, storm: Results) -> str:
 def _next_edit(demo: Results, measured: Results) -> str:
     cost = of_domains(measured)["person"]["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
-    next_s = demo["edits"][-1]["wall_s"]
-    seconds = _link(f"next edit {next_s:.1f} s", "demo")
+    firsts_s = max(edit["wall_s"] for edit in demo["edits"] if edit["learning_steps"])  # they begin together
+    seconds = _link(f"next edit {demo['edits'][-1]['wall_s']:.1f} s", "demo")
     evaluations = _link(f"{first:.0f} and {further:.0f}", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, the default preset: {seconds}, after "
-        f"{demo['wall_s'] - next_s:.1f} s for the first edits of a person, a cat and a church, and a makeup. "
-        f"UNet evaluations in the quality benchmark, first and next: {evaluations}"
+        f"demo on {demo['machine']['cores']} CPU cores, default preset: {seconds}. The first edits of a person, a cat and a church, "
+        f"side by side while a makeup is learned too: all done after {firsts_s:.1f} s. "
+        f"UNet evaluations of a first and of a next edit in the quality benchmark: {evaluations}"
     )
 
 
