@@ -100,8 +100,8 @@ def _next_edit(demo: Results, measured: Results) -> str:
     seconds = _link(f"next edit {demo['edits'][-1]['wall_s']:.1f} s", "demo")
     evaluations = _link(f"{first:.0f} and {further:.0f}", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, default preset: {seconds}. The first edits of a person, a cat and a church, "
-        f"side by side while a makeup is learned too: all done after {firsts_s:.1f} s. "
+        f"demo on {demo['machine']['cores']} CPU cores, default preset: {seconds}. The first edits of a person, a cat and a "
+        f"church, side by side while a makeup is learned too: all done after {firsts_s:.1f} s. "
         f"UNet evaluations of a first and of a next edit in the quality benchmark: {evaluations}"
     )
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from api.wire.fields import KEY_PATTERN, NUMBER, WHOLE
 
 INSTRUCTIONS = """\
-s2edit edits a photo of one person with a sentence and keeps that person recognisable. It changes pixels only inside the edit mask: \
-outside it every pixel of the result equals the photo.
+s2edit edits a photo of one person with a sentence and keeps that person recognisable. It changes pixels only inside the edit \
+mask: outside it every pixel of the result equals the photo.
 
 Describe the picture as it shall be, in English: "a photo of a woman with long red hair". Never give an instruction such as "make \
 her hair red": the service refuses it. Describe what you want to keep too, if it is near what changes.

@@ -85,15 +85,15 @@ PIE = (
 
 PLURAL = {"person": "people", "cat": "cats", "church": "churches"}
 READING = (
-    "How to read the tables. Two small networks look at each picture; both were trained on other pictures of the same programs. The "
-    "*judge* says which attributes a picture shows. The *regressor* reads numbers that describe the identity, such as a person's skin, "
-    "face shape and eye colour. A cell holds the mean and its 95 % interval, by bootstrap over subjects."
+    "How to read the tables. Two small networks look at each picture; both were trained on other pictures of the same programs. "
+    "The *judge* says which attributes a picture shows. The *regressor* reads numbers that describe the identity, such as a person's "
+    "skin, face shape and eye colour. A cell holds the mean and its 95 % interval, by bootstrap over subjects."
 )
 MEANINGS = {
     "changed, unchanged": "where the true answer differs from the source, and where it does not",
     "gain": (
-        "the share of the true change that was made, as the projection of the change made on the true one: doing nothing has 0 %, the "
-        "true answer 100 %, an exaggeration more"
+        "the share of the true change that was made, as the projection of the change made on the true one: doing nothing has "
+        "0 %, the true answer 100 %, an exaggeration more"
     ),
     "attribute there": "the share of edits in which the judge sees what the prompt asks for",
     "others changed": "how many other attributes per edit the judge classifies differently from the true answer",

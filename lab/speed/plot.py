@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def spread(ends: Sequence[float]) -> list[float]:
     """Return where the labels of lines stand that end at `ends`: in the same order, `LABEL_PX` or more apart."""
     order = sorted(range(len(ends)), key=lambda i: ends[i])
     places = list(ends)
-    for above, below in zip(order, order[1:], strict=False):
+    for above, below in pairwise(order):
         places[below] = max(places[below], places[above] + LABEL_PX)
     return places
 

@@ -101,7 +101,8 @@ def test_the_results_have_sheets_and_logs(trained: Path) -> None:
     assert written["logs"]["denoiser"]["log"][-1]["mse"] > 0
     stage = written["facts"]["stages"]["denoiser"]
     assert stage["code"] == 0
-    assert (stage["steps"], stage["seconds"]) == tuple(round(written["logs"]["denoiser"]["log"][-1][name]) for name in ("step", "seconds"))
+    last = written["logs"]["denoiser"]["log"][-1]
+    assert (stage["steps"], stage["seconds"]) == (round(last["step"]), round(last["seconds"]))
 
 
 def test_the_models_readme_counts_the_seconds_of_every_start(tmp_path: Path) -> None:
