@@ -86,8 +86,8 @@ PIE = (
 PLURAL = {"person": "people", "cat": "cats", "church": "churches"}
 READING = (
     "How to read the tables. Two small networks look at each picture; both were trained on other pictures of the same programs. "
-    "The *judge* says which attributes a picture shows. The *regressor* reads numbers that describe the identity, such as a person's "
-    "skin, face shape and eye colour. A cell holds the mean and its 95 % interval, by bootstrap over subjects."
+    "The *judge* says which attributes a picture shows. The *regressor* reads numbers that describe the identity, such as a "
+    "person's skin, face shape and eye colour. A cell holds the mean and its 95 % interval, by bootstrap over subjects."
 )
 MEANINGS = {
     "changed, unchanged": "where the true answer differs from the source, and where it does not",
