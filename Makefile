@@ -1,4 +1,4 @@
-# `make help` lists the targets. The only prerequisites are Python 3.11 or 3.12, make and a C library.
+# `make help` lists the targets. The only prerequisites are Linux, Python 3.11 or 3.12, and make.
 #
 #   PYTHON=/path/to/python3.12   interpreter for a new .venv
 #   TORCH_INDEX_URL=…            package index for torch. On Linux the default index has the large CUDA build;

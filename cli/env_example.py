@@ -15,9 +15,9 @@ HEAD = """\
 
 COMPOSE = """\
 # --- docker compose only ---
-# `docker compose` reads these from .env. It sets S2EDIT_REDIS_URL, S2EDIT_DATA_DIR and the store's addresses itself.
-# Set these four above. The bundled store starts with the first two. All parts share the others, and keep them after a restart.
-#   S2EDIT_S3_ACCESS_KEY_ID, S2EDIT_S3_SECRET_ACCESS_KEY
+# `docker compose` reads this file as .env. It sets S2EDIT_REDIS_URL, S2EDIT_DATA_DIR and the store's addresses itself.
+# Give these four of the settings above a value, and keep it after a restart. All parts must have the same values.
+#   S2EDIT_S3_ACCESS_KEY_ID, S2EDIT_S3_SECRET_ACCESS_KEY    of your choice: the bundled object store takes them as its credentials
 #   S2EDIT_AUDIT_KEY    for example from: openssl rand -base64 32
 #   S2EDIT_RECEIPT_KEY  for example from: openssl ecparam -name prime256v1 -genkey -noout | awk '{printf "%s\\\\n", $0}'
 

@@ -21,9 +21,9 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f}"
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table whose first column has words, and the others figures."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True) -> str:
+    """Return a table whose first column has words, and the others figures; with `right` off, words too."""
+    lines = [head, ["---", *["---:" if right else "---"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from api.wire.fields import KEY_PATTERN, NUMBER, WHOLE
 
 INSTRUCTIONS = """\
-s2edit edits a photo of one person by a sentence and keeps that person recognisable. It changes pixels only inside the edit mask: \
-outside it every pixel of the result equals the photo.
+s2edit edits a photo of one person with a sentence and keeps that person recognisable. It changes pixels only inside the edit \
+mask: outside it every pixel of the result equals the photo.
 
 Describe the picture as it shall be, in English: "a photo of a woman with long red hair". Never give an instruction such as "make \
 her hair red": the service refuses it. Describe what you want to keep too, if it is near what changes.
@@ -22,7 +22,7 @@ A tool waits `wait_s` seconds at most. A job that is not over then goes on: call
 restart of this server. Links to pictures expire after some minutes; `follow` gives fresh ones."""
 
 EDIT = """\
-Edit a photo of one person by a sentence.
+Edit a photo of one person with a sentence.
 
 Guarantee: outside the edit mask every pixel of the result equals the photo, except in a lossy output format or if the service \
 adds a watermark. The answer states the measured largest difference. The edit mask is the person and a margin, unless you send one.

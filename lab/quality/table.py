@@ -83,21 +83,37 @@ PIE = (
 )
 
 
-GAIN_NOTE = (
-    "*Gain* is the share of the true change that was made there, the projection of the change made on the true one: doing nothing "
-    "has 0 %, the true answer 100 %, an exaggeration more. "
-)
-DELIVERED_NOTE = (
-    "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px; *detail* is its fine detail where "
-    "nothing should change, as a share of the photo's own. "
-)
 PLURAL = {"person": "people", "cat": "cats", "church": "churches"}
-IDENTITY_NOTE = (
-    "*Identity error*: how far the regressor's readings of the result and of the true answer are apart, in standard deviations, "
-    "over the numbers of the identity that it can read. The auto-encoder alone causes a part of it; the other column compares "
-    "with the true answer encoded and decoded. *Others changed*: attributes per edit that the judge classifies differently from "
-    "the true answer. A further edit of the same subject needs no learning and no inversion."
+READING = (
+    "How to read the tables. Two small networks look at each picture; both were trained on other pictures of the same programs. "
+    "The *judge* says which attributes a picture shows. The *regressor* reads numbers that describe the identity, such as a "
+    "person's skin, face shape and eye colour. A cell holds the mean and its 95 % interval, by bootstrap over subjects."
 )
+MEANINGS = {
+    "changed, unchanged": "where the true answer differs from the source, and where it does not",
+    "gain": (
+        "the share of the true change that was made, as the projection of the change made on the true one: doing nothing has "
+        "0 %, the true answer 100 %, an exaggeration more"
+    ),
+    "attribute there": "the share of edits in which the judge sees what the prompt asks for",
+    "others changed": "how many other attributes per edit the judge classifies differently from the true answer",
+    "identity error": (
+        "how far the regressor's readings of the result and of the true answer are apart, in standard deviations, over the numbers "
+        "that it can read"
+    ),
+    "identity error beyond the auto-encoder's": "the same, compared with the true answer encoded and decoded",
+    "delivered": (
+        "of the edit as the service returns it, in a photo of 512 px; *changed* and *unchanged* lie inside the edit mask, because "
+        "nothing changes outside"
+    ),
+    "delivered detail": (
+        "the energy of the Laplacian, as a share of the photo's own, in the unchanged part beyond one latent cell (16 pixels) from "
+        "what should change"
+    ),
+    "reconstruction": "PSNR of the inverted photo, sampled again with its own prompt",
+    "next edit": "a further edit of the same subject, which needs no learning and no inversion",
+}
+"""What the columns of the domains' tables mean."""
 FEWER_NOTE = (
     " A row with fewer subjects covers only the first of them. To compare it with another row, use the table of differences, which "
     "pairs edits."
@@ -265,14 +281,11 @@ def notes_of(section: Result) -> str:
     )
 
 
-def reading(domains: Mapping[str, Result]) -> str:
-    """Return what the columns of all domains' tables mean."""
+def reading(domains: Mapping[str, Result]) -> list[str]:
+    """Return what the tables of all domains mean, column by column."""
     delivered = any(_has(section, "delivered_psnr") for section in domains.values())
-    return (
-        "How to read the tables of the domains: a cell holds the mean and its 95 % interval, by bootstrap over subjects. "
-        f"*Changed* is where the true answer differs from the source. {GAIN_NOTE}"
-        f"{DELIVERED_NOTE if delivered else ''}{IDENTITY_NOTE}"
-    )
+    rows = [[f"*{name}*", meaning] for name, meaning in MEANINGS.items() if delivered or not name.startswith("delivered")]
+    return [READING, markdown(["column", "meaning"], rows, right=False)]
 
 
 def domain_tables(section: Result) -> list[str]:
@@ -293,11 +306,10 @@ def render(results: Result) -> str:
         parts = [notes, main_table(results, PIE)]
         return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"
     domains = of_domains(results)
-    parts = []
+    parts = reading(domains)
     if any(section["differences"].get("minus") for section in domains.values()):
         edits = ", ".join(f"{edits_of(section)} edits of {PLURAL[domain]}" for domain, section in domains.items())
-        parts = [f"{edits}: differences, paired by edit; bold if the interval excludes zero.", bars_table(results)]
-    parts.append(reading(domains))
+        parts += [f"{edits}: differences, paired by edit; bold if the interval excludes zero.", bars_table(results)]
     return "\n\n".join([*parts, *(part for section in domains.values() for part in domain_tables(section))]) + "\n"
 
 

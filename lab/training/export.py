@@ -126,7 +126,7 @@ def describe(result: Path, facts: dict[str, Any]) -> None:
     }
     pictures = ", ".join(f"{count} of {name}" for name, count in vae.get("pictures", {}).items())
     rows = "\n".join(
-        f"| {name} | {stage.get('wall_seconds', '')} | {stage.get('steps', '')} | {stage.get('last', '')} |"
+        f"| {name} | {stage.get('seconds', stage.get('wall_seconds', ''))} | {stage.get('steps', '')} | {stage.get('last', '')} |"
         for name, stage in facts["stages"].items()
     )
     (folder / "README.md").write_text(
@@ -141,7 +141,7 @@ Weights: {", ".join(f"{name} {count:,}" for name, count in weights.items())}.
 Reconstruction of unseen pictures by the auto-encoder: {_listed(vae.get("psnr_db", {}), " dB")}.
 The segmenter's overlap with the true mask (IoU) on unseen pictures: {_listed(segmenter.get("iou", {}), "")}.
 
-| stage | seconds | steps | last log entry |
+| stage | seconds of training | steps | last log entry |
 |---|---|---|---|
 {rows}
 

@@ -166,7 +166,8 @@ class Driver:
         facts: dict[str, Any] = stage.facts or (json.loads(mark.read_text()) if mark.exists() else {})
         if log:
             last = {name: value for name, value in log[-1].items() if name in ("mse", "loss", "unseen_psnr", "samples_per_s")}
-            facts = {**facts, "steps": round(log[-1]["step"]), "last": ", ".join(f"{k} {v:.4g}" for k, v in last.items())}
+            counted = {"steps": round(log[-1]["step"]), "seconds": round(log[-1]["seconds"])}  # of all starts: the log goes on
+            facts = {**facts, **counted, "last": ", ".join(f"{k} {v:.4g}" for k, v in last.items())}
         return facts
 
 

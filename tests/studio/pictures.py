@@ -20,12 +20,13 @@ from tests.studio.service import Service
 from tests.studio.states import SCREENSHOTS
 
 EDIT_MS = 1_200_000.0
+QUALITY = 85
 RESULT = "model-result"
 CHOSEN = {
-    "studio.png": RESULT,
-    "studio-phone.png": "ready-phone-light",
-    "studio-people.png": "people-erase-desktop-light",
-    "studio-history.png": "history-desktop-dark",
+    "studio.webp": RESULT,
+    "studio-phone.webp": "ready-phone-light",
+    "studio-people.webp": "people-erase-desktop-light",
+    "studio-history.webp": "history-desktop-dark",
 }
 """The picture in docs/images, by its name there, and the screenshot that it shows."""
 
@@ -57,8 +58,7 @@ def copy() -> None:
     for name, shown in CHOSEN.items():
         source = SCREENSHOTS / f"{shown}.png"
         if source.is_file():
-            picture = Image.open(source).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-            picture.save(ROOT / "docs" / "images" / name, optimize=True)
+            Image.open(source).convert("RGB").save(ROOT / "docs" / "images" / name, quality=QUALITY, method=6)
         elif shown != RESULT:
             sys.exit(f"{source.name} is missing: run `make test ARGS=tests/studio` first")
 

@@ -1,4 +1,4 @@
-"""People and things worn: kept, used, taken, applied, exported and erased."""
+"""People and attributes: kept, used, taken, applied, exported and erased."""
 
 from __future__ import annotations
 

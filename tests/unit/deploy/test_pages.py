@@ -48,6 +48,7 @@ PLAIN = {
     "awk",
     "openssl",
     "base64",
+    "cd",
     "cp",
     "cut",
     "do",

@@ -9,16 +9,18 @@ from tests.pages import DOCS, PAGES, ROOT, shell_of
 README = PAGES["README.md"]
 
 
-def test_the_two_commands_come_first() -> None:
+def test_the_commands_of_a_checkout_come_first() -> None:
     first = shell_of("README.md")[0]
-    assert [line.split("#")[0].split() for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
+    clone, *makes = [line.split("#")[0].split() for line in first.splitlines()]
+    assert clone[:2] == ["git", "clone"]
+    assert makes == [["make", "demo"], ["make", "test"]]
     assert README[: README.index(first)].count("\n") < 15
 
 
 def test_the_first_screen_shows_edits_and_says_what_the_shipped_model_draws() -> None:
     screen = "\n".join(README.splitlines()[:15])
     assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.webp\)", screen)
-    assert re.search(r"shipped model draws people, cats and churches.*S2EDIT_MODEL", screen, re.DOTALL)
+    assert re.search(r"shipped model draws people, cats and churches.*real photos.*`S2EDIT_MODEL=", screen, re.DOTALL)
 
 
 def test_the_readme_is_a_front_door() -> None:

@@ -52,6 +52,7 @@ BROKEN = {
     "two edits of one key": (("promises", "one_key", "edits"), 2, "[2 edits]"),
     "detail lost": (("photos", "medians", "hair colour difference 3464", "energy_same"), 41.2, "[keeps 41 % of its detail]"),
     "a server error": (("fuzz", "answers", "GET /edits"), {"200": 1, "500": 7}, "[7 server errors, 0 undocumented answers]"),
+    "an operation that the fuzzer does not know yet": (("operations",), {"GET /edits", "PUT /news"}, "over 1 of the 2 operations"),
     "an undocumented answer": (("fuzz", "failures"), {"GET /edits": "418"}, "[0 server errors, 1 undocumented answers]"),
     "a slow poll": (("overhead", "polls", "1", "service", "p50_ms"), 9.0, "[9.00 ms]"),
 }

@@ -12,7 +12,7 @@ const MOST_RECEIPTS = 100;
 const KINDS = [
   ['edits', 'request', 'requests'],
   ['identities', 'person', 'people'],
-  ['attributes', 'thing worn', 'things worn'],
+  ['attributes', 'attribute', 'attributes'],
 ];
 const files = (count) => `${count} ${count === 1 ? 'file' : 'files'}`;
 
@@ -83,7 +83,7 @@ export function everythingEraser(done) {
   dialog.addEventListener('cancel', (event) => sure.disabled && event.preventDefault()); // it can't be stopped half-way
 
   function confirm() {
-    words.textContent = 'Photos, masks, edits, results, people and things worn will be gone, at the service and in this browser. Edits that run now will stop. Nobody can bring them back.';
+    words.textContent = 'Photos, masks, edits, results, people and attributes will be gone, at the service and in this browser. Edits that run now will stop. Nobody can bring them back.';
     dialog.showModal();
     back.focus();
   }

@@ -1,4 +1,4 @@
-/** People and things worn: keep, take, apply, export, erase. `mount` gets its empty section of the panel, once. */
+/** People and attributes: keep, take, apply, export, erase. `mount` gets its empty section of the panel, once. */
 
 import { $, make, say, studio } from '../studio.js';
 import { ask, link, picture, submit } from '../service.js';
@@ -15,7 +15,7 @@ const LIFETIMES = [['', 'when I erase it'], ['86400', 'after a day'], ['604800',
 const cardOfPerson = sameCard(personCard);
 const cardOfWorn = sameCard(wornCard);
 const people = pages('People', 'identities?limit=20', (items) => items.map(cardOfPerson), 'Nobody yet. Edits add the people of their photos.');
-const worn = pages('Things worn', 'attributes?limit=20', wornCards, 'Nothing yet.');
+const worn = pages('Attributes', 'attributes?limit=20', wornCards, 'Nothing yet.');
 const PATHS = { identity: 'identities', attribute: 'attributes' };
 const PLACES = { identity: people, attribute: worn };
 const jobs = new Map(); // promises of jobs that are followed, by id
@@ -24,7 +24,7 @@ let taken = []; // placeholders of what the list shows
 let sending = false;
 
 export function mount(section) {
-  section.append(make('h2', {}, 'People'), personForm(), ...people.parts, make('h2', {}, 'Things worn'), wornForm(), ...worn.parts);
+  section.append(make('h2', {}, 'People'), personForm(), ...people.parts, make('h2', {}, 'Attributes'), wornForm(), ...worn.parts);
   studio.on('using', markUsed);
   return refresh;
 }
@@ -55,7 +55,7 @@ function personForm() {
 }
 
 function wornForm() {
-  const hint = make('p', { className: 'quiet' }, 'Paint over the makeup, hat or glasses in the photo and take it. Then anybody can wear it.');
+  const hint = make('p', { className: 'quiet' }, 'Paint over the makeup, hat or glasses in the photo and take it. Then an edit can apply it to anybody.');
   const row = make('div', { className: 'with-button' }, field('worn-what', 'What', choice(WORN.map((word) => [word, word]))), field('worn-name', 'Name', text('Evening')), submitter('Take it'));
   return make('form', { onsubmit: takeWorn }, hint, row);
 }
@@ -70,7 +70,7 @@ async function keepPerson(event) {
   if (job) await nameLearned(job.identity, name).catch(tellProblem);
 }
 
-/** Give a person or a thing worn another name. Return whether that worked. */
+/** Give a person or an attribute another name. Return whether that worked. */
 async function rename(kind, id, name) {
   try {
     const { body } = await ask(`${PATHS[kind]}/${id}`, { method: 'PATCH', json: { name: name || null } });
@@ -164,7 +164,7 @@ function card(kind, item, { picture = '', title, words, what, use, act, other = 
   return whole;
 }
 
-/** Return the field that shows the name of a person or a thing worn, and changes it. */
+/** Return the field that shows the name of a person or an attribute, and changes it. */
 function nameField(kind, item, what) {
   const title = make('input', { type: 'text', className: 'name', value: item.name || '', placeholder: 'No name', maxLength: 60, attributes: { 'aria-label': `Name of ${what}` } });
   title.onchange = async () => (await rename(kind, item.id, title.value.trim())) || PLACES[kind].load();

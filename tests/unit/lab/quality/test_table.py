@@ -62,6 +62,23 @@ CATS = {**CHURCHES, "setting": CHURCHES["setting"] | {"domain": "cat", "subjects
 RESULTS = {"domains": {"church": CHURCHES}}
 
 EXPECTED = """\
+How to read the tables. Two small networks look at each picture; both were trained on other pictures of the same programs. The \
+*judge* says which attributes a picture shows. The *regressor* reads numbers that describe the identity, such as a person's skin, \
+face shape and eye colour. A cell holds the mean and its 95 % interval, by bootstrap over subjects.
+
+| column | meaning |
+| --- | --- |
+| *changed, unchanged* | where the true answer differs from the source, and where it does not |
+| *gain* | the share of the true change that was made, as the projection of the change made on the true one: doing nothing has \
+0 %, the true answer 100 %, an exaggeration more |
+| *attribute there* | the share of edits in which the judge sees what the prompt asks for |
+| *others changed* | how many other attributes per edit the judge classifies differently from the true answer |
+| *identity error* | how far the regressor's readings of the result and of the true answer are apart, in standard deviations, \
+over the numbers that it can read |
+| *identity error beyond the auto-encoder's* | the same, compared with the true answer encoded and decoded |
+| *reconstruction* | PSNR of the inverted photo, sampled again with its own prompt |
+| *next edit* | a further edit of the same subject, which needs no learning and no inversion |
+
 3 edits of churches: differences, paired by edit; bold if the interval excludes zero.
 
 | S²Edit balanced, guidance 4.5 minus | churches: PSNR, dB | churches: attribute there, % \
@@ -69,14 +86,6 @@ EXPECTED = """\
 | --- | ---: | ---: | ---: |
 | DDIM | **+3.3 [+2.5, +4.0]** | 0 [−5, +5] | **−0.100 [−0.200, −0.050]** |
 | magic | +2.3 [−0.5, +4.0] | **−10 [−20, −1]** | – |
-
-How to read the tables of the domains: a cell holds the mean and its 95 % interval, by bootstrap over subjects. *Changed* is \
-where the true answer differs from the source. *Gain* is the share of the true change that was made there, the projection of the \
-change made on the true one: doing nothing has 0 %, the true answer 100 %, an exaggeration more. *Identity error*: how far the \
-regressor's readings of the result and of the true answer are apart, in standard deviations, over the numbers of the identity \
-that it can read. The auto-encoder alone causes a part of it; the other column compares with the true answer encoded and \
-decoded. *Others changed*: attributes per edit that the judge classifies differently from the true answer. A further edit of the \
-same subject needs no learning and no inversion.
 
 ### Churches
 
@@ -123,13 +132,13 @@ def test_the_order_of_the_file_makes_no_difference() -> None:
 
 def test_the_first_table_has_every_domain() -> None:
     text = render({"domains": {"church": CHURCHES, "cat": CATS}})
-    head, _, ddim, magic = text.split("\n\n")[1].splitlines()
+    head, _, ddim, magic = text.split("\n\n")[3].splitlines()
     three = "{0}: PSNR, dB | {0}: attribute there, % | {0}: identity error (less is better)"
     assert head == f"| S²Edit balanced, guidance 4.5 minus | {three.format('cats')} | {three.format('churches')} |"
     one = "**+3.3 [+2.5, +4.0]** | 0 [−5, +5] | **−0.100 [−0.200, −0.050]**"
     assert ddim == f"| DDIM | {one} | {one} |"
     assert magic.count("–") == 2
-    assert text.startswith("3 edits of cats, 3 edits of churches: differences")
+    assert text.split("\n\n")[2].startswith("3 edits of cats, 3 edits of churches: differences")
     assert "| magic, 2 cats |" in text
     assert text.count("A row with fewer subjects") == 1
 
@@ -174,7 +183,8 @@ def test_delivered_figures_get_columns_and_an_explanation() -> None:
         "delivered_detail": [0.98, 0.97, 1],
     }
     text = render(results)
-    assert "*Delivered* figures are of the edit as the service returns it, in a photo of 512 px" in text
+    assert "| *delivered* | of the edit as the service returns it, in a photo of 512 px" in text
+    assert "*delivered" not in render(RESULTS)
     assert "| identity error | delivered PSNR, dB | delivered detail, % | leakage of [I] |" in text
     assert "| 30.0 [29.0, 31.0] | 98 [97, 100] |" in text
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from lab.speed import plot, table, timing
 from lab.speed.phases.crowds import pass_sizes
@@ -119,6 +123,33 @@ def test_the_plot_shows_every_line_in_order_of_users() -> None:
     picture = plot.draw(lines, "Seconds per edit")
     colours = {colour for _, colour in picture.getcolors(2**20) or []}
     assert set(plot.COLOURS) <= colours
+
+
+def test_the_plot_shows_the_seconds_of_one_user_that_the_tables_show() -> None:
+    crowd = {"cold_s_per_user": 12.1, "warm_s_per_user": 1.9}
+    one = {"users/float32/1": done({"users": 1, "preset": "balanced", "extrapolated": crowd})}
+    lines = {line.name: dict(line.points) for line in plot.lines_of(PHASES | one)}
+    assert (lines["shared passes, first edit"][1], lines["shared passes, further edit"][1]) == (12.0, 1.5)
+    part = {"job/float32/balanced": done({"share_of_steps": 0.1, "seconds": 2.0, "warm": {"seconds": 1.5}})}
+    lines = {line.name: dict(line.points) for line in plot.lines_of(PHASES | one | part)}
+    assert (lines["shared passes, first edit"][1], lines["shared passes, further edit"][1]) == (12.1, 1.9)
+
+
+def test_labels_of_near_lines_do_not_overlap() -> None:
+    assert plot.spread([300.0, 100.0, 295.0]) == [315.0, 100.0, 295.0]
+    close = plot.spread([200.0, 201.0, 202.0, 203.0])
+    assert all(below - above >= plot.LABEL_PX for above, below in pairwise(close))
+
+
+def test_a_results_file_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "speed-some.json"
+    file.write_text(json.dumps({"about": {"model": "models/world-128", "device": "cpu"}, "phases": PHASES}))
+    monkeypatch.setattr("sys.argv", ["plot", "--results", str(file)])
+    plot.main()
+    assert Image.open(tmp_path / "speed-some.png").size == plot.SIZE
+    file.write_text(json.dumps({"about": {}, "phases": {}}))
+    with pytest.raises(SystemExit, match="nothing to plot"):
+        plot.main()
 
 
 def test_without_crowds_there_is_no_plot() -> None:

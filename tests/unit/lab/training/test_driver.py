@@ -17,7 +17,7 @@ from lab.judges.attributes import load_judge
 from lab.judges.identities import load_regressor
 from lab.training import train
 from lab.training.autoencoder import encoder_digest
-from lab.training.export import PART_BYTES, pack
+from lab.training.export import PART_BYTES, describe, pack
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.request.domains import Domain
 from s2edit_core.vision.segmenters import CardNetwork
@@ -99,7 +99,18 @@ def test_the_results_have_sheets_and_logs(trained: Path) -> None:
     }
     written = json.loads((trained / "out" / "training.json").read_text())
     assert written["logs"]["denoiser"]["log"][-1]["mse"] > 0
-    assert written["facts"]["stages"]["denoiser"]["code"] == 0
+    stage = written["facts"]["stages"]["denoiser"]
+    assert stage["code"] == 0
+    last = written["logs"]["denoiser"]["log"][-1]
+    assert (stage["steps"], stage["seconds"]) == (round(last["step"]), round(last["seconds"]))
+
+
+def test_the_models_readme_counts_the_seconds_of_every_start(tmp_path: Path) -> None:
+    (tmp_path / "world-128").mkdir()
+    stages = {"denoiser": {"wall_seconds": 756, "seconds": 857, "steps": 6253, "last": "loss 0.2"}, "render": {"wall_seconds": 12}}
+    describe(tmp_path, {"machine": "here", "torch": "2", "stages": stages})
+    rows = (tmp_path / "world-128" / "README.md").read_text().splitlines()
+    assert {"| denoiser | 857 | 6253 | loss 0.2 |", "| render | 12 |  |  |"} <= set(rows)
 
 
 def test_stages_end_within_their_budget(trained: Path) -> None:
