@@ -129,7 +129,7 @@ class OpenAIOptions(BaseModel):
 PICTURES: Mapping[str, str] = {
     "image": "The photo, under the name `image` or `image[]`. A second one is refused. Optional with an `identity` or a `parent`.",
     "mask": "Its transparent pixels mark what may change; outside, not a pixel changes. Default: the person that the service "
-    "finds, slightly enlarged.",
+    "finds, slightly enlarged; the whole photo where edits change the scene, as with churches.",
     "edit_mask": "The same as a black-and-white picture, white where something may change; instead of `mask`.",
     "person_mask": "The person's region, white on black: the `mask` of `POST /edits`. Default: the service finds the person.",
 }

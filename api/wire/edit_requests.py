@@ -24,6 +24,8 @@ from api.wire.fields import (
 from s2edit_core.request.presets import MAX_GUIDANCE, MAX_STEPS, MIN_GUIDANCE, MIN_STEPS, PresetName
 from s2edit_core.request.spec import MAX_SEED, MAX_VARIANTS, MaskMode, OutputFormat
 
+DEFAULT_EDIT_MASK = "Default: the mask, slightly enlarged; the whole photo where edits change the scene, as with churches."
+
 
 class EditOptions(BaseModel):
     """Everything in `POST /edits` except the pictures. Unknown fields are rejected."""
@@ -234,7 +236,7 @@ class EditForm(EditOptions):
     at: Pixel = None
     edit_mask: Annotated[
         UploadFile | None,
-        Field(description="The region that may change, drawn like `mask`. Default: the mask, slightly enlarged."),
+        Field(description=f"The region that may change, drawn like `mask`. {DEFAULT_EDIT_MASK}"),
     ] = None
 
 
@@ -258,7 +260,6 @@ class EditDocument(EditOptions):
     edit_mask: Annotated[
         Id | None,
         Field(
-            description="The id of the upload with the region that may change, drawn like `mask`. Default: the mask, slightly "
-            "enlarged."
+            description=f"The id of the upload with the region that may change, drawn like `mask`. {DEFAULT_EDIT_MASK}"
         ),
     ] = None
