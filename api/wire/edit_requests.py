@@ -259,7 +259,5 @@ class EditDocument(EditOptions):
     at: PixelPair = None
     edit_mask: Annotated[
         Id | None,
-        Field(
-            description=f"The id of the upload with the region that may change, drawn like `mask`. {DEFAULT_EDIT_MASK}"
-        ),
+        Field(description=f"The id of the upload with the region that may change, drawn like `mask`. {DEFAULT_EDIT_MASK}"),
     ] = None
