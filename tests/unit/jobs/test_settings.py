@@ -3,12 +3,13 @@ from __future__ import annotations
 import re
 from math import inf
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from annotated_types import Le
 from pydantic import SecretStr, ValidationError
 
+from s2edit_core.errors import PolicyRefused
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services, check_audit_log, open_policy
 from s2edit_jobs.setting_rules import LARGEST, LONGEST_S, RULES, missing_gpu, unknown_variables
 from s2edit_jobs.settings import Settings, faults, settings_of_process
@@ -228,6 +229,22 @@ def test_a_policy_that_cannot_be_used_names_its_setting(tmp_path: Path) -> None:
     ):
         with pytest.raises(NotConfigured, match=f"S2EDIT_POLICY_CHECKER: {checker} can't be used .*{text}"):
             open_policy(Settings(policy_checker=checker))
+
+
+def test_the_block_list_that_is_checked_is_the_one_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it was read again, it could be another one by then."""
+    (tmp_path / "terms").write_text("clown")
+    read: list[Path] = []
+    original = Path.read_text
+
+    def counted(path: Path, *args: Any, **options: Any) -> str:
+        read.append(path)
+        return original(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    with pytest.raises(PolicyRefused):
+        open_policy(Settings(policy_block_list=tmp_path / "terms")).check_prompt("a clown", field="prompt")
+    assert read == [tmp_path / "terms"]
 
 
 def test_every_setting_is_described() -> None:
