@@ -89,9 +89,10 @@ def test_numbers_are_written_in_decimal_digits(value: str, monkeypatch: pytest.M
         monkeypatch.delenv(f"S2EDIT_{name.upper()}")
 
 
-def test_a_number_may_have_spaces_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("S2EDIT_MAX_UPLOAD_BYTES", " 1000 ")
-    monkeypatch.setenv("S2EDIT_REAP_INTERVAL_S", "0.5")
+@pytest.mark.parametrize(("size", "interval"), [(" 1000 ", "0.5"), ("1e3", "5e-1")])
+def test_a_number_may_have_spaces_around_it_or_an_exponent(size: str, interval: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2EDIT_MAX_UPLOAD_BYTES", size)
+    monkeypatch.setenv("S2EDIT_REAP_INTERVAL_S", interval)
     assert (Settings().max_upload_bytes, Settings().reap_interval_s) == (1000, 0.5)
 
 
@@ -269,7 +270,7 @@ def test_every_number_has_an_upper_bound() -> None:
     [
         ("WORKER_JOBS", "many", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64 in decimal digits, such as 1"),
         ("WORKER_JOBS", "0", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64, such as 1"),
-        ("LEASE_S", "1e1", "S2EDIT_LEASE_S: it must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
+        ("LEASE_S", "1_0", "S2EDIT_LEASE_S: it must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
         ("UPLOAD_TTL_S", "999999999999", "S2EDIT_UPLOAD_TTL_S: it must be a number between 3600 and 3153600000, such as 86400.0"),
         ("IDENTITY_TTL_S", "3153600001", "S2EDIT_IDENTITY_TTL_S: it must be a number above 0 and at most 3153600000"),
         ("AUTH", "closed", "S2EDIT_AUTH: it must be 'auto', 'keys' or 'open'"),
