@@ -6,6 +6,7 @@
     mask_regions    connected regions of a mask, and its specks
     containers      declared size and completeness, without decoding
     iso_header      the same for AVIF and HEIC
+    png_chunks      the chunks of a PNG
     metadata        what is removed from a file: Exif, GPS, comments
     iso_metadata    the same for AVIF and HEIC
     colours         profiles, alpha and 16-bit levels

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import takewhile
 
 from s2edit_core.pictures.iso_header import colour_codes
+from s2edit_core.pictures.png_chunks import PNG_MAGIC, png_chunks
 
 USUAL_PRIMARIES = (1, 2, 5, 6)
 """Codes read as sRGB: BT.709, which has sRGB's primaries; unspecified; and both of BT.601, which programs show as sRGB."""
@@ -21,7 +23,6 @@ USUAL_TRANSFERS = (1, 2, 4, 5, 6, 13, 14, 15)
 NAMES = {9: "BT.2020", 11: "DCI-P3", 16: "PQ", 18: "HLG", DISPLAY_P3: "Display P3"}
 """Names of other codes, for reports."""
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 1000
 """Most chunks of a PNG that are looked at."""
 SRGB_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.01
@@ -82,15 +83,8 @@ def unread_colours(data: bytes) -> str | None:
 def _png_colours(data: bytes) -> dict[bytes, bytes]:
     """Return the content of a PNG's chunks before its pixels, by name."""
     chunks: dict[bytes, bytes] = {}
-    at = len(PNG_MAGIC)
-    for _ in range(MAX_CHUNKS):
-        if at + 8 > len(data):
-            break
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"IDAT":
-            break
-        chunks.setdefault(kind, data[at + 8 : at + 8 + size])
-        at += 12 + size
+    for chunk in takewhile(lambda chunk: chunk.kind != b"IDAT", png_chunks(data, MAX_CHUNKS)):
+        chunks.setdefault(chunk.kind, bytes(chunk.body))
     return chunks
 
 

@@ -7,13 +7,13 @@ must then decode it to tell. So nothing is refused here, and no decoder runs her
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from s2edit_core.pictures.files import SIDEWAYS, TURNS, media_type, reads
 from s2edit_core.pictures.iso_header import shown_size
 from s2edit_core.pictures.metadata import EXIF, ORIENTATION
+from s2edit_core.pictures.png_chunks import PNG_MAGIC, png_chunks
 from s2edit_core.request.picture_limits import CEILING_PIXELS
 
 MAX_CHUNKS = 1_000
@@ -122,23 +122,16 @@ def _png(data: bytes) -> _Found:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and content of all chunks up to the last, each verified by its checksum."""
-    view, offset = memoryview(data), 8
-    for _ in range(MAX_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, offset)
-        end = offset + 8 + length
-        (checksum,) = struct.unpack_from(">I", data, end)
-        _require(zlib.crc32(view[offset + 4 : end]) == checksum)
+    """Yield type and content of all chunks, each verified by its checksum. The file must end with the last."""
+    kind, length = b"", len(PNG_MAGIC)
+    for chunk in png_chunks(data, MAX_CHUNKS):
+        kind, length = chunk.kind, length + len(chunk.whole)
+        _require(chunk.is_sound and len(chunk.body) == PNG_LENGTHS.get(kind, len(chunk.body)))
         _require(
             kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (kind.isalpha() and kind[:1].islower() and kind not in PNG_UNUSUAL)
         )
-        _require(length == PNG_LENGTHS.get(kind, length))
-        yield kind, view[offset + 8 : end]
-        offset = end + 4
-        if kind == b"IEND":
-            _require(offset == len(data))
-            return
-    raise _Unusual
+        yield kind, chunk.body
+    _require(kind == b"IEND" and length == len(data))
 
 
 def _jpeg(data: bytes) -> _Found:

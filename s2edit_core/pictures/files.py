@@ -17,9 +17,10 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageFilter, ImageM
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 from s2edit_core.pictures.colour_codes import ColourCodes, unread_colours
 from s2edit_core.pictures.colours import convert_to_srgb, in_8_bits, split_alpha, takes_srgb
+from s2edit_core.pictures.png_chunks import PNG_MAGIC
 from s2edit_core.request.picture_limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
-MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+MAGIC = {PNG_MAGIC: "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 """Media types by the first bytes of a file."""
 BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "image/heic"

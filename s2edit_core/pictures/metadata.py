@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from s2edit_core.errors import ImageInvalid
-from s2edit_core.pictures.colour_codes import PNG_MAGIC
 from s2edit_core.pictures.files import TURNS, media_type
 from s2edit_core.pictures.iso_metadata import without_metadata_items
+from s2edit_core.pictures.png_chunks import PNG_MAGIC, png_chunks
 
 ORIENTATION = 0x0112
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
@@ -63,26 +63,18 @@ def _tiff(orientation: int) -> bytes:
 
 
 def _png(data: bytes, orientation: int) -> bytes:
-    parts = [PNG_MAGIC]
+    parts: list[bytes | memoryview] = [PNG_MAGIC]
     turned = [_png_chunk(b"eXIf", _tiff(orientation))] if orientation != 1 else []
-    for kind, chunk in _png_chunks(data):
-        if kind in PNG_KEPT or len(chunk) - 12 == PNG_SHORT.get(kind):
-            parts += [chunk, *turned] if kind == b"IHDR" else [chunk]
-    return b"".join([*parts, _png_chunk(b"IEND", b"")])
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    offset, kind = len(PNG_MAGIC), b""
-    for _ in range(MAX_PARTS):
-        if kind == b"IEND":
-            return
-        length, kind = struct.unpack_from(">I4s", data, offset)
-        end = offset + 12 + length
-        if end > len(data):
+    kind = b""
+    for chunk in png_chunks(data, MAX_PARTS):
+        kind = chunk.kind
+        if not chunk.is_complete:
             raise _Unreadable
-        yield kind, data[offset:end]
-        offset = end
-    raise _Unreadable
+        if kind in PNG_KEPT or len(chunk.body) == PNG_SHORT.get(kind):
+            parts += [chunk.whole, *turned] if kind == b"IHDR" else [chunk.whole]
+    if kind != b"IEND":
+        raise _Unreadable
+    return b"".join([*parts, _png_chunk(b"IEND", b"")])
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
