@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -237,11 +236,6 @@ def _retry_after(answer: httpx.Response | None) -> float:
         return min(MAX_POLL_S, max(MIN_POLL_S, float(asked)))
     except ValueError:
         return DEFAULT_POLL_S
-
-
-def form_text(value: object) -> str:
-    """Return a value as a form holds it. Numbers are in decimal digits, the only ones that forms of the service may hold."""
-    return format(Decimal(str(value)), "f") if isinstance(value, float) else str(value)
 
 
 def _utf8(name: str, text: str) -> bytes:

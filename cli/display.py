@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cli.client import EditClient, ServiceError, View, result_of
+from s2edit_core.whole_files import write_whole
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -50,7 +51,7 @@ def save(client: EditClient, view: View, path: Path, what: str = "result") -> No
     Raises `ServiceError`, which says where the finished edit is: its work must not be lost with the file.
     """
     try:
-        path.write_bytes(client.download(view[what]["url"]))
+        write_whole(path, client.download(view[what]["url"]))
     except (ServiceError, OSError) as error:
         reason = f"{path} can't be written: {error.strerror or error}" if isinstance(error, OSError) else error
         identity = f" Its identity is {view['identity']}." if view.get("identity") else ""

@@ -20,6 +20,7 @@ from api.openai.parameters import REFUSED
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from cli.markdown import put_between
 from s2edit_core import errors
+from s2edit_core.whole_files import write_whole
 from s2edit_jobs.setting_rules import LONGEST_S
 from s2edit_jobs.settings import ROOT, Settings
 
@@ -335,7 +336,7 @@ def filled(page: str, text: str) -> str:
 def main() -> None:
     for page in sorted({home for home, _ in TABLES.values()}):
         path = DOCS / page
-        path.write_text(filled(page, path.read_text(encoding="utf-8")), encoding="utf-8")
+        write_whole(path, filled(page, path.read_text(encoding="utf-8")).encode())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from cli import keys
 from cli.checks.doctor import adopt as adopt_store
 from cli.checks.doctor import examine
 from cli.checks.setting_checks import broken_settings, check_device, ignored_variables
-from cli.client import DEFAULT_URL, EditClient, ServiceError, form_text
+from cli.client import DEFAULT_URL, EditClient, ServiceError
 from cli.display import console, errors, follow, progress_bars, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
@@ -261,7 +261,7 @@ def edit(
     try:
         with EditClient(url, api_key=api_key, user=user) as client:
             location = client.post(
-                {name: form_text(value) for name, value in fields.items() if value is not None},
+                {name: str(value) for name, value in fields.items() if value is not None},
                 {name: path for name, path in pictures.items() if path is not None},
             )
             with progress_bars() as bars:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from s2edit_jobs.access.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
-from s2edit_jobs.access.policy import SHIPPED_LIST, BlockList, Policy, build_policy
+from s2edit_jobs.access.policy import SHIPPED_LIST, AllOf, BlockList, Policy, build_checker
 from s2edit_jobs.data_folder import ignores_case, make_private
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.settings import Settings
@@ -163,18 +163,19 @@ def check_audit_log(settings: Settings) -> None:
 
 def open_policy(settings: Settings) -> Policy:
     """Return the block list and the operator's own checker. Raise `NotConfigured` if one can't be used."""
-    if settings.policy_block_list:
-        try:
-            BlockList.read(settings.policy_block_list)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            text = f"S2EDIT_POLICY_BLOCK_LIST: {settings.policy_block_list} can't be read ({reason}): name a text file of terms"
-            raise NotConfigured(text) from error
+    path = settings.policy_block_list or SHIPPED_LIST
     try:
-        return build_policy(settings)
+        block_list = BlockList.read(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        text = f"S2EDIT_POLICY_BLOCK_LIST: {path} can't be read ({reason}): name a text file of terms"
+        raise NotConfigured(text) from error
+    try:
+        checker = build_checker(settings)
     except Exception as error:  # the operator's code may raise anything
         what = f"{settings.policy_checker} can't be used ({type(error).__name__}: {error})"
         raise NotConfigured(f"S2EDIT_POLICY_CHECKER: {what}: name a module on PYTHONPATH and a factory in it") from error
+    return block_list if checker is None else AllOf([block_list, checker])
 
 
 def _build_store(settings: Settings) -> JobStore:

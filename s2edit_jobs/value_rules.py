@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 Schema = Mapping[str, Any]
 NOT_DECIMAL = "number_invalid"
-"""The type of the error for a text that writes no number in decimal digits."""
+"""The type of the error for a text that writes no number, or one in other digits than 0 to 9."""
 _OWN_WORDS = ("text_invalid", "value_error")
 """The types of errors whose messages are those of this project."""
 _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")

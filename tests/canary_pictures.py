@@ -32,6 +32,14 @@ def exif(orientation: int = ORIENTATION) -> Image.Exif:
     return tags
 
 
+def adobe_rgb() -> Image.Exif:
+    """Return Exif data that say Adobe RGB as cameras do: without a profile."""
+    tags = exif()
+    interoperability = {ExifTags.Interop.InteropIndex: "R03", ExifTags.Interop.InteropVersion: CANARY.encode()}
+    tags.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base.ColorSpace: 0xFFFF, ExifTags.IFD.Interop: interoperability})
+    return tags
+
+
 def xmp() -> bytes:
     return f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><exif:GPSLatitude>{CANARY}</exif:GPSLatitude></x:xmpmeta>".encode()
 
@@ -94,6 +102,7 @@ def canary_files() -> Mapping[str, bytes]:
         "jpeg, with restarts": jpeg(restart_marker_blocks=2),
         "jpeg, of a profile": jpeg(icc_profile=srgb),
         "jpeg, grey": saved("JPEG", picture().convert("L"), exif=exif(), comment=CANARY),
+        "jpeg, in Adobe RGB": saved("JPEG", exif=adobe_rgb(), comment=CANARY * 60),
         "jpeg, with a film behind it": jpeg() + box(b"ftyp", CANARY.encode()),
         "jpeg, of two pictures": saved("MPO", exif=exif(), save_all=True, append_images=[red]),
         "png": png(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from api.guard.auth import Authenticator, Principal
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.intake.budgets import check_compute, check_learning
+from s2edit_jobs.intake.budgets import check_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Budgets:
 
         Raises `QuotaSpent`, `TokenSpent` or what `learns` raises.
         """
-        self._check_day(learns)
+        check_day(self.services, self.principal.owner, learns=learns)
         if self.principal.token is not None:
             self.auth.tokens.check_left(self.principal.token, "edits")
 
@@ -32,11 +32,7 @@ class Budgets:
 
         `key` is the name of the Idempotency-Key. With `repeated`, an earlier request with that key may have been charged.
         """
-        self._check_day(learns)
+        check_day(self.services, self.principal.owner, learns=learns)
         token, tokens = self.principal.token, self.auth.tokens
         if token is not None and not (repeated and tokens.has_paid(token, "edits", key)):
             tokens.spend(token, "edits", key=key)
-
-    def _check_day(self, learns: Callable[[], bool]) -> None:
-        check_compute(self.services, self.principal.owner)
-        check_learning(self.services, self.principal.owner, learns=learns)

@@ -78,10 +78,10 @@ def _without_blanks(ids: object) -> object:
 
 
 WHOLE = BeforeValidator(_whole)
-"""Accepts a whole number written as `20.0`, and as text only decimal digits. It comes last in `Annotated`, so that the limits are
-those of the integer."""
+"""Accepts a whole number written as `20.0` or `2e1`, and as text only what JSON accepts. It comes last in `Annotated`, so that the
+limits are those of the integer."""
 NUMBER = BeforeValidator(_number)
-"""Accepts as text only decimal digits, as `WHOLE` does for whole numbers. It comes last, too."""
+"""Accepts as text only what JSON accepts, as `WHOLE` does for whole numbers. It comes last, too."""
 Id = Annotated[str, Field(max_length=MAX_ID_CHARS), BeforeValidator(_fit)]
 """The id of something that exists."""
 HexDigest = Annotated[

@@ -5,6 +5,7 @@ The service is `s2edit up` in a process of its own, with a fresh data folder; th
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from cli.demo.strip import draw_strip
 from cli.display import console
 from cli.supervision.own_service import own_service
 from cli.supervision.processes import StartFailed
+from s2edit_core.whole_files import write_whole
 from s2edit_jobs.settings import Settings
 
 STRIP_QUALITY = 85
@@ -36,7 +38,9 @@ def run_demo(folder: Path, *, preset: str | None = None, figures: Path | None = 
         raise StartFailed(finding.text)
     samples = {name: sample(name) for name in SOURCE_PROMPTS}
     outcome = _made(samples, folder, preset)
-    draw_strip(columns(samples, outcome)).save(folder / "strip.webp", quality=STRIP_QUALITY, method=6)
+    strip = io.BytesIO()
+    draw_strip(columns(samples, outcome)).save(strip, "WEBP", quality=STRIP_QUALITY, method=6)
+    write_whole(folder / "strip.webp", strip.getvalue())
     if figures is not None:
         write_figures(figures, outcome)
     tell(samples, outcome)

@@ -123,7 +123,7 @@ class Jobs:
         picture, report = self.folder / f"result-{edit.number}.png", self.folder / f"report-{edit.number}.json"
         save(self.client, view, picture)
         wall_s = round(time.perf_counter() - started, 3)
-        report.write_bytes(self.client.download(view["report"]["url"]))
+        save(self.client, view, report, "report")
         done = Done(edit, view, picture, report, wall_s)
         console.print(f"{label}   {edit.prompt}: {wall_s:.1f} s, {done.how}", soft_wrap=True, markup=False)
         return done

@@ -19,6 +19,7 @@ from cli.demo.strip import Column, difference_map, mask_map
 from cli.display import console
 from s2edit_core.pictures.files import inside_of
 from s2edit_core.request.texts import counted
+from s2edit_core.whole_files import write_whole
 
 SHARES = {"replaced": "replaced", "shifted": "recoloured", "left": "untouched"}
 """What a report calls the shares of the edit mask, and how the demo puts it."""
@@ -71,7 +72,7 @@ def write_figures(path: Path, outcome: Outcome) -> None:
         "edits": [_figures(done) for done in outcome.edits],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _figures(done: Done) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from s2edit_core.pictures.files import grown
+from s2edit_core.pictures.files import encode_png, grown
+from s2edit_core.whole_files import write_whole
 
 FOLDER = Path(__file__).with_name("sample")
 SOURCE_PROMPTS = {
@@ -46,7 +47,7 @@ class Sample:
         """Write photo and masks to `folder`."""
         pictures = {"image": self.photo, "mask": self.mask}
         for name, path in self.files(folder).items():
-            pictures[name].save(path)
+            write_whole(path, encode_png(pictures[name]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
 
 from api.wire.fields import MaxPixels
-from cli.client import EditClient, ServiceError, View, form_text
+from cli.client import EditClient, ServiceError, View
 from cli.mcp_server import answers, words
 from cli.mcp_server.photos import PhotoReader, PictureRefused
 from cli.mcp_server.waiting import followed
@@ -244,7 +244,7 @@ def _path(text: str, kinds: str = "eca") -> str:
 
 
 def _text(value: Any) -> str | list[str]:
-    return [form_text(one) for one in value] if isinstance(value, list) else form_text(value)
+    return [str(one) for one in value] if isinstance(value, list) else str(value)
 
 
 def _said(*lines: str) -> CallToolResult:

@@ -3,7 +3,7 @@
     bench                  the run over people, cats and churches
     population             whose pictures it edits, and how it measures them
     methods                the methods that it compares; add one here
-    method                 how they learn, invert and edit
+    phases                 how a method learns, inverts and edits, and its cost
     delivered              the figures of an edit in the person's photo
     published              methods of others (a room)
     worlds                 edits with [I] of other photos, and makeup from another photo (a room)

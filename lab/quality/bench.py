@@ -28,9 +28,9 @@ from lab.measures.sheets import Row, contact_sheet
 from lab.quality import delivered
 from lab.quality.benchmarks import pie_bench
 from lab.quality.delivered import DELIVERED, measure_delivered, original_of
-from lab.quality.method import COSINES, RECONSTRUCTION, Case
 from lab.quality.methods import COMPARED, METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
+from lab.quality.phases import COSINES, RECONSTRUCTION, Case
 from lab.quality.population import Population, Subject
 from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lab.quality.method import Guided, Injected, Method, Reference
+from lab.quality.phases import Guided, Injected, Method, Reference
 from lab.quality.published.edit_friendly import EditFriendly
 from lab.quality.published.h_edit import HEdit
 from lab.quality.published.infedit import InfEdit

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lab.quality.method import Case, Cost, Method, Reference
+from lab.quality.phases import Case, Cost, Method, Reference
 from lab.quality.recipes import recipe
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.pipeline import S2EditPipeline

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from lab.measures.metrics import changed_region, ssim
-from lab.quality import method
+from lab.quality import phases
 from lab.quality.worlds.editing import coded, whole_canvas
 from lab.quality.worlds.edits import EDITS, Case, Photo, Target, cases_of, known_edits
 from lab.quality.worlds.measures import Judges, identity_errors, measure
@@ -94,11 +94,11 @@ class Population:
         """Return `count` subjects from number `first` on to whom at least one of `edits` applies."""
         return [Subject(case) for case in islice(cases_of(self.domain, edits, first), count)]
 
-    def case_of(self, subject: Subject) -> method.Case:
+    def case_of(self, subject: Subject) -> phases.Case:
         """Return the subject as the methods get it."""
         photo = subject.case.photo
         prompts = {name: target.answer.prompt for name, target in subject.targets.items()}
-        return method.Case(whole_canvas(self.pipe, photo), photo.prompt, photo.word, prompts, subject.answers)
+        return phases.Case(whole_canvas(self.pipe, photo), photo.prompt, photo.word, prompts, subject.answers)
 
     def measure(self, subject: Subject, edit: str, box: Box, raw: Image.Image) -> dict[str, Any]:
         """Compare an edit with its true answer. `box` is the part of the picture that the model edited and returned as `raw`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lab.quality.method import Method, Reference
+from lab.quality.phases import Method, Reference
 
 LATER = (", weighting='prediction'", ", semantic_power=8", ", fade_threshold=1.0")
 """Options that came after results had been stored, at the values that those results were made with."""

@@ -15,9 +15,8 @@ from PIL import Image, ImageFilter
 from lab.measures.metrics import changed_region
 from lab.world.cat import DOMAIN as CATS
 from lab.world.church import DOMAIN as CHURCHES
-from lab.world.domain import UNSEEN, Domain, Subject
+from lab.world.domain import UNSEEN, Domain, Subject, with_look_of
 from lab.world.person import DOMAIN as PEOPLE
-from lab.world.person import with_makeup_of
 from lab.world.person.identity import Attributes
 
 SIZE = 512
@@ -43,7 +42,7 @@ ANSWERS: tuple[tuple[Domain, Subject], ...] = (
     (PEOPLE, PEOPLE.change(PERSON, hair_colour="red")),
     (CATS, CATS.change(CAT, sleeping=True)),
     (CHURCHES, CHURCHES.change(CHURCH, time="sunset")),
-    (PEOPLE, with_makeup_of(PERSON, MADE_UP)),
+    (PEOPLE, with_look_of(PEOPLE, PEOPLE.change(PERSON, makeup=True), "makeup", MADE_UP.identity)),
     (PEOPLE, PEOPLE.change(PERSON, expression="smiling")),
 )
 """The true answers of the demo's edits, in their order."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2edit_core.commands.arguments import add_target_options
@@ -27,6 +26,7 @@ from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import changed_words, check_negative
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
+from s2edit_core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -158,13 +158,13 @@ def finish_edit(
     (result,), (facts,) = list(out.images), out.reports
     changeable = pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity)).edit_mask
     file, delivered = encode_result(result, original, changeable, Output.of(request))
-    Path(args.output).write_bytes(file)
+    write_whole(args.output, file)
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
     facts |= InputScale.of(read_file(args.photo, "photo"), photo.size, args.max_pixels).facts
     facts = report.delivered(facts, delivered)
     facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
-        Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        write_whole(args.report, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
     outside = facts["outside_edit_mask"]["max_level_difference"]
     say(f"{args.output}  {spent} s; largest change outside the edit mask: {outside} of 255 levels")

@@ -20,6 +20,7 @@ from s2edit_core.request.prompts import (
     with_placeholder,
 )
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
+from s2edit_core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,7 +86,7 @@ def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image
     found = segmenter.find(photo, prompt=prompt.replace(f"{PLACEHOLDER} ", ""), at=args.at)
     args.found = found.facts()
     if args.keep_mask:
-        Path(args.keep_mask).write_bytes(encode_png(found.mask))
+        write_whole(args.keep_mask, encode_png(found.mask))
     return found.mask
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -114,9 +113,7 @@ def learn_references(
 
     def keep(progress: Progress) -> None:
         if path and isinstance(progress, Checkpoint) and progress.state is not None:
-            unfinished = path.with_name(path.name + ".part")
-            progress.state.save(unfinished)
-            os.replace(unfinished, path)
+            progress.state.save(path)
 
     steps = pipe.learning_together(references, options, seed=request.seed, state=state, every=CHECKPOINT_STEPS if path else 0)
     learned = run_stage(args, steps, seconds, "learning", also=keep)

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from s2edit_core.base_model.fingerprint import Fingerprints
@@ -27,6 +27,7 @@ from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
 from s2edit_core.unet.attention import CrossLayer
+from s2edit_core.whole_files import write_whole
 
 FORMAT = CONCEPT_FORMAT
 """The format entry of concept files."""
@@ -169,7 +170,7 @@ class Concept:
 
     def save(self, path: str | Path) -> None:
         """Write the concept to a file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_whole(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:
@@ -242,7 +243,7 @@ def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -
         ("pytorch_lora_weights.safetensors", concept.lora(layers)),
     ):
         if tensors:
-            save_file(tensors, folder / name, metadata={"format": "pt"})
+            write_whole(folder / name, save(tensors, metadata={"format": "pt"}))
             written.append(folder / name)
     return written
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -140,7 +141,7 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, *, recolour
     difference = after - before
     strength = difference.square().sum(dim=0)
     cover, faint = _drawing(difference, cell)
-    new = torch.zeros_like(strength) if recolours else _new(before, after, strength, cell) * ~_undrawn(strength, cover + faint)
+    new = torch.zeros_like(strength) if recolours else _new(before, after, strength, cover + faint, cell)
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, cell)
     offset, slope = _toning(photo, tone, amount, cell)
@@ -209,7 +210,7 @@ def _tone(difference: Tensor, strength: Tensor, cell: int) -> tuple[Tensor, Tens
     amount = ((difference * tone).sum(dim=0) / (tone.square().sum(dim=0) + 1e-8)).clamp(0, 1)
     smooth = blurred(difference, 0.1875 * cell).abs().amax(dim=0)  # an outline that moved has both signs, which cancel
     level = peaks(smooth, _radius(0.25, cell))
-    return tone, amount * _smoothstep(level, SHIFT_FROM, SHIFT_TO) * _connected(level > SHIFT_FROM, level > SHIFT_TO)
+    return tone, amount * _smoothstep(level, SHIFT_FROM, SHIFT_TO) * _reaching(_labelled(level > SHIFT_FROM), level > SHIFT_TO)
 
 
 def _matte(photo: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
@@ -273,24 +274,31 @@ def _drawing(difference: Tensor, cell: int) -> tuple[Tensor, Tensor]:
     """
     broad, differs = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0), difference.abs().amax(dim=0)
     plain = differs > PLAIN_LEVEL
-    thing = _connected(broad > DRAWN_FROM, broad > DRAWN_TO)
+    visible = _labelled(broad > DRAWN_FROM)
+    thing = _reaching(visible, broad > DRAWN_TO)
     near = peaks(thing.to(difference), _radius(NEAR_RADIUS, cell)) > 0
-    part = _connected(_connected((near & (differs > NEAR_LEVEL)) | plain, thing), plain)
+    parts = _labelled((near & (differs > NEAR_LEVEL)) | plain)
+    part = _reaching(parts, thing) & _reaching(parts, plain)
     whole = _without_holes(peaks(part.to(difference), _radius(COVER_RADIUS, cell)) > 0)
     cover = blurred(whole[None].to(difference), COVER_SMOOTHING * cell)[0]
-    faint = ~_connected(broad > DRAWN_FROM, plain)
+    faint = ~_reaching(visible, plain)
     return cover, (1 - cover) * faint * _smoothstep(broad, DRAWN_FROM, DRAWN_TO)
 
 
-def _connected(weak: Tensor, strong: Tensor) -> Tensor:
-    """The connected regions of `weak` `(H, W)` that are `strong` somewhere (hysteresis, as Canny's); bool."""
-    labels = connected(weak.cpu().numpy())
-    return weak & torch.from_numpy(np.isin(labels, np.unique(labels[strong.cpu().numpy()]))).to(weak.device)
+def _labelled(where: Tensor) -> NDArray[np.intp]:
+    """The index of each place's connected region of `where` `(H, W)`, -1 outside."""
+    return connected(where.cpu().numpy())
+
+
+def _reaching(regions: NDArray[np.intp], strong: Tensor) -> Tensor:
+    """The regions that are `strong` `(H, W)` somewhere (hysteresis, as Canny's); bool."""
+    found = np.unique(regions[strong.cpu().numpy()])
+    return torch.from_numpy(np.isin(regions, found[found >= 0])).to(strong.device)
 
 
 def _without_holes(region: Tensor) -> Tensor:
     """`region` `(H, W)`, bool, with the small holes that it encloses: a lens, and not the face within hair and beard."""
-    labels = connected(~region.cpu().numpy())
+    labels = _labelled(~region)
     areas = np.bincount(labels[labels >= 0])
     holes = areas <= HOLE_SHARE * region.numel()
     edge = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
@@ -299,10 +307,12 @@ def _without_holes(region: Tensor) -> Tensor:
     return region | torch.from_numpy(enclosed).to(region.device)
 
 
-def _new(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
-    """Where something new stands rather than another tone, by place and by region: `(H, W)` in 0..1."""
+def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int) -> Tensor:
+    """Where something new stands rather than another tone, by place and by region, if any of it is `shown`: `(H, W)` in 0..1."""
     newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
-    return torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(before, after, newness, wide, cell))
+    regions = _labelled(strength.sqrt() > REGION_LEVEL)
+    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(before, after, newness, wide, regions, cell))
+    return new * ~_undrawn(regions, shown)
 
 
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
@@ -316,13 +326,13 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_region(before: Tensor, after: Tensor, newness: Tensor, wide: Tensor, cell: int) -> Tensor:
-    """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim.
+def _new_region(before: Tensor, after: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp], cell: int) -> Tensor:
+    """Which of the `regions` of change are something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim.
 
     `wide` is the newness by longer windows, which judges large regions.
     """
     weight = (after - before).square().sum(dim=0).sqrt()
-    labels = torch.from_numpy(connected((weight > REGION_LEVEL).cpu().numpy())) + 1
+    labels = torch.from_numpy(regions) + 1
     maps = weight * newness, weight * wide, weight, torch.ones_like(weight)
     # a GPU would add them up in no fixed order
     near, far, mass, area = (torch.bincount(labels.flatten(), weights=each.cpu().flatten()) for each in maps)
@@ -346,13 +356,12 @@ def _unexplained(before: Tensor, after: Tensor) -> Tensor:
     return share
 
 
-def _undrawn(strength: Tensor, shown: Tensor) -> Tensor:
-    """The connected regions of change of which nothing is `shown` `(H, W)`, 0 or more; bool.
+def _undrawn(regions: NDArray[np.intp], shown: Tensor) -> Tensor:
+    """The `regions` of change of which nothing is `shown` `(H, W)`, 0 or more; bool.
 
     A change that is too small to be drawn as something new, such as a cat's lids in a small frame, stays a shift. Else it was lost.
     """
-    changed = strength.sqrt() > REGION_LEVEL
-    return changed & ~_connected(changed, shown > 0)
+    return torch.from_numpy(regions >= 0).to(shown.device) & ~_reaching(regions, shown > 0)
 
 
 def _structure(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:

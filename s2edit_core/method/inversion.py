@@ -37,6 +37,7 @@ from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
+from s2edit_core.whole_files import write_whole
 
 FORMAT = "s2edit-inversion-3"
 EARLIER_FORMAT = "s2edit-inversion-2"
@@ -138,7 +139,7 @@ class Inversion:
 
     def save(self, path: str | Path) -> None:
         """Write the inversion to a file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_whole(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:

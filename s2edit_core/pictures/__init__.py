@@ -6,10 +6,12 @@
     mask_regions    connected regions of a mask, and its specks
     containers      declared size and completeness, without decoding
     iso_header      the same for AVIF and HEIC
+    png_chunks      the chunks of a PNG
+    exif            orientation and colour space in Exif data
     metadata        what is removed from a file: Exif, GPS, comments
     iso_metadata    the same for AVIF and HEIC
     colours         profiles, alpha and 16-bit levels
-    colour_codes    colour spaces given by a code
+    colour_codes    colour spaces given without a profile
     input_scale     a large photo that is scaled down on input
     data_urls       pictures in `data:` URLs
 

@@ -1,16 +1,19 @@
 """Colour spaces that a file declares without an ICC profile: HEIC, AVIF (`nclx`) and PNG (`cICP`) by codes of ITU-T H.273, older
-PNG by a gamma (`gAMA`) and primaries (`cHRM`). No torch, no Pillow.
+PNG by a gamma (`gAMA`) and primaries (`cHRM`), JPEG by Exif data (`exif`). No torch, no Pillow.
 
-Codes of sRGB, or close to it, need no conversion. Display P3 becomes an ICC profile, and the photo is treated as one with that
-profile. All other colour spaces, such as those of HDR films or with another gamma, are read as sRGB, and a report says so.
+Codes of sRGB, or close to it, need no conversion. Display P3 and Adobe RGB become an ICC profile, and the photo is treated as one
+with that profile. All other colour spaces, such as those of HDR films or with another gamma, are read as sRGB. A report says so.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from s2edit_core.pictures.iso_header import colour_codes
+from s2edit_core.pictures.png_chunks import PNG_MAGIC, png_chunks
 
 USUAL_PRIMARIES = (1, 2, 5, 6)
 """Codes read as sRGB: BT.709, which has sRGB's primaries; unspecified; and both of BT.601, which programs show as sRGB."""
@@ -21,15 +24,16 @@ USUAL_TRANSFERS = (1, 2, 4, 5, 6, 13, 14, 15)
 NAMES = {9: "BT.2020", 11: "DCI-P3", 16: "PQ", 18: "HLG", DISPLAY_P3: "Display P3"}
 """Names of other codes, for reports."""
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 1000
 """Most chunks of a PNG that are looked at."""
 SRGB_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.01
 SRGB_PRIMARIES, PRIMARY_TOLERANCE = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 0.005
 """`gAMA` and `cHRM` of sRGB, which differ only by roundings."""
 WHITE = (0.9642, 1.0, 0.8249)
-P3_COLUMNS = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189), b"bXYZ": (0.1571, 0.06657, 0.78407)}
+P3_COLUMNS = ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407))
+ADOBE_COLUMNS = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
 """The primaries, adapted to D50 as in ICC profiles."""
+ADOBE_GAMMA = 2 + 51 / 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,8 @@ def unread_colours(data: bytes) -> str | None:
 def _png_colours(data: bytes) -> dict[bytes, bytes]:
     """Return the content of a PNG's chunks before its pixels, by name."""
     chunks: dict[bytes, bytes] = {}
-    at = len(PNG_MAGIC)
-    for _ in range(MAX_CHUNKS):
-        if at + 8 > len(data):
-            break
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"IDAT":
-            break
-        chunks.setdefault(kind, data[at + 8 : at + 8 + size])
-        at += 12 + size
+    for chunk in takewhile(lambda chunk: chunk.kind != b"IDAT", png_chunks(data, MAX_CHUNKS)):
+        chunks.setdefault(chunk.kind, bytes(chunk.body))
     return chunks
 
 
@@ -101,12 +98,23 @@ def _fractions(content: bytes) -> tuple[float, ...]:
 
 def p3_profile() -> bytes:
     """Return an ICC profile of Display P3: its primaries, and sRGB's tone curve."""
-    curve = b"para\0\0\0\0" + struct.pack(">HH", 3, 0) + _fixed(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    tags = {b"desc": _text("Display P3"), b"cprt": _text("No copyright"), b"wtpt": _xyz(WHITE)}
-    tags |= {name: _xyz(column) for name, column in P3_COLUMNS.items()} | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    return _profile("Display P3", P3_COLUMNS, 3, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+
+
+def adobe_rgb_profile() -> bytes:
+    """Return an ICC profile of Adobe RGB (1998)."""
+    return _profile("Compatible with Adobe RGB (1998)", ADOBE_COLUMNS, 0, (ADOBE_GAMMA,))
+
+
+def _profile(name: str, columns: Sequence[tuple[float, ...]], form: int, curve: tuple[float, ...]) -> bytes:
+    """Return an ICC profile. `form` is the number of the formula that has the parameters `curve`."""
+    tones = b"para\0\0\0\0" + struct.pack(">HH", form, 0) + _fixed(*curve)
+    tags = {b"desc": _text(name), b"cprt": _text("No copyright"), b"wtpt": _xyz(WHITE)}
+    tags |= {tag: _xyz(column) for tag, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), tones)
     table, values, start = b"", b"", 128 + 4 + 12 * len(tags)
-    for name, value in tags.items():
-        table += name + struct.pack(">II", start + len(values), len(value))
+    for tag, value in tags.items():
+        table += tag + struct.pack(">II", start + len(values), len(value))
         values += value + bytes(-len(value) % 4)
     body = struct.pack(">I", len(tags)) + table + values
     header = struct.pack(">I4xI4s4s4s12x4s28x", 128 + len(body), 0x04000000, b"mntr", b"RGB ", b"XYZ ", b"acsp")

@@ -7,18 +7,17 @@ must then decode it to tell. So nothing is refused here, and no decoder runs her
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from s2edit_core.pictures.exif import EXIF, orientation_in
 from s2edit_core.pictures.files import SIDEWAYS, TURNS, media_type, reads
 from s2edit_core.pictures.iso_header import shown_size
-from s2edit_core.pictures.metadata import EXIF, ORIENTATION
+from s2edit_core.pictures.png_chunks import PNG_MAGIC, png_chunks
 from s2edit_core.request.picture_limits import CEILING_PIXELS
 
 MAX_CHUNKS = 1_000
 MAX_SCANS = 30
-MAX_TAGS = 200
 MAX_PROFILE_BYTES = 10_000
 """Compressed size of an ICC profile; larger ones may be built to fill memory."""
 MAX_COMPRESSION = 700
@@ -109,7 +108,7 @@ def _png(data: bytes) -> _Found:
         if kind != b"IDAT" or kinds[-1:] != [kind]:  # consecutive IDAT chunks count once
             kinds.append(kind)
         if kind == b"eXIf":
-            orientation = _orientation(bytes(body))
+            orientation = orientation_in(bytes(body))
         _require(
             not (kind == b"tEXt" and bytes(body[:11]) == b"Raw profile")
         )  # ImageMagick's form of Exif, which may hold an orientation
@@ -122,23 +121,16 @@ def _png(data: bytes) -> _Found:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and content of all chunks up to the last, each verified by its checksum."""
-    view, offset = memoryview(data), 8
-    for _ in range(MAX_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, offset)
-        end = offset + 8 + length
-        (checksum,) = struct.unpack_from(">I", data, end)
-        _require(zlib.crc32(view[offset + 4 : end]) == checksum)
+    """Yield type and content of all chunks, each verified by its checksum. The file must end with the last."""
+    kind, length = b"", len(PNG_MAGIC)
+    for chunk in png_chunks(data, MAX_CHUNKS):
+        kind, length = chunk.kind, length + len(chunk.whole)
+        _require(chunk.is_sound and len(chunk.body) == PNG_LENGTHS.get(kind, len(chunk.body)))
         _require(
             kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (kind.isalpha() and kind[:1].islower() and kind not in PNG_UNUSUAL)
         )
-        _require(length == PNG_LENGTHS.get(kind, length))
-        yield kind, view[offset + 8 : end]
-        offset = end + 4
-        if kind == b"IEND":
-            _require(offset == len(data))
-            return
-    raise _Unusual
+        yield kind, chunk.body
+    _require(kind == b"IEND" and length == len(data))
 
 
 def _jpeg(data: bytes) -> _Found:
@@ -150,7 +142,7 @@ def _jpeg(data: bytes) -> _Found:
             size, components = _jpeg_frame(body)
         if marker == APP1 and body.startswith(EXIF):
             _require(orientation is None)
-            orientation = _orientation(body[len(EXIF) :]) or 1
+            orientation = orientation_in(body[len(EXIF) :]) or 1
         elif marker == APP1 and body.startswith(XMP):
             _require(orientation is not None or b"tiff:Orientation" not in body)
     _require(sum(marker in JPEG_FRAMES for marker in markers) == 1 and 0xDB in markers)
@@ -199,7 +191,7 @@ def _webp(data: bytes) -> _Found:
     if first == b"VP8X":
         flags, *_, low_w, high_w, low_h, high_h = struct.unpack_from("<B3sHBHB", chunks[first])
         _require(not flags & ~WEBP_FLAGS and size == (1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)))
-        orientation = _orientation(chunks[b"EXIF"].removeprefix(EXIF)) if b"EXIF" in chunks else None
+        orientation = orientation_in(chunks[b"EXIF"].removeprefix(EXIF)) if b"EXIF" in chunks else None
         _require(orientation is not None or b"tiff:Orientation" not in chunks.get(b"XMP ", b""))
     else:
         _require(len(chunks) == 1)
@@ -230,21 +222,6 @@ def _lossless(frame: bytes) -> tuple[int, int]:
     mark, packed = struct.unpack_from("<BI", frame)
     _require(mark == 0x2F)
     return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
-
-
-def _orientation(tiff: bytes) -> int | None:
-    """Return the orientation in the first directory of Exif; None if there is none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    _require(order is not None)
-    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-    (count,) = struct.unpack_from(f"{order}H", tiff, start)
-    _require(count <= MAX_TAGS)
-    for offset in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, values, value = struct.unpack_from(f"{order}HHIH", tiff, offset)
-        if tag == ORIENTATION:
-            _require((kind, values) == (3, 1))  # one short number
-            return int(value)
-    return None
 
 
 def _iso_media(data: bytes) -> _Found:

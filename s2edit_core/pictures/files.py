@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageFilter, ImageMode, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.pictures.colour_codes import ColourCodes, unread_colours
+from s2edit_core.pictures.colour_codes import ColourCodes, adobe_rgb_profile, unread_colours
 from s2edit_core.pictures.colours import convert_to_srgb, in_8_bits, split_alpha, takes_srgb
+from s2edit_core.pictures.exif import EXIF, declares_adobe_rgb
+from s2edit_core.pictures.png_chunks import PNG_MAGIC
 from s2edit_core.request.picture_limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
-MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+MAGIC = {PNG_MAGIC: "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 """Media types by the first bytes of a file."""
 BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "image/heic"
@@ -309,13 +311,20 @@ def _photo(data: bytes, max_pixels: int | None) -> tuple[Image.Image, Image.Tran
         )
     if picture.mode == "CMYK" and not picture.info.get("icc_profile"):
         raise ImageInvalid("the image is CMYK without a colour profile: convert it to RGB", field="image", reason="image_mode")
-    _use_codes(picture, data)
+    _use_declared(picture, data)
     return picture, turn
 
 
-def _use_codes(picture: Image.Image, data: bytes) -> None:
-    """Give a photo the profile of its colour codes. In a PNG, codes go before a profile, unless they can't be converted."""
+def _use_declared(picture: Image.Image, data: bytes) -> None:
+    """Give a photo the profile of the colour space that its file declares by codes, or a JPEG without a profile in its Exif data.
+
+    In a PNG, codes go before a profile, unless they can't be converted.
+    """
     kind = media_type(data)
+    if kind == "image/jpeg" and picture.mode == "RGB" and "icc_profile" not in picture.info:
+        if declares_adobe_rgb(picture.info.get("exif", b"").removeprefix(EXIF)):
+            picture.info["icc_profile"] = adobe_rgb_profile()
+        return
     codes = ColourCodes.of(data) if kind in ("image/avif", "image/heic", "image/png") else None
     if codes is None or (picture.info.get("icc_profile") and (kind != "image/png" or codes.unread)):
         return

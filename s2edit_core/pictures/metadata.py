@@ -13,18 +13,21 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from s2edit_core.errors import ImageInvalid
-from s2edit_core.pictures.colour_codes import PNG_MAGIC
+from s2edit_core.pictures.colour_codes import adobe_rgb_profile
+from s2edit_core.pictures.exif import EXIF, declares_adobe_rgb, with_orientation
 from s2edit_core.pictures.files import TURNS, media_type
 from s2edit_core.pictures.iso_metadata import without_metadata_items
+from s2edit_core.pictures.png_chunks import PNG_MAGIC, png_chunks
 
-ORIENTATION = 0x0112
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
 PNG_SHORT: Mapping[bytes, int] = {b"cICP": 4, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 """Chunks that are kept if they have exactly this length."""
 MAX_PARTS = 100_000
 """Most parts of a file; more would take too long."""
 SOI, EOI, SOS, APP0, APP1, APP2, APP14, COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
-JFIF, ADOBE, ICC, EXIF = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0", b"Exif\0\0"
+JFIF, ADOBE, ICC = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0"
+FRAMES = (0xC0, 0xC1, 0xC2)
+COLOUR_CHANNELS = 3
 JFIF_BYTES, ADOBE_BYTES = 14, 12
 NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """The end of a run of compressed pixels. Stuffed zeros after 0xFF and restart markers belong to the run."""
@@ -57,32 +60,19 @@ def without_metadata(data: bytes, orientation: int, field: str = "image") -> byt
     return data if bare == data else bare
 
 
-def _tiff(orientation: int) -> bytes:
-    """Return Exif data with the orientation as its only entry."""
-    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)
-
-
 def _png(data: bytes, orientation: int) -> bytes:
-    parts = [PNG_MAGIC]
-    turned = [_png_chunk(b"eXIf", _tiff(orientation))] if orientation != 1 else []
-    for kind, chunk in _png_chunks(data):
-        if kind in PNG_KEPT or len(chunk) - 12 == PNG_SHORT.get(kind):
-            parts += [chunk, *turned] if kind == b"IHDR" else [chunk]
-    return b"".join([*parts, _png_chunk(b"IEND", b"")])
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    offset, kind = len(PNG_MAGIC), b""
-    for _ in range(MAX_PARTS):
-        if kind == b"IEND":
-            return
-        length, kind = struct.unpack_from(">I4s", data, offset)
-        end = offset + 12 + length
-        if end > len(data):
+    parts: list[bytes | memoryview] = [PNG_MAGIC]
+    turned = [_png_chunk(b"eXIf", with_orientation(orientation))] if orientation != 1 else []
+    kind = b""
+    for chunk in png_chunks(data, MAX_PARTS):
+        kind = chunk.kind
+        if not chunk.is_complete:
             raise _Unreadable
-        yield kind, data[offset:end]
-        offset = end
-    raise _Unreadable
+        if kind in PNG_KEPT or len(chunk.body) == PNG_SHORT.get(kind):
+            parts += [chunk.whole, *turned] if kind == b"IHDR" else [chunk.whole]
+    if kind != b"IEND":
+        raise _Unreadable
+    return b"".join([*parts, _png_chunk(b"IEND", b"")])
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -90,13 +80,23 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _jpeg(data: bytes, orientation: int) -> bytes:
-    """Keep the file's first picture. Cameras append previews, depth maps and films, which have metadata of their own."""
+    """Keep the file's first picture. Cameras append previews, depth maps and films, which have metadata of their own.
+
+    A colour space that only the Exif data declare becomes a profile.
+    """
     first: list[bytes | memoryview] = [b"\xff\xd8"]
     parts: list[bytes | memoryview] = []
+    exif, has_profile, channels = b"", False, 0
     for marker, body, pixels in _jpeg_segments(data):
+        if marker == APP1 and body.startswith(EXIF):
+            exif += body[len(EXIF) :]
+        has_profile |= marker == APP2 and body.startswith(ICC)
+        channels = body[5] if marker in FRAMES else channels
         if (kept := _jpeg_kept(marker, body)) is not None:
             (first if marker == APP0 else parts).extend((_jpeg_segment(marker, kept), pixels))
-    turned = [_jpeg_segment(APP1, EXIF + _tiff(orientation))] if orientation != 1 else []
+    turned = [_jpeg_segment(APP1, EXIF + with_orientation(orientation))] if orientation != 1 else []
+    if channels == COLOUR_CHANNELS and not has_profile and declares_adobe_rgb(exif):
+        turned.append(_jpeg_segment(APP2, ICC + b"\1\1" + adobe_rgb_profile()))
     return b"".join([*first, *turned, *parts, b"\xff\xd9"])
 
 
@@ -165,7 +165,7 @@ def _webp(data: bytes, orientation: int) -> bytes:
     if orientation != 1:
         if b"VP8X" not in chunks:
             raise _Unreadable
-        chunks[b"EXIF"] = _tiff(orientation)
+        chunks[b"EXIF"] = with_orientation(orientation)
     rewritten = b"WEBP" + b"".join(_webp_chunk(*part) for part in chunks.items())
     return b"RIFF" + struct.pack("<I", len(rewritten)) + rewritten
 

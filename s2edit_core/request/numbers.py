@@ -1,34 +1,36 @@
 """Numbers written as text, in forms, queries, options and settings. Loads no torch.
 
-Python's own `int` and `float` also read digits of other scripts, `1_000`, `+5` and `inf`. A request with such a number is more
-likely a mistake than a wish, and other languages read it differently or not at all. Exponents, as in `7e-1`, are left to JSON.
+They are written as in JSON, where programs of many languages write small and large ones with an exponent, as in `1e-05`. Python's
+own `int` and `float` also read digits of other scripts, `1_000`, `+5` and `inf`. A request with such a number is more likely a
+mistake than a wish, and other languages read it differently or not at all.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 MAX_DIGITS = 4000
 """Of a number; Python itself reads no whole number of more than 4300. The range of a field decides what is too large."""
 _DIGITS = f"[0-9]{{1,{MAX_DIGITS}}}"
-_WHOLE = re.compile(rf"(-?{_DIGITS})(?:\.0{{1,{MAX_DIGITS}}})?")
-_NUMBER = re.compile(rf"-?(?:{_DIGITS}(?:\.{_DIGITS})?|\.{_DIGITS})")
+_NUMBER = re.compile(rf"-?(?:{_DIGITS}(?:\.{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?[0-9]{{1,9}})?")
 
 
 def whole_number(text: str) -> int:
-    """Return the whole number that `text` writes in decimal digits. Spaces around it and a fraction of zero are accepted.
+    """Return the whole number that `text` writes, such as `20`, `20.0` or `2e1`. Spaces around it are accepted.
 
     Raises `ValueError`.
     """
-    found = _WHOLE.fullmatch(text.strip())
-    if found is None:
+    found = _NUMBER.fullmatch(text.strip())
+    value = Decimal(found[0] if found else "NaN")
+    if not value.is_finite() or value.adjusted() >= MAX_DIGITS or value != value.to_integral_value():
         raise ValueError("write a whole number in digits from 0 to 9, such as 20")
-    return int(found[1])
+    return int(value)
 
 
 def number(text: str) -> float:
-    """Return the finite number that `text` writes in decimal digits, such as `0.7`. Spaces around it are accepted.
+    """Return the finite number that `text` writes, such as `0.7` or `7e-1`. Spaces around it are accepted.
 
     Raises `ValueError`.
     """

@@ -9,7 +9,6 @@ first is the background.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_core.vision.people import ProbabilityMap, find_person
 from s2edit_core.vision.segmenter_names import check_litert, mediapipe_file, without_litert
 from s2edit_core.vision.segmenters import FoundMask, check_photo
+from s2edit_core.whole_files import write_whole
 
 PACKAGE = "@mediapipe/selfie_segmentation@0.1.1675465747"
 MEMBER = "package/selfie_segmentation.tflite"
@@ -104,9 +104,7 @@ def fetch_mediapipe(path: Path | None = None) -> Path:
     if _digest(data) != SHA256:
         raise ModelUnusable(f"{MEMBER} of {PACKAGE} is not the tested file: its SHA-256 is {_digest(data)}, expected {SHA256}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)
+    write_whole(path, data)
     return path
 
 

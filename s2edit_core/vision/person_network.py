@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2edit_core.errors import ModelUnusable
+from s2edit_core.whole_files import write_whole
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 GROUP = 8
@@ -99,8 +100,8 @@ def _predict_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArra
 def save_network(network: PersonNetwork, folder: Path, about: dict[str, Any]) -> None:
     """Write the weights in half precision, and `about` beside the widths in `config.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps({"widths": network.widths} | about, indent=2) + "\n")
+    write_whole(folder / WEIGHTS, save({name: value.half().contiguous() for name, value in network.state_dict().items()}))
+    write_whole(folder / CONFIG, (json.dumps({"widths": network.widths} | about, indent=2) + "\n").encode())
 
 
 def load_network(folder: Path) -> tuple[PersonNetwork, dict[str, Any]]:

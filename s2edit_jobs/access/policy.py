@@ -91,14 +91,12 @@ def refused(field: str) -> PolicyRefused:
     return PolicyRefused(f"the {field} asks for content that this service does not create: change the {field}", field=field)
 
 
-def build_policy(settings: Settings) -> Policy:
-    """Return the block list, combined with the checker named in the settings. Raise what reading or importing them raises."""
-    block_list = BlockList.read(settings.policy_block_list or SHIPPED_LIST)
+def build_checker(settings: Settings) -> Policy | None:
+    """Return the checker named in the settings, None if there is none. Raise what importing or calling it raises."""
     if not settings.policy_checker:
-        return block_list
+        return None
     module, _, name = settings.policy_checker.partition(":")
-    checker = cast(Policy, getattr(import_module(module), name)(settings))
-    return AllOf([block_list, checker])
+    return cast(Policy, getattr(import_module(module), name)(settings))
 
 
 def normalized(text: str) -> str:

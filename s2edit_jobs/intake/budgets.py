@@ -11,20 +11,26 @@ from s2edit_jobs.records.record import DailyUsage, Owner
 from s2edit_jobs.stores.job_store import DAY_S
 
 
-def check_compute(services: Services, owner: Owner) -> None:
-    """Raise `QuotaSpent` if the tenant has used up its worker seconds. Without the job store, nothing is refused."""
-    budget = services.settings.tenant_gpu_s_per_day
-    if 0 < budget <= _spent(services, owner, budget).worker_s:
-        raise QuotaSpent("the tenant has used up its compute budget for today", retry_after_s=_until_midnight_s())
+def check_day(services: Services, owner: Owner, *, learns: Callable[[], bool]) -> None:
+    """Raise `QuotaSpent` if the tenant has used up its worker seconds; then check as `check_learning` does if the job `learns`.
 
-
-def check_learning(services: Services, owner: Owner, *, learns: Callable[[], bool] = lambda: True) -> None:
-    """Raise `LearningsSpent` if the tenant may learn nothing more today and the job learns something.
-
-    Without the job store, nothing is refused. `learns` is called only if the budget is used up.
+    `learns` is called only if the budget for learning is used up.
     """
+    settings = services.settings
+    spent = _spent(services, owner, settings.tenant_gpu_s_per_day or settings.tenant_learnings_per_day)
+    if 0 < settings.tenant_gpu_s_per_day <= spent.worker_s:
+        raise QuotaSpent("the tenant has used up its compute budget for today", retry_after_s=_until_midnight_s())
+    _check_learnings(spent, settings.tenant_learnings_per_day, learns)
+
+
+def check_learning(services: Services, owner: Owner) -> None:
+    """Raise `LearningsSpent` if the tenant may learn nothing more today."""
     budget = services.settings.tenant_learnings_per_day
-    if 0 < budget <= _spent(services, owner, budget).learnings and learns():
+    _check_learnings(_spent(services, owner, budget), budget, lambda: True)
+
+
+def _check_learnings(spent: DailyUsage, budget: int, learns: Callable[[], bool]) -> None:
+    if 0 < budget <= spent.learnings and learns():
         raise LearningsSpent(
             f"the tenant has learned {budget} people and attributes today and may learn no more",
             retry_after_s=_until_midnight_s(),
@@ -32,7 +38,7 @@ def check_learning(services: Services, owner: Owner, *, learns: Callable[[], boo
 
 
 def _spent(services: Services, owner: Owner, budget: float) -> DailyUsage:
-    """Return what counts against the budget: nothing without a budget, in test mode, or while the job store is down."""
+    """Return what counts against the budgets: nothing without a budget, in test mode, or while the job store is down."""
     if not budget or owner.test:
         return DailyUsage()
     try:

@@ -25,9 +25,9 @@ from lab.measures.faces import FaceEmbedder, Levels, identity, open_face_embedde
 from lab.measures.metrics import mse, psnr_of, ssim
 from lab.measures.perceptual import ClipScore, StructureDistance
 from lab.measures.sheets import Row, contact_sheet
-from lab.quality.method import RECONSTRUCTION, Case, Method, Reference
 from lab.quality.methods import METHODS, select_methods
 from lab.quality.parts import Part, load_or_run
+from lab.quality.phases import RECONSTRUCTION, Case, Method, Reference
 from lab.quality.recipes import recipe
 from lab.quality.runs import costs, rounded, update_results
 from s2edit_core.delivery.canvas import Canvas

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lab.quality.method import Injected
+from lab.quality.phases import Injected
 from lab.quality.published.method import Prompts, Reader, Skipping, noise_like
 from s2edit_core.method.inversion import Inversion, empty_prompt_states
 from s2edit_core.request.options import InjectionOptions

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.quality.method import FUNCTION_WORDS
+from lab.quality.phases import FUNCTION_WORDS
 from lab.quality.published.edit_friendly import noisy_path
 from lab.quality.published.method import Prompts, Skipping
 from s2edit_core.base_model.ddim import Schedule

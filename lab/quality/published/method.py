@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.quality.method import Case, Injected, Meter, Method
+from lab.quality.phases import Case, Injected, Meter, Method
 from s2edit_core.base_model.ddim import Schedule
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values

@@ -74,8 +74,12 @@ class Transfer:
     @cached_property
     def answer(self) -> Photo:
         """The photo with the reference's attribute."""
+        return self._answered(self.reference.subject.identity)
+
+    def _answered(self, identity: Any) -> Photo:
+        """Return the photo with the attribute as it looks on `identity`."""
         domain, plain = self.photo.domain, self._with(self.photo, True).subject
-        return Photo(domain, with_look_of(domain, plain, self.wearable.name, self.reference.subject.identity))
+        return Photo(domain, with_look_of(domain, plain, self.wearable.name, identity))
 
     @cached_property
     def region(self) -> Image.Image:
@@ -101,13 +105,11 @@ class Transfer:
     @cached_property
     def parts(self) -> dict[str, Region]:
         """Where each part of the attribute is visible in the answer, `(h, w)` bool. Parts that are not are left out."""
-        found = {}
+        found, reference = {}, self.reference.subject.identity
         for name, without in self.wearable.parts.items():
             base = self.photo
             if without:
-                subject = self.answer.subject
-                style = replace(subject.identity.makeup_style, **without)
-                base = Photo(base.domain, replace(subject, identity=replace(subject.identity, makeup_style=style)))
+                base = self._answered(replace(reference, makeup_style=replace(reference.makeup_style, **without)))
             region = self._shown(base, self.answer, PART_LEVELS if without else None)
             if region.sum() >= 8:
                 found[name] = region

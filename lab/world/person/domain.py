@@ -13,7 +13,7 @@ from PIL import Image
 
 from lab.world.domain import Subject
 from lab.world.person import captions, portrait
-from lab.world.person.identity import EYE_COLOURS, Attributes, Identity, MakeupStyle, Setting
+from lab.world.person.identity import EYE_COLOURS, Attributes, Identity, Setting
 
 SIZE = 128
 _SPREADS = tuple(field.name for field in fields(Identity) if field.type == "float" and field.name != "skin")
@@ -39,19 +39,17 @@ class PersonDomain:
         rng = random.Random(f"person-photo-{seed}")
         return Subject(subject.identity, subject.attributes.resampled(rng), Setting.sample(rng))
 
-    def change(self, subject: Subject, *, makeup_style: MakeupStyle | None = None, **changes: Any) -> Subject:
+    def change(self, subject: Subject, **changes: Any) -> Subject:
         """Return the true answer of an edit. Raises `ValueError` for an unknown attribute or value.
 
-        New glasses replace sunglasses and the other way round, a new hat removes bangs and new bangs a hat. `makeup_style` makes
-        somebody up like somebody else.
+        New glasses replace sunglasses and the other way round, a new hat removes bangs and new bangs a hat.
         """
         for name, value in changes.items():
             _check(name, value)
         for name, other in (("glasses", "sunglasses"), ("sunglasses", "glasses"), ("hat", "bangs"), ("bangs", "hat")):
             if changes.get(name):
                 changes.setdefault(other, False)
-        identity = subject.identity if makeup_style is None else replace(subject.identity, makeup_style=makeup_style)
-        return replace(subject, identity=identity, attributes=replace(subject.attributes, **changes))
+        return replace(subject, attributes=replace(subject.attributes, **changes))
 
     def caption(self, attributes: Attributes, rng: random.Random | None = None) -> str:
         return captions.caption(attributes, rng)
@@ -76,11 +74,6 @@ class PersonDomain:
         numbers = [(identity.skin - 2.5) / 1.45, *(getattr(identity, name) * 3**0.5 for name in _SPREADS)]
         numbers += [*eye, (identity.freckles - 0.6) / 0.8, len(identity.moles) - 0.9, 2.3 if identity.scar else -0.43]
         return np.array(numbers, dtype=np.float32)
-
-
-def with_makeup_of(subject: Subject, reference: Subject) -> Subject:
-    """Return the subject made up like `reference`: the true answer of a makeup transfer."""
-    return DOMAIN.change(subject, makeup=True, makeup_style=reference.identity.makeup_style)
 
 
 def _check(name: str, value: Any) -> None:

@@ -20,6 +20,7 @@ from s2edit_core.concepts.concept import raising_mismatch, read_safetensors, wri
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningOptions
+from s2edit_core.whole_files import write_whole
 
 FORMAT = "s2edit-learning-1"
 
@@ -139,7 +140,7 @@ class LearningState:
 
     def save(self, path: str | Path) -> None:
         """Write the state to a file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_whole(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str | Fingerprints) -> LearningState:

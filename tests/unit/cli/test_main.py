@@ -25,6 +25,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from tests.small_disk import small_disk
 
 runner = CliRunner()
 
@@ -166,7 +167,7 @@ def test_the_warnings_of_a_report_are_shown_and_the_picture_is_saved(tmp_path: P
     assert result.stderr == f"s2edit: {OUTSIDE}\n"
 
 
-def finished(monkeypatch: pytest.MonkeyPatch, *, result: int = 200) -> None:
+def finished(monkeypatch: pytest.MonkeyPatch, *, result: int = 200, picture: bytes = b"png") -> None:
     """Let `s2edit edit` meet a service whose edit e_1 has succeeded. `result` is the status of its links."""
     view = {"id": "e_1", "state": "succeeded", "identity": "c_1"}
     links = {name: {"url": f"http://store.test/{name}"} for name in ("result", "mask")}
@@ -175,7 +176,7 @@ def finished(monkeypatch: pytest.MonkeyPatch, *, result: int = 200) -> None:
         if request.method == "POST":
             return httpx.Response(202, headers={"Location": "/edits/e_1"})
         return (
-            httpx.Response(result, content=b"png") if request.url.host == "store.test" else httpx.Response(200, json=view | links)
+            httpx.Response(result, content=picture) if request.url.host == "store.test" else httpx.Response(200, json=view | links)
         )
 
     monkeypatch.setattr("cli.client.new_http", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
@@ -198,6 +199,20 @@ def test_a_finished_edit_that_cannot_be_saved_is_named_with_its_identity(
     assert "s2edit: the edit has succeeded, but its " in text
     assert reason in text
     assert "http://127.0.0.1:8000/edits/e_1 links to it. Its identity is c_1." in text
+
+
+@pytest.mark.parametrize("full", ["o.png", "mask.png"])
+def test_a_full_disk_leaves_a_file_that_was_there(full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished(monkeypatch, picture=b"p" * 1000)
+    Path(full).write_bytes(b"earlier")
+    Path("mask.png" if full == "o.png" else "o.png").symlink_to("/dev/null")
+    with small_disk(100):
+        result = runner.invoke(app, ["edit", "--prompt", "x", "--identity", "c_1", "-o", "o.png", "--keep-mask", "mask.png"])
+    assert result.exit_code == 1, result.output
+    assert f"{full} can't be written: File too large" in " ".join(result.stderr.split())
+    assert Path(full).read_bytes() == b"earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.png", "o.png"]
 
 
 def test_a_full_disk_ends_the_demo_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,10 +276,9 @@ def test_numbers_out_of_range_are_refused(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "sent"),
-    [("--strength", "0.00001", "0.00001"), ("--guidance-scale", "10000000000000000.0", "10000000000000000"), ("--seed", "7", "7")],
+    ("option", "value", "sent"), [("--strength", "0.00001", "1e-05"), ("--strength", "1e-5", "1e-05"), ("--seed", "7", "7")]
 )
-def test_numbers_are_sent_in_decimal_digits_as_they_were_written(
+def test_numbers_are_sent_as_the_service_reads_them(
     option: str, value: str, sent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, posted = run_edit(monkeypatch, tmp_path, option, value, output="o.png")

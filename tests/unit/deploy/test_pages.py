@@ -29,7 +29,7 @@ from lab.speed import table as speed
 from s2edit_core.__main__ import _parser
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import PolicyRefused
-from s2edit_jobs.access.policy import build_policy
+from s2edit_jobs.bootstrap import open_policy
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.settings import Settings
 from tests.pages import DOCS, PAGES, ROOT, blocks, commands_of, documented_statuses, shell_of
@@ -303,7 +303,7 @@ def test_the_printed_checker_of_prompts_works(tmp_path: Path, monkeypatch: pytes
     (code,) = [text for language, text in blocks("docs/security.md") if language == "python"]
     (tmp_path / "printed_checker.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    policy = build_policy(Settings(policy_checker="printed_checker:build"))
+    policy = open_policy(Settings(policy_checker="printed_checker:build"))
     policy.check_prompt("a photo of a woman with red hair", field="prompt")
     policy.check_image(b"", field="image")
     with pytest.raises(PolicyRefused):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import re
 from math import inf
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from annotated_types import Le
 from pydantic import SecretStr, ValidationError
 
+from s2edit_core.errors import PolicyRefused
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services, check_audit_log, open_policy
 from s2edit_jobs.setting_rules import LARGEST, LONGEST_S, RULES, missing_gpu, unknown_variables
 from s2edit_jobs.settings import Settings, faults, settings_of_process
@@ -88,9 +89,10 @@ def test_numbers_are_written_in_decimal_digits(value: str, monkeypatch: pytest.M
         monkeypatch.delenv(f"S2EDIT_{name.upper()}")
 
 
-def test_a_number_may_have_spaces_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("S2EDIT_MAX_UPLOAD_BYTES", " 1000 ")
-    monkeypatch.setenv("S2EDIT_REAP_INTERVAL_S", "0.5")
+@pytest.mark.parametrize(("size", "interval"), [(" 1000 ", "0.5"), ("1e3", "5e-1")])
+def test_a_number_may_have_spaces_around_it_or_an_exponent(size: str, interval: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2EDIT_MAX_UPLOAD_BYTES", size)
+    monkeypatch.setenv("S2EDIT_REAP_INTERVAL_S", interval)
     assert (Settings().max_upload_bytes, Settings().reap_interval_s) == (1000, 0.5)
 
 
@@ -230,6 +232,22 @@ def test_a_policy_that_cannot_be_used_names_its_setting(tmp_path: Path) -> None:
             open_policy(Settings(policy_checker=checker))
 
 
+def test_the_block_list_that_is_checked_is_the_one_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it was read again, it could be another one by then."""
+    (tmp_path / "terms").write_text("clown")
+    read: list[Path] = []
+    original = Path.read_text
+
+    def counted(path: Path, *args: Any, **options: Any) -> str:
+        read.append(path)
+        return original(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    with pytest.raises(PolicyRefused):
+        open_policy(Settings(policy_block_list=tmp_path / "terms")).check_prompt("a clown", field="prompt")
+    assert read == [tmp_path / "terms"]
+
+
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
@@ -252,7 +270,7 @@ def test_every_number_has_an_upper_bound() -> None:
     [
         ("WORKER_JOBS", "many", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64 in decimal digits, such as 1"),
         ("WORKER_JOBS", "0", "S2EDIT_WORKER_JOBS: it must be a whole number between 1 and 64, such as 1"),
-        ("LEASE_S", "1e1", "S2EDIT_LEASE_S: it must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
+        ("LEASE_S", "1_0", "S2EDIT_LEASE_S: it must be a number above 0 and at most 3600 in decimal digits, such as 6.0"),
         ("UPLOAD_TTL_S", "999999999999", "S2EDIT_UPLOAD_TTL_S: it must be a number between 3600 and 3153600000, such as 86400.0"),
         ("IDENTITY_TTL_S", "3153600001", "S2EDIT_IDENTITY_TTL_S: it must be a number above 0 and at most 3153600000"),
         ("AUTH", "closed", "S2EDIT_AUTH: it must be 'auto', 'keys' or 'open'"),

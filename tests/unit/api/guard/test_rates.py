@@ -187,6 +187,24 @@ def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[s
     assert api.kept() == kept
 
 
+@pytest.mark.parametrize(("form", "status"), [({}, 202), ({"dry_run": "true"}, 200)], ids=["edit", "dry run"])
+def test_both_budgets_are_checked_with_one_read(
+    api: Api, monkeypatch: pytest.MonkeyPatch, form: dict[str, str], status: int
+) -> None:
+    read: list[str] = []
+
+    def counted(tenant: str) -> DailyUsage:
+        read.append(tenant)
+        return DailyUsage()
+
+    monkeypatch.setattr(api.store.usage, "spent", counted)
+    assert api.edit(**form).status_code == status
+    assert read == [], "without a budget, none is read"
+    api.limit(tenant_learnings_per_day=3, tenant_gpu_s_per_day=60)
+    assert api.edit(**form).status_code == status
+    assert read == ["default"]
+
+
 def test_who_has_learned_enough_may_still_edit_whom_it_knows(api: Api) -> None:
     know_the_model(api)
     api.limit(tenant_learnings_per_day=1)

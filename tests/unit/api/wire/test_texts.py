@@ -254,7 +254,7 @@ ODD_DIGITS = (
 """What Python takes for a number, or takes for one in part."""
 
 
-@pytest.mark.parametrize("value", ["20.5", "2e1", "-1", "20.", *ODD_DIGITS])
+@pytest.mark.parametrize("value", ["20.5", "205e-1", "2e", "1e30", "1e4000", "-1", "20.", *ODD_DIGITS])
 def test_no_number_of_a_form_is_written_so(api: Api, value: str) -> None:
     for path, name in FORM_NUMBERS:
         with refused(api, (path, name)) as answers:
@@ -262,7 +262,7 @@ def test_no_number_of_a_form_is_written_so(api: Api, value: str) -> None:
         assert field_of(answers[0]) == name
 
 
-@pytest.mark.parametrize("value", ["1_0.5", "0._5", "1e_1", "5.", "-1", "1e400", "1e-400", "5e-1", "0.5E+0", *ODD_DIGITS])
+@pytest.mark.parametrize("value", ["1_0.5", "0._5", "1e_1", "1e1_0", "5.", "-1", "1e400", "1e-400", "5e", "e-1", *ODD_DIGITS])
 def test_no_fraction_of_a_form_is_written_so(api: Api, value: str) -> None:
     for path, name in FORM_FRACTIONS:
         with refused(api, (path, name)) as answers:
@@ -270,7 +270,7 @@ def test_no_fraction_of_a_form_is_written_so(api: Api, value: str) -> None:
         assert field_of(answers[0]) == name
 
 
-@pytest.mark.parametrize("value", ["0.5", " 0.50\r\n", ".5"])
+@pytest.mark.parametrize("value", ["0.5", " 0.50\r\n", ".5", "5e-1", "0.5E+0", "50e-02"])
 def test_a_form_may_write_a_fraction_so(api: Api, value: str) -> None:
     assert api.edit(strength=value).status_code == 202
 
@@ -291,12 +291,12 @@ def test_no_number_of_a_header_is_written_so(api: Api, value: str) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "last-event-id")
 
 
-@pytest.mark.parametrize("value", ["20.0", " 20 ", "20"])
+@pytest.mark.parametrize("value", ["20.0", " 20 ", "20", "2e1", "200E-1"])
 def test_a_form_may_write_a_whole_number_so(api: Api, value: str) -> None:
     assert api.edit(steps=value).status_code == 202
 
 
-@pytest.mark.parametrize("value", ["20.5", "2e1", "0x14", "20.", "NaN"])
+@pytest.mark.parametrize("value", ["20.5", "2.05e1", "0x14", "20.", "NaN"])
 def test_and_not_so(api: Api, value: str) -> None:
     answer = api.edit(steps=value)
     assert (answer.status_code, answer.json()["field"]) == (422, "steps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cli.checks.findings import Finding
+from cli.demo import demo
 from cli.demo.demo import how_to_go_on, saved
 from cli.demo.edits import Done, Learned, Outcome
 from cli.demo.figures import changed_outside, columns, tell, write_figures
 from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, Edit, Sample, sample
 from s2edit_core.pictures.files import inside_of
+from tests.small_disk import small_disk
 
 
 def done(tmp_path: Path, edit: Edit) -> Done:
@@ -93,6 +97,25 @@ def test_the_figures_tell_cold_from_warm(tmp_path: Path, outcome: Outcome) -> No
     assert values["model"]["name"] == "m"
     assert values["machine"]["cores"] >= 1
     assert values["versions"] == {"torch": "2.13.0"}
+
+
+@pytest.mark.parametrize("file", ["source.png", "figures.json", "strip.webp"])
+def test_a_full_disk_leaves_what_an_earlier_demo_saved(
+    file: str, tmp_path: Path, outcome: Outcome, samples: dict[str, Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "examine_model", lambda _: Finding("model", "ok", ""))
+    monkeypatch.setattr(demo, "_made", lambda *_: outcome)
+    (tmp_path / "data").mkdir()
+    (tmp_path / file).write_bytes(b"earlier")
+    writing: dict[str, Callable[[], None]] = {
+        "source.png": lambda: samples["person"].save(tmp_path),
+        "figures.json": lambda: write_figures(tmp_path / file, outcome),
+        "strip.webp": lambda: demo.run_demo(tmp_path),
+    }
+    with small_disk(100), pytest.raises(OSError, match=f"too large: '.*{file}'"):
+        writing[file]()
+    assert (tmp_path / file).read_bytes() == b"earlier"
+    assert not list(tmp_path.glob(".s2edit-*"))
 
 
 def test_the_files_of_the_quickstart_are_among_those_that_are_saved(

@@ -19,6 +19,7 @@ from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.vision.segmenters import FoundMask
+from tests.small_disk import small_disk
 from tests.unit.core.commands.runs import COMPOSED, SOURCE, TARGET, compose, edit, picture, pixels, region, run
 
 
@@ -184,6 +185,43 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
     assert run(*learn, "cut.safetensors") == 0
     assert len(calls) == 14  # eleven steps and the cut, then two after the checkpoint of the tenth
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+
+
+PHOTO, LEARN = ("photo.png", "--mask", "face.png"), ("--prompt", SOURCE, "--subject", "woman")
+WRITTEN: dict[str, tuple[str, ...]] = {
+    "edited.png": ("edit", *PHOTO, "--target", TARGET, "-o", "edited.png"),
+    "edited.jpg": ("edit", *PHOTO, "--target", TARGET, "-o", "edited.jpg"),
+    "report.json": ("edit", *PHOTO, "--target", TARGET, "-o", "none.png", "--report", "report.json"),
+    "found.png": ("edit", "photo.png", "--target", TARGET, "-o", "none.png", "--keep-mask", "found.png"),
+    "who.safetensors": ("learn", *PHOTO, *LEARN, "-o", "who.safetensors"),
+    "state.safetensors": ("learn", *PHOTO, *LEARN, "-o", "none", "--checkpoint", "state.safetensors"),
+    "folder/learned_embeds.safetensors": ("learn", *PHOTO, *LEARN, "-o", "none", "--export", "folder"),
+    "inversion.safetensors": ("invert", *PHOTO, "--source", SOURCE, "-o", "inversion.safetensors"),
+}
+"""Commands by the file that they write and that a full disk cuts. `none` leads to no file."""
+
+
+@pytest.mark.parametrize("file", WRITTEN)
+def test_a_full_disk_leaves_each_output_as_it_was(file: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("none", "none.png"):
+        Path(name).symlink_to("/dev/null")
+    Path("folder").mkdir()
+    Path(file).write_bytes(b"earlier")
+    if file == "state.safetensors":
+        Path(file).unlink()  # else learning would resume from it
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with small_disk(50):
+        assert run(*WRITTEN[file]) == 2
+    assert capsys.readouterr().err == f"s2edit_core: {file}: File too large\n"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_full_disk_leaves_what_compose_keeps_as_it_was(folder: Path) -> None:
+    Path("makeup.safetensors").write_bytes(b"earlier")
+    with small_disk(50):
+        assert compose("--keep", "makeup.safetensors") == 2
+    assert Path("makeup.safetensors").read_bytes() == b"earlier"
+    assert not Path("out.png").exists()
 
 
 def test_a_bar_shows_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from s2edit_core.delivery.canvas import Canvas, make_canvas, to_tensor
 from s2edit_core.delivery.difference import change_between, noise_level
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.pictures.files import INSIDE
+from s2edit_core.pictures.mask_regions import connected
 
 FRAME, CELL, PHOTO = 128, 8, 768
 SKIN, HAIR, DYED = (220, 180, 150), (120, 80, 50), (190, 70, 30)
@@ -82,6 +83,20 @@ def test_what_is_recoloured_keeps_its_strands_and_its_sharp_edge() -> None:
     rim = PHOTO // 2 - round(0.3 * PHOTO)
     assert abs(edge[rim - 2] - SKIN[0]) < 12
     assert abs(edge[rim + 2 : rim + 40].mean() - DYED[0]) < 12
+
+
+def test_each_map_is_labelled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a large frame, finding connected regions takes longer than most other steps."""
+    seen_maps: list[bytes] = []
+
+    def counted(where: NDArray[np.bool_]) -> NDArray[np.intp]:
+        seen_maps.append(where.tobytes())
+        return connected(where)
+
+    monkeypatch.setattr(difference, "connected", counted)
+    delivered(scene(HAIR, strands=0.2), scene(DYED, strands=0.2))
+    assert len(seen_maps) > 3
+    assert len(set(seen_maps)) == len(seen_maps)
 
 
 def test_something_new_hides_what_was_there_and_leaves_what_is_beside_it() -> None:

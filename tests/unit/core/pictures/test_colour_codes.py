@@ -12,9 +12,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from s2edit_core.delivery.output import Output, encode_result
-from s2edit_core.pictures.colour_codes import PNG_MAGIC, SRGB_PRIMARIES, ColourCodes, p3_profile, unread_colours
+from s2edit_core.pictures.colour_codes import SRGB_PRIMARIES, ColourCodes, p3_profile, unread_colours
 from s2edit_core.pictures.files import Original, check_photo, decode_original, decode_photo, reads
 from s2edit_core.pictures.metadata import without_metadata
+from s2edit_core.pictures.png_chunks import PNG_MAGIC
 from s2edit_core.request.picture_limits import scaled_size
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 

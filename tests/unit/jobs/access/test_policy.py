@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from s2edit_core.errors import PolicyRefused
-from s2edit_jobs.access.policy import SHIPPED_LIST, AllOf, BlockList, build_policy
+from s2edit_jobs.access.policy import SHIPPED_LIST, AllOf, BlockList
+from s2edit_jobs.bootstrap import open_policy
 from s2edit_jobs.settings import Settings
 
 SHIPPED = BlockList.read(SHIPPED_LIST)
@@ -131,7 +132,7 @@ def test_a_hostile_prompt_is_read_in_no_time() -> None:
 def test_a_list_and_a_checker_of_ones_own(tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("# ours\nclown*  # and its kin\n\n", encoding="utf-8")
-    policy = build_policy(Settings(policy_block_list=words, policy_checker="tests.unit.jobs.access.test_policy:make_checker"))
+    policy = open_policy(Settings(policy_block_list=words, policy_checker="tests.unit.jobs.access.test_policy:make_checker"))
     assert isinstance(policy, AllOf)
     policy.check_prompt("a naked woman", field="prompt")
     for text in ("clowns", "the house's word"):
@@ -154,9 +155,3 @@ class Checker:
 
 def make_checker(_: Settings) -> Checker:
     return Checker()
-
-
-@pytest.mark.parametrize("named", [{"policy_block_list": Path("/nowhere/list")}, {"policy_checker": "nowhere:x"}])
-def test_what_the_settings_name_must_be_there(named: dict[str, object]) -> None:
-    with pytest.raises((OSError, ImportError)):
-        build_policy(Settings(**named))  # type: ignore[arg-type]

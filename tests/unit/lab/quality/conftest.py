@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.quality.method import Case
+from lab.quality.phases import Case
 from lab.quality.population import Population, Subject
 from lab.quality.worlds.measures import Judges
 from s2edit_core.pipeline import S2EditPipeline

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lab.quality.delivered import DELIVERED, SIZE, Original, deliver, measure_delivered, original_of
-from lab.quality.method import Case
+from lab.quality.phases import Case
 from lab.quality.population import Population, Subject
 from lab.quality.worlds.measures import Judges
 from s2edit_core.delivery.canvas import to_image

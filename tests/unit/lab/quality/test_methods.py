@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lab.quality.bench import RESULTS
-from lab.quality.method import RECONSTRUCTION, Case, Injected, Method, Reference
 from lab.quality.methods import COMPARED, METHODS, RIVALS, select_methods
+from lab.quality.phases import RECONSTRUCTION, Case, Injected, Method, Reference
 from lab.quality.published.method import Published
 from lab.quality.recipes import recipe, without_later
 from lab.quality.table import ORDER, SMALL_ROWS

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.quality.method import RECONSTRUCTION, Case, Method, Outcome
 from lab.quality.parts import load_or_run, name_of
+from lab.quality.phases import RECONSTRUCTION, Case, Method, Outcome
 from s2edit_core.pipeline import S2EditPipeline
 
 

@@ -20,8 +20,8 @@ from lab.quality import bench as quality
 from lab.quality import delivered, methods
 from lab.quality.bench import FIGURES, SUBJECT_FIGURES, run_population, shown_edits, summary
 from lab.quality.delivered import DELIVERED
-from lab.quality.method import Method
 from lab.quality.methods import COMPARED
+from lab.quality.phases import Method
 from lab.quality.population import Population, Subject
 from lab.quality.runs import compare
 from lab.quality.table import render

@@ -16,7 +16,7 @@ from lab.quality import methods
 from lab.quality.benchmarks import ffhq_edit, pie_bench
 from lab.quality.benchmarks.ffhq_edit import SOURCE, TARGETS, read
 from lab.quality.benchmarks.pie_bench import EDIT, case_of, items_of, run
-from lab.quality.method import Method
+from lab.quality.phases import Method
 from lab.quality.table import render
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions, LearningOptions

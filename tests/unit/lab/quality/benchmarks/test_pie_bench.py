@@ -16,7 +16,7 @@ from PIL import Image
 from lab.quality import methods
 from lab.quality.benchmarks import pie_bench
 from lab.quality.benchmarks.pie_bench import EDIT, PerceptualModels, case_of, decode_mask, measure, read, run, subject_of
-from lab.quality.method import Method
+from lab.quality.phases import Method
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions, LearningOptions
 

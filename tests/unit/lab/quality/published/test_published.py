@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lab.quality.bench import SUBJECTS
-from lab.quality.method import RECONSTRUCTION, Case, Injected
 from lab.quality.methods import METHODS
+from lab.quality.phases import RECONSTRUCTION, Case, Injected
 from lab.quality.population import Population
 from lab.quality.published import tuning
 from lab.quality.published.edit_friendly import EditFriendly, ddpm_coefficients, noisy_path

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.world.domain import Domain
-from lab.world.person import DOMAIN, with_makeup_of
+from lab.world.domain import Domain, with_look_of
+from lab.world.person import DOMAIN
 from lab.world.person.identity import Attributes
 
 
@@ -54,6 +54,7 @@ def test_glasses_replace_sunglasses_and_hats_bangs() -> None:
     ("change", "message"),
     [
         ({"lipstick": True}, "unknown attribute 'lipstick'"),
+        ({"makeup_style": None}, "unknown attribute 'makeup_style'"),  # how makeup looks belongs to the identity: `with_look_of`
         ({"pose": "down"}, "pose must be one of 'front', 'left', 'right', 'up', not 'down'"),
         ({"beard": 1}, "beard must be one of False, True, not 1"),
         ({"glasses": True, "sunglasses": True}, "not both"),
@@ -64,12 +65,13 @@ def test_impossible_changes_are_refused(change: dict[str, Any], message: str) ->
         DOMAIN.change(DOMAIN.sample(0), **change)
 
 
-def test_a_makeup_transfer_takes_the_style_and_keeps_the_person() -> None:
+@pytest.mark.parametrize("word", DOMAIN.looks)
+def test_a_transfer_takes_the_look_and_keeps_the_person(word: str) -> None:
     subject, reference = DOMAIN.sample(1), DOMAIN.sample(2)
-    answer = with_makeup_of(subject, reference)
-    assert answer.attributes.makeup
-    assert answer.identity.makeup_style == reference.identity.makeup_style != subject.identity.makeup_style
-    assert replace(answer.identity, makeup_style=subject.identity.makeup_style) == subject.identity
+    answer = with_look_of(DOMAIN, subject, word, reference.identity)
+    own, taken, got = ({name: getattr(each.identity, name) for name in DOMAIN.looks[word]} for each in (subject, reference, answer))
+    assert got == taken != own
+    assert replace(answer, identity=replace(answer.identity, **own)) == subject
 
 
 def test_identity_vectors_are_normalised_numbers_of_the_identity_alone() -> None:
@@ -80,5 +82,5 @@ def test_identity_vectors_are_normalised_numbers_of_the_identity_alone() -> None
     assert vectors.std(axis=0).min() > 0.85
     assert vectors.std(axis=0).max() < 1.15
     subject = DOMAIN.sample(4)
-    made_up = with_makeup_of(subject, DOMAIN.sample(5))
+    made_up = with_look_of(DOMAIN, subject, "makeup", DOMAIN.sample(5).identity)
     assert np.array_equal(DOMAIN.identity_vector(made_up.identity), DOMAIN.identity_vector(subject.identity))

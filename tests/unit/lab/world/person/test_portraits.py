@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.world.domain import Subject
-from lab.world.person import DOMAIN, parts, with_makeup_of
+from lab.world.domain import Subject, with_look_of
+from lab.world.person import DOMAIN, parts
 from lab.world.person.identity import Attributes, MakeupStyle
 from lab.world.person.portrait import OUTSIDE, PARTS, paint, placement_of
 from lab.world.sheet import changes
@@ -79,9 +79,10 @@ def test_the_nose_comes_towards_the_viewer_and_so_moves_further_than_the_eyes() 
 def test_makeup_styles_differ_between_people_and_come_over() -> None:
     rouge = MakeupStyle((0.8, 0.05, 0.1), 0.9, (0.9, 0.3, 0.4), 0.5, (0.2, 0.4, 0.8), 0.8, (0.05, 0.05, 0.05), 0.8, 0.5)
     coral = replace(rouge, lipstick=(0.95, 0.4, 0.2), shadow=(0.1, 0.55, 0.35))
-    first, second = (DOMAIN.change(plain(seed), makeup_style=style) for seed, style in ((11, rouge), (12, coral)))
-    mouth = parts(first)["mouth"][..., None]
-    own, carried = DOMAIN.change(first, makeup=True), with_makeup_of(first, second)
+    first, second = (replace(DOMAIN.sample(seed).identity, makeup_style=style) for seed, style in ((11, rouge), (12, coral)))
+    own = replace(plain(11, makeup=True), identity=first)
+    carried = with_look_of(DOMAIN, own, "makeup", second)
+    mouth = parts(own)["mouth"][..., None]
     red, orange = ((pixels(each) * mouth).sum(axis=(0, 1)) / mouth.sum() for each in (own, carried))
     assert orange[1] > red[1] + 20
     assert changed(own, carried) > 60

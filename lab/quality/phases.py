@@ -1,4 +1,4 @@
-"""The methods of the quality bench: learning, inversion, editing and their cost."""
+"""A method runs in phases: it learns, inverts and edits. Their cost is counted. `methods` has the methods themselves."""
 
 from __future__ import annotations
 
