@@ -35,11 +35,11 @@ from lab.quality.worlds.edits import case_of
 from lab.training.dataset import WORK
 from lab.training.train import MODEL
 from lab.world.full_size import photograph
+from s2edit_core.delivery.asked import asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import inside_of
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.colours import asked_for
 
 SIZES = (1024, 2048, 3464)
 """Sides of the photographs: 1, 4 and 12 megapixels."""

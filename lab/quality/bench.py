@@ -38,8 +38,8 @@ from lab.quality.worlds.measures import Judges
 from lab.training.dataset import WORK
 from lab.training.train import MODEL
 from lab.world.domains import DOMAINS
+from s2edit_core.delivery.asked import asked_for
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.colours import asked_for
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.precision import DTYPES
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from lab.measures.metrics import psnr_of
 from lab.measures.zones import Pixels, laplacian, squared_error, zone_figures, zones_of
 from lab.quality.population import Shot
+from s2edit_core.delivery.asked import Asked
 from s2edit_core.delivery.canvas import Canvas, to_tensor
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.colours import Asked
 
 SIZE = 512
 """Side of the photographs in pixels: the crop of a person in a phone's photo, four times the shipped model's frame."""

@@ -2,6 +2,7 @@
 
     framing           which part of the photo becomes the model's frame
     canvas            photo to frame and back
+    asked             whether the words of an edit ask for other colours only
     difference        the edit's change at the photo's own resolution
     seam              the soft border inside the edit mask; outside it, nothing changes
     resampling        maps of any size, strip by strip

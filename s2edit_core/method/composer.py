@@ -17,6 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
+from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
@@ -28,7 +29,6 @@ from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
-from s2edit_core.request.colours import Asked, asked_for
 from s2edit_core.request.options import InjectionOptions
 from s2edit_core.request.presets import PresetName
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder

@@ -11,7 +11,6 @@
     instructions       prompts that are instructions, not descriptions
     suggestions        such a prompt rephrased as a description
     keeping            clauses that ask to keep the rest
-    colours            whether the words of an edit ask for other colours only
     words, domains     nouns and their forms; the words of people, cats and churches
 
 This room imports only `errors`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s2edit_core.request.colours import Asked, asked_for
+from s2edit_core.delivery.asked import Asked, asked_for
 
 
 @pytest.mark.parametrize(
