@@ -16,7 +16,7 @@ from cli.display import console, errors
 from cli.terminal import decimal, fail, settings_with
 from s2edit_core.request.texts import unfit_character
 from s2edit_jobs.access.keys import UNREADABLE_END, USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
-from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.bootstrap import NotConfigured, build_artifacts
 from s2edit_jobs.records.errors import RecordNewer, RecordUnusable, ServiceUnavailable
 from s2edit_jobs.records.record import to_datetime
 from s2edit_jobs.setting_rules import LONGEST_S
@@ -92,7 +92,7 @@ def _ring(data_dir: Path | None) -> Iterator[KeyRing]:
         fail(f"there is no key {error.args[0]!r}; `s2edit keys list` shows the ids")
     except KeyEnded as error:
         fail(f"the key {error.args[0]} has already been rotated or revoked")
-    except (ValueError, RecordUnusable, ServiceUnavailable) as error:
+    except (ValueError, RecordUnusable, ServiceUnavailable, NotConfigured) as error:
         fail(str(error))
 
 

@@ -115,7 +115,7 @@ def _check_keys(settings: Settings, address: Address) -> None:
                 f"{reason}, and there is no API key: create one with `s2edit keys create`, "
                 "or start without keys by --allow-unauthenticated"
             )
-    except ServiceUnavailable as error:
+    except (ServiceUnavailable, NotConfigured) as error:
         _fail(str(error))
 
 
@@ -130,7 +130,7 @@ def _banner(service: Service) -> None:
 
 
 def _open_to(settings: Settings) -> str | None:
-    with suppress(ServiceUnavailable):
+    with suppress(ServiceUnavailable, NotConfigured):
         return open_to(settings.auth, KeyRing(build_artifacts(settings)))
     return None
 
@@ -170,7 +170,7 @@ def doctor(
 def _adopt() -> None:
     try:
         console.print(f"the service's object store is now {adopt_store(_settings())}", markup=False)
-    except (ServiceUnavailable, EmbeddedRedisError) as error:
+    except (ServiceUnavailable, EmbeddedRedisError, NotConfigured) as error:
         _fail(str(error))
 
 

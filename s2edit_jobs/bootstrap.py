@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import structlog
 from s2edit_jobs.access.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
 from s2edit_jobs.access.policy import SHIPPED_LIST, AllOf, BlockList, Policy, build_checker
 from s2edit_jobs.data_folder import ignores_case, make_private
-from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
@@ -219,13 +220,30 @@ def _signing_key(settings: Settings) -> str:
 
 SHARED_KEYS: Final = {"audit.key": "S2EDIT_AUDIT_KEY", "receipt.key": "S2EDIT_RECEIPT_KEY"}
 """Keys that must be the same in every process and after every start, by file, and their settings."""
+REMOVED: Final = {
+    "signing.key": "every signed link that was given out then ends",
+    "token.key": "every device token that was issued then ends",
+    "audit.key": "users then get other pseudonyms in the audit log",
+    "receipt.key": "the receipts signed so far can then be verified with a saved public key only",
+    "provenance-development.pem": "results then carry another development certificate",
+}
+"""What it costs to remove a key, by file."""
 
 
 def _random_key() -> str:
     return secrets.token_urlsafe(32)
 
 
-def service_key(settings: Settings, name: str, make: Callable[[], str] = _random_key) -> str:
+def _check_random(key: str) -> None:
+    if not key:
+        raise ValueError("it is empty")
+    if not re.fullmatch("[!-~]{32,}", key):
+        raise ValueError("it is not one line of 32 or more characters of ASCII")
+
+
+def service_key(
+    settings: Settings, name: str, make: Callable[[], str] = _random_key, check: Callable[[str], object] = _check_random
+) -> str:
     """Return the key that is stored under `name` in the data folder, creating it on first use.
 
     Raise `ArtifactsUnavailable` if the folder is away. A key that was made in its place would not be the service's. Raise
@@ -237,20 +255,56 @@ def service_key(settings: Settings, name: str, make: Callable[[], str] = _random
     if not path.exists() and not settings.s3_bucket:
         with contextlib.suppress(StoreUnavailable):
             _data_folder(settings, "").inspect()
-    return kept_key(path, make)
+    return kept_key(path, make, check)
 
 
-def kept_key(path: Path, make: Callable[[], str] = _random_key) -> str:
+def kept_key(path: Path, make: Callable[[], str] = _random_key, check: Callable[[str], object] = _check_random) -> str:
     """Return the key stored in `path`, creating it with `make` on first use.
 
-    Only the file's owner can read it. Processes that start at the same time all return the same key.
+    Only the file's owner can read it. Processes that start at the same time all return the same key. Raise `NotConfigured` if the
+    file can't be read, or if `check` raises `ValueError` for its content. Raise `ArtifactsUnavailable` if it can't be made.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".signing-") as file:  # mode 0600
-            file.write(make())
-            file.flush()
-            os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was first: use its key
-                os.link(file.name, path)
-    return path.read_text().strip()
+    if not os.path.lexists(path):
+        try:
+            _write_key(path, make())
+        except OSError as error:
+            raise ArtifactsUnavailable(f"the key {path} can't be made: {error.strerror}") from None
+    return read_key(path, check)
+
+
+def read_key(path: Path, check: Callable[[str], object] = _check_random) -> str:
+    """Return the key stored in `path`. Raise `NotConfigured` if it can't be read or used: an empty key would let anybody sign."""
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+        check(key)
+    except PermissionError as error:
+        raise NotConfigured(f"the key {path} can't be read: give the service's user the right to read it") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text" if isinstance(error, UnicodeError) else error
+        cost = f" ({cost})" if (cost := REMOVED.get(path.name)) else ""
+        remedy = f"restore it from a backup, or remove it, and the service makes another{cost}"
+        raise NotConfigured(f"the key {path} is damaged ({reason}): {remedy}") from error
+    return key
+
+
+def check_kept_keys(settings: Settings) -> None:
+    """Raise `NotConfigured` if a random key that the service has made and uses is damaged. Nothing is written."""
+    used = {
+        "signing.key": not (settings.signing_key or settings.s3_bucket),
+        "token.key": not (settings.token_keys or settings.s3_bucket),
+        "audit.key": not (settings.audit_key or settings.audit_log == "off"),
+    }
+    for name in (name for name, is_used in used.items() if is_used):
+        if os.path.lexists(settings.data_dir / name):
+            read_key(settings.data_dir / name)
+
+
+def _write_key(path: Path, key: str) -> None:
+    """Write a complete file under a name that is free, and sync it. Do nothing if another process was first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".signing-") as file:  # mode 0600
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)

@@ -55,16 +55,12 @@ class Receipts:
     @classmethod
     def from_settings(cls, settings: Settings) -> Receipts:
         """Read the key from the settings or the data folder, where it is created if missing. Raises `NotConfigured`."""
-        given = settings.receipt_key.get_secret_value().replace("\\n", "\n") if settings.receipt_key else None
-        text = given or service_key(settings, "receipt.key", _new_key)
+        if settings.receipt_key is None:
+            return cls(_read(service_key(settings, "receipt.key", _new_key, _read)), settings.public_url)
         try:
-            key = ECKey.import_key(text)
-            key.check_key_op("sign")
-            if key.curve_name != "P-256":
-                raise NotConfigured("S2EDIT_RECEIPT_KEY must be a key on the curve P-256")
-        except (JoseError, ValueError) as error:
-            raise NotConfigured("S2EDIT_RECEIPT_KEY must be a private EC key in PEM") from error
-        return cls(key, settings.public_url)
+            return cls(_read(settings.receipt_key.get_secret_value().replace("\\n", "\n")), settings.public_url)
+        except ValueError as error:
+            raise NotConfigured(f"S2EDIT_RECEIPT_KEY: {error}") from error
 
     @property
     def public_keys(self) -> dict[str, Any]:
@@ -76,6 +72,18 @@ class Receipts:
         header = {"alg": ALGORITHM, "kid": self._key.thumbprint(), "typ": TYPE}
         stamped = {"iss": self._issuer, "iat": int(time.time()), "jti": uuid.uuid4().hex, **claims}
         return jwt.encode(header, stamped, self._key)
+
+
+def _read(text: str) -> ECKey:
+    """Return the key in `text`. Raise `ValueError` if it can't sign receipts."""
+    try:
+        key = ECKey.import_key(text)
+        key.check_key_op("sign")
+    except (JoseError, ValueError) as error:
+        raise ValueError("it must be a private EC key in PEM") from error
+    if key.curve_name != "P-256":
+        raise ValueError("it must be a key on the curve P-256")
+    return key
 
 
 def _new_key() -> str:

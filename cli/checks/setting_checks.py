@@ -11,14 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 
 from cli.checks.findings import Finding
-from s2edit_jobs.bootstrap import NotConfigured, check_audit_log, open_policy
+from s2edit_jobs.bootstrap import NotConfigured, check_audit_log, check_kept_keys, open_policy
 from s2edit_jobs.setting_rules import missing_gpu, unknown_variables
 from s2edit_jobs.settings import Settings
 
 
 def broken_settings(settings: Settings) -> Iterator[str]:
-    """Yield a line per setting that a process of the service can't start with. Nothing is written."""
-    checks: tuple[Callable[[Settings], object], ...] = (open_policy, check_audit_log, _receipts, _credentials)
+    """Yield a line per setting or kept key that a process of the service can't start with. Nothing is written."""
+    checks: tuple[Callable[[Settings], object], ...] = (open_policy, check_audit_log, check_kept_keys, _receipts, _credentials)
     for check in checks:
         try:
             check(settings)
@@ -50,14 +50,15 @@ def check_device(settings: Settings) -> None:
 
 
 def _receipts(settings: Settings) -> None:
-    if settings.receipt_key is not None:  # otherwise a key is made in the data folder
+    if settings.receipt_key is not None or os.path.lexists(settings.data_dir / "receipt.key"):  # otherwise the API makes one
         from api.wire.receipts import Receipts  # it takes long to load
 
         Receipts.from_settings(settings)
 
 
 def _credentials(settings: Settings) -> None:
-    if settings.provenance and settings.provenance_certificate is not None:
+    generated = settings.data_dir / "provenance-development.pem"
+    if settings.provenance and (settings.provenance_certificate is not None or os.path.lexists(generated)):
         from worker.engines.provenance import Credentials
 
         Credentials.from_settings(settings)

@@ -141,7 +141,7 @@ class Service:
 
     def _forget_failure(self) -> None:
         """Forget the last load failure: the model may have been repaired since."""
-        with suppress(ServiceUnavailable):
+        with suppress(ServiceUnavailable, NotConfigured):
             clear_failure(build_artifacts(self.settings), self.settings.model)
 
     def _has_worked(self, name: str, uptime_s: float, began_at: float) -> bool:
@@ -156,14 +156,14 @@ class Service:
             artifacts = build_artifacts(self.settings)
             has_loaded = reported_since(artifacts, self.settings.model, began_at)
             report_stopped(artifacts, self.settings.model)
-        except ServiceUnavailable:
+        except (ServiceUnavailable, NotConfigured):
             return True  # nobody knows
         return has_loaded
 
     def _reason(self, child: Child) -> str | None:
         """Return why the child has ended: what a worker has reported of loading the model, or the last error in the child's log."""
         if child.command.name == "worker":
-            with suppress(ServiceUnavailable):
+            with suppress(ServiceUnavailable, NotConfigured):
                 failure = load_failure(build_artifacts(self.settings), self.settings.model)
                 if failure is not None and failure.at >= child.started_at:
                     return failure.message

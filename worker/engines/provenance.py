@@ -48,9 +48,8 @@ class Credentials:
     def from_settings(cls, settings: Settings) -> Credentials:
         """Return the configured credentials, or generated ones from the data folder. Raise `NotConfigured` if they cannot sign."""
         if settings.provenance_certificate is None or settings.provenance_private_key is None:
-            kept = service_key(settings, "provenance-development.pem", development_certificate)
-            private, begin, public = kept.partition("-----BEGIN CERTIFICATE")
-            return cls(f"{begin}{public}\n".encode(), private.encode(), settings.provenance_timestamp_url, trusted=False)
+            kept = service_key(settings, "provenance-development.pem", development_certificate, _check_development)
+            return replace(_development(kept), timestamp_url=settings.provenance_timestamp_url)
         try:
             certificates, key = (path.read_bytes() for path in (settings.provenance_certificate, settings.provenance_private_key))
             credentials = cls(certificates, key, settings.provenance_timestamp_url)
@@ -92,6 +91,20 @@ def _manifest(kind: str, watermarked: bool) -> dict[str, Any]:
         "format": kind,
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
     }
+
+
+def _development(kept: str) -> Credentials:
+    """Return the generated credentials in `kept`: a private key, its certificate and the root certificate."""
+    private, begin, public = kept.partition("-----BEGIN CERTIFICATE")
+    return Credentials(f"{begin}{public}\n".encode(), private.encode(), trusted=False)
+
+
+def _check_development(kept: str) -> None:
+    """Raise `ValueError` if the generated credentials can't sign."""
+    try:
+        _development(kept).sign(*_trial())
+    except c2pa.C2paError as error:
+        raise ValueError(f"it can't sign: {error}") from error
 
 
 def _trial() -> tuple[bytes, bytes]:

@@ -54,7 +54,7 @@ def test_a_process_exits_with_the_reason(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_key_that_was_made_before_stays_in_use(tmp_path: Path) -> None:
-    (tmp_path / "audit.key").write_text("one")
+    (tmp_path / "audit.key").write_text(KEY)
     build_services(settings(tmp_path))
 
 
