@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 
 import structlog
@@ -44,6 +44,7 @@ from api.wire.receipts import Receipts
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
+from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
 from s2edit_jobs.settings import settings_of_process
 
@@ -97,7 +98,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     configure_logs()  # this is the entry point of a process
     try:
         app = _build_app(_services_of_process())
-    except NotConfigured as error:
+    except (NotConfigured, ServiceUnavailable) as error:  # the latter: a key that can't be made
         raise SystemExit(f"the API can't start: {error}") from error
     gc.collect()
     gc.freeze()  # what stays for ever is searched for garbage no more: each search would stop all requests for 80 ms
@@ -154,8 +155,8 @@ def _build_app(services: Services) -> FastAPI:
     app.state.credential_checks = SharedCalls[Principal](app.state.changes.threads)
     app.state.connections = Connections(services.settings)
     app.state.slow_calls = SlowCalls()
-    # An unusable or missing key fails the start, not an erasure.
-    if services.settings.receipt_key is not None or services.settings.s3_bucket is not None:
+    # The key is read or made now: if it is missing or unusable, the start fails and no erasure does.
+    with suppress(ServiceUnavailable):  # the data folder is away or full: an erasure tries again
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = _vocabulary(services.settings.model)
     app.add_middleware(WholeBody)

@@ -21,7 +21,7 @@ router = APIRouter(tags=["erasure"], responses=responses(422, 503))
 
 
 def get_receipts(request: Request, services: ServicesDep) -> Receipts:
-    """Return the signer of receipts. It is made at first use, so a process that erases nothing needs no key."""
+    """Return the signer of receipts. It is made here only if that was impossible at the start."""
     state = request.app.state
     if not hasattr(state, "receipts"):
         state.receipts = Receipts.from_settings(services.settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -50,6 +52,19 @@ def test_a_process_exits_with_the_reason(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv(f"S2EDIT_{name}", value)
     monkeypatch.setattr("api.app.configure_logs", lambda: None)
     with pytest.raises(SystemExit, match="the API can't start: set S2EDIT_AUDIT_KEY"):
+        create_app()
+
+
+def test_the_api_exits_with_the_reason_if_a_key_can_not_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"REDIS_URL": "redis://127.0.0.1:9", "DATA_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(f"S2EDIT_{name}", value)
+    monkeypatch.setattr("api.app.configure_logs", lambda: None)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("s2edit_jobs.bootstrap._write_key", full)
+    with pytest.raises(SystemExit, match=r"the API can't start: the key .*\.key can't be made: No space left"):
         create_app()
 
 

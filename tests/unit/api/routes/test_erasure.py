@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
@@ -200,6 +203,23 @@ class TestReceipts:
     def test_a_key_that_can_not_sign_is_refused(self, tmp_path: Any, text: str) -> None:
         with pytest.raises(NotConfigured, match="S2EDIT_RECEIPT_KEY"):
             Receipts.from_settings(Settings(data_dir=tmp_path, receipt_key=SecretStr(text)))
+
+    def test_the_key_is_made_at_the_start_as_the_disk_may_be_full_at_the_first_erasure(self, api: Api, tmp_path: Any) -> None:
+        create_app(replace(api.services, settings=api.services.settings.model_copy(update={"data_dir": tmp_path / "new"})))
+        assert (tmp_path / "new" / "receipt.key").exists()
+
+    def test_a_key_that_can_not_be_made_delays_the_erasure(self, api: Api, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        settings = api.services.settings.model_copy(update={"data_dir": tmp_path / "new", "token_keys": SecretStr("k" * 32)})
+        with monkeypatch.context() as patch:
+            patch.setattr("s2edit_jobs.bootstrap._write_key", full)
+            api.client = TestClient(create_app(replace(api.services, settings=settings)), raise_server_exceptions=False)
+            answer = api.erase_user("ada")
+            assert_problem(answer, 503, "artifacts_unavailable")
+            assert answer.json()["retryable"]
+        assert api.erase_user("ada").status_code == 200
 
     def test_a_key_that_can_not_sign_stops_the_service_from_starting(self, api: Api) -> None:
         settings = api.services.settings.model_copy(update={"receipt_key": SecretStr("not a key")})
