@@ -30,6 +30,7 @@ from s2edit_core.pictures.files import decode_photo
 from s2edit_core.request.texts import counted
 from s2edit_jobs.access.keys import KeyRing, open_to
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
+from s2edit_jobs.data_folder import disk_problem
 from s2edit_jobs.lifecycle.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
@@ -78,6 +79,8 @@ def up(
         console.print("s2edit has stopped; unfinished edits continue at its next start", soft_wrap=True)
     except (StartFailed, EmbeddedRedisError) as error:
         _fail(str(error))
+    except OSError as error:  # such as a full disk
+        _fail(disk_problem(settings.data_dir) or f"{error.filename or settings.data_dir} can't be used: {error.strerror or error}")
 
 
 def _check_settings(settings: Settings) -> None:

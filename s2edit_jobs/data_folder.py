@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -13,6 +14,8 @@ log = structlog.get_logger(__name__)
 NAMES = frozenset({"artifacts", "redis", "logs", "up.lock", "s2edit-store.json"})
 SUFFIXES = frozenset({".key", ".pem", ".jsonl"})
 """What the service itself puts into the folder. A folder with anything else may be one that others must enter, such as /tmp."""
+FULL_DISK = 1_000_000
+"""Free bytes below which the disk counts as full: a process can't start if it can't write its log and its keys."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -33,6 +36,15 @@ def make_private(folder: Path) -> None:
     log.warning(
         "other users of this machine can enter the data folder: take their rights", action="folder_open", folder=str(folder)
     )
+
+
+def disk_problem(folder: Path) -> str | None:
+    """Return that the disk of `folder` is full, in words, or None if it has space."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return None
+    return f"the disk of {folder} is full ({free:,} bytes are free): free space on it" if free < FULL_DISK else None
 
 
 def _is_ours(name: str) -> bool:

@@ -22,6 +22,7 @@ from cli.supervision import log_files
 from cli.supervision.folder_lock import locked
 from cli.supervision.processes import STEADY_S, Child, Command, StartFailed, Supervisor
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, check_data_folder
+from s2edit_jobs.data_folder import disk_problem
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
@@ -233,5 +234,8 @@ def parts(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[t
 def _log_tail(command: Command, lines: int = 15) -> str:
     if command.log is None or not command.log.exists():
         return ""
+    full = f"; {problem}" if (problem := disk_problem(command.log.parent)) else ""
     end = command.log.read_text(errors="replace").splitlines()[-lines:]
-    return f"; the end of {command.log}:\n" + "\n".join(f"  {line}" for line in end)
+    if not end:
+        return f"{full}; its log {command.log} is empty"
+    return f"{full}; the end of {command.log}:\n" + "\n".join(f"  {line}" for line in end)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -104,6 +105,26 @@ def test_a_child_that_ends_while_starting_fails_the_start_and_shows_its_log(tmp_
     with pytest.raises(StartFailed, match=r"(?s)the worker ended while starting.*No module named 'there'") as caught:
         broken.run(stop=threading.Event(), ready=lambda: None, report=print)
     assert "worker.log" in str(caught.value)
+
+
+@pytest.mark.usefixtures("_never_ready")
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (0, r"the disk of .* is full \(0 bytes are free\): free space on it; its log .* is empty$"),
+        (10**9, r"starting; its log .* is empty$"),
+    ],
+)
+def test_a_child_that_ends_without_a_word_leaves_the_full_disk_to_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    command = Command("worker", [sys.executable, "-c", "raise SystemExit(1)"], log=tmp_path / "worker.log")
+    supervisor = Supervisor([command], report=print, has_worked=lambda *_: True, reason=lambda _: None)
+    supervisor.start()
+    with pytest.raises(StartFailed, match=said):
+        service(tmp_path)._wait_until_ready(supervisor, threading.Event())
 
 
 @pytest.mark.usefixtures("_never_ready")
