@@ -13,7 +13,7 @@ from api.wire import problems
 from api.wire.problems import Problem, responses
 from api.wire.query import check_query
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.errors import ServiceUnavailable, StoreUnproven
 
 router = APIRouter(tags=["health"], dependencies=[Depends(check_query)], responses=responses(422))
 
@@ -39,8 +39,9 @@ async def get_liveness() -> Health:
 )
 def get_readiness(services: ServicesDep) -> Health | JSONResponse:
     """A 503 names the parts that do not answer, or says why no worker can load the model."""
-    parts = {"job store": _store_answers, "object store": _artifacts_answer}
-    silent = [name for name, answers in parts.items() if not answers(services)]
+    redis_answers = _store_answers(services)
+    answers = {"job store": redis_answers, "object store": _artifacts_answer(services, redis_answers)}
+    silent = [name for name, answered in answers.items() if not answered]
     failure = None if "object store" in silent else _model_failure(services)
     return problems.response(problems.not_ready(silent, failure)) if silent or failure else Health()
 
@@ -61,10 +62,15 @@ def _store_answers(services: Services) -> bool:
     return True
 
 
-def _artifacts_answer(services: Services) -> bool:
-    """Return whether the object store answers a read now, and took the last write of the probe."""
+def _artifacts_answer(services: Services, redis_answers: bool) -> bool:
+    """Return whether the object store answers a read now, and took the last write of the probe.
+
+    One that lacks Redis alone answers: the missing part is Redis.
+    """
     try:
         services.artifacts.exists("readyz")
+    except StoreUnproven:
+        return not redis_answers
     except ServiceUnavailable:
         return False
     return services.write_probe.succeeds(services.artifacts)

@@ -27,7 +27,7 @@ from s2edit_jobs.access.keys import OPEN_TO, KeyRing, open_to
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S
 from s2edit_jobs.bootstrap import SHARED_KEYS, Services, build_artifacts, build_services
 from s2edit_jobs.data_folder import ignores_case
-from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
+from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable, StoreUnproven
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.setting_rules import missing_gpu
 from s2edit_jobs.settings import Settings
@@ -36,6 +36,7 @@ from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError,
 from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, inspect_model
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.presence import ADOPT
 from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
 
 PROBE = "doctor"
@@ -232,6 +233,8 @@ def _whereabouts(settings: Settings) -> str | None:
         except StoreUnavailable:
             if not settings.redis_url:  # the embedded Redis is stopped; of an external one the check of Redis reports this
                 store.prove()
+    except StoreUnproven as error:
+        return str(error) if settings.redis_url else f"{error}; {ADOPT}"  # which starts the embedded one
     except JobsError as error:
         return str(error)
     return None

@@ -23,10 +23,11 @@ from cli.supervision.folder_lock import locked
 from cli.supervision.processes import STEADY_S, Child, Command, StartFailed, Supervisor
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, check_data_folder
 from s2edit_jobs.data_folder import disk_problem
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.errors import ServiceUnavailable, StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.model_facts import clear_failure, load_failure, report_stopped, reported_since
+from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
 
 READY_TIMEOUT_S = 120.0  # on a busy machine torch and the model may take most of a minute
 TICK_S = 0.2
@@ -123,6 +124,8 @@ class Service:
             self._each_log(log_files.begin_run)
             self._forget_failure()
             redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
+            if problem := self._redis_problem():
+                report(f"{problem}; waiting for it")
             began_at = time.time()
             supervisor = Supervisor(
                 self.commands(redis.url if redis else str(self.settings.redis_url)),
@@ -180,10 +183,21 @@ class Service:
                 if answers(http, f"{self.address.url}/readyz"):
                     return True
                 if time.monotonic() > deadline:
-                    reason = _problem(http, f"{self.address.url}/readyz")
+                    reason = self._redis_problem() or _problem(http, f"{self.address.url}/readyz")
                     raise StartFailed(f"the API was not ready within {READY_TIMEOUT_S:.0f} s: {reason}; see `s2edit doctor`")
                 stop.wait(TICK_S)
         return False
+
+    def _redis_problem(self) -> str | None:
+        """Return that the Redis of the settings does not answer, in words, or None."""
+        if self.settings.redis_url:
+            try:
+                server_problems(self.settings.redis_url)
+            except StoreUnavailable as error:
+                return f"Redis at {self.settings.masked()['redis_url']} (S2EDIT_REDIS_URL) does not answer ({error})"
+            except ServerUnsupported as error:
+                return str(error)
+        return None
 
     def _each_log(self, action: Callable[[Path], None]) -> None:
         for path in self.logs.glob("*.log") if self.logs else ():

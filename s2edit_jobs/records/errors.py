@@ -224,6 +224,10 @@ class ArtifactsUnavailable(ServiceUnavailable):
     pass
 
 
+class StoreUnproven(ArtifactsUnavailable):
+    """The object store answers. Redis does not, and only Redis knows whether this is the service's store."""
+
+
 class QueueUnavailable(ServiceUnavailable):
     pass
 

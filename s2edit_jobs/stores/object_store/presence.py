@@ -21,7 +21,14 @@ from typing import Protocol, Self, TypeVar
 
 import structlog
 
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, RecordDamaged, ServiceUnavailable
+from s2edit_jobs.records.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    ArtifactsUnavailable,
+    RecordDamaged,
+    ServiceUnavailable,
+    StoreUnproven,
+)
 from s2edit_jobs.stores.artifacts import JSON, check_folder, check_key, is_key
 
 log = structlog.get_logger(__name__)
@@ -169,7 +176,8 @@ class ProvenStore(ABC):
                     self._identify(now)
         except ArtifactsUnavailable as error:
             if not self._away:
-                log.error("the object store is unavailable, or is not the service's", action="store_away", reason=str(error))
+                away = "may be new" if isinstance(error, StoreUnproven) else "is unavailable, or is not the service's"
+                log.error(f"the object store {away}", action="store_away", reason=str(error))
             self._away = True
             raise
         if self._away:
@@ -311,8 +319,8 @@ def _foreign(found: str, expected: str | None) -> ArtifactsUnavailable:
     return ArtifactsUnavailable(f"this is the object store {found}, but the service uses {expected}; {ADOPT}")
 
 
-def _unknown() -> ArtifactsUnavailable:
-    return ArtifactsUnavailable(f"{MARKER} is missing, and Redis, which knows whether the store is new, does not answer; {ADOPT}")
+def _unknown() -> StoreUnproven:
+    return StoreUnproven(f"Redis does not answer: it knows whether a store without {MARKER} is new")
 
 
 def _id_of(marker: bytes) -> str:

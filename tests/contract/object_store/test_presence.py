@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from s2edit_jobs.bootstrap import build_artifacts, service_key
-from s2edit_jobs.records.errors import ArtifactsUnavailable
+from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnproven
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.object_store.presence import MARKER, NoMemory, ProvenStore
@@ -116,6 +117,13 @@ class TestWhoMarksAStore:
         put(disk.process())
         assert (disk.root / MARKER).read_bytes() == marker
         assert RedisStoreMemory(disk.database.url).recall() in marker.decode()
+
+    def test_without_redis_a_new_store_is_not_to_blame(self, disk: Disk) -> None:
+        store = FilesystemArtifactStore(disk.root, "http://x", "key", memory=RedisStoreMemory("redis://127.0.0.1:9"))
+        with capture_logs() as lines, pytest.raises(StoreUnproven, match="Redis does not answer") as caught:
+            put(store)
+        assert "--adopt" not in str(caught.value), "it asks Redis too"
+        assert [line["event"] for line in lines] == ["the object store may be new"]
 
     def test_many_that_start_at_once_agree(self, disk: Disk) -> None:
         failures: list[BaseException] = []

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
+from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable, StoreUnproven
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import report_failure, report_loaded
 from tests.doubles import FakeEngine
@@ -39,6 +40,15 @@ def test_it_says_which_store_does_not_answer(api: Api, monkeypatch: pytest.Monke
     problem = assert_problem(api.client.get("/readyz"), 503, "not_ready")
     assert {error["detail"] for error in problem["errors"]} == {f"the {name} does not answer" for name in silent}
     assert api.client.get("/healthz").status_code == 200
+
+
+def test_a_store_that_only_redis_can_tell_from_a_new_one_is_not_to_blame(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis_error, store_error = StoreUnavailable("it refuses connections"), StoreUnproven("Redis does not answer")
+    monkeypatch.setattr(api.store.tasks, "take_task", Mock(side_effect=redis_error))
+    monkeypatch.setattr(api.artifacts, "exists", Mock(side_effect=store_error))
+    assert assert_problem(api.client.get("/readyz"), 503, "not_ready")["detail"] == "the job store does not answer"
+    monkeypatch.setattr(api.store.tasks, "take_task", Mock())  # it is back between the two questions
+    assert api.client.get("/readyz").status_code == 503
 
 
 def fresh(api: Api) -> None:

@@ -146,6 +146,19 @@ def test_a_start_that_takes_too_long_says_what_is_not_ready(
         service._wait_until_ready(nothing, threading.Event())
 
 
+@pytest.mark.usefixtures("_never_ready")
+def test_a_redis_that_does_not_answer_is_named_at_once_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.supervision.service.READY_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(Service, "commands", lambda *_: [])
+    reports: list[str] = []
+    chosen = service(tmp_path, port=free_port(), redis_url=f"redis://:hush@127.0.0.1:{free_port()}/0")
+    with pytest.raises(StartFailed, match=r"not ready .*: Redis at redis://.*127.0.0.1.* \(S2EDIT_REDIS_URL\) does not answer"):
+        chosen.run(stop=threading.Event(), ready=lambda: None, report=reports.append)
+    assert len(reports) == 1
+    assert "S2EDIT_REDIS_URL" in reports[0]
+    assert "hush" not in reports[0]
+
+
 def test_the_logs_of_the_previous_run_are_kept(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
