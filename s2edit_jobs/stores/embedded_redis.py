@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import importlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,12 +21,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Final
+
+import structlog
 
 START_TIMEOUT_S = 30.0  # a large append-only file takes seconds to load
 STOP_TIMEOUT_S = 10.0
 MAX_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
 PR_SET_PDEATHSIG = 1
+DAMAGED: Final = re.compile(
+    r"Bad file format reading the append only file|Unknown command .* reading the append only file|RDB ERROR DETECTED|"
+    r"Error reading the RDB preamble|rdb file reading failure|Invalid AOF manifest"
+)
+"""What a server says that ends because it can't read its data."""
+DATA: Final = ("appendonly.aof", "appendonlydir", "dump.rdb")
+"""Names of the data in the folder: before version 7, from it on, and of a snapshot."""
+log = structlog.get_logger(__name__)
 
 
 class EmbeddedRedisError(RuntimeError):
@@ -57,6 +68,7 @@ class EmbeddedRedis:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._log_start = 0  # size of the log when the server started
         self._socket = self.data_dir.absolute() / "redis.sock"
 
     @property
@@ -78,27 +90,51 @@ class EmbeddedRedis:
             if len(os.fsencode(self._socket)) > MAX_SOCKET_PATH:
                 self._temporary = tempfile.TemporaryDirectory(prefix="s2edit-", dir="/tmp")  # TMPDIR may be long too
                 self._socket = Path(self._temporary.name) / "redis.sock"
-            self._launch()
+            self._launch_with_readable_data()
         except BaseException:
             self.stop()
             raise
+
+    def _launch_with_readable_data(self) -> None:
+        """Start the server. Set damaged data aside, because they can be rebuilt. Raise `EmbeddedRedisError`."""
+        try:
+            self._launch()
+        except EmbeddedRedisError:
+            if not DAMAGED.search(self._said()):
+                raise
+            self._end()
+            moved = self._set_data_aside()
+            log.warning(
+                "the data of the private Redis are damaged, so it starts empty: the service rebuilds what is unfinished from the "
+                "object store, while rate limits and budgets of today begin anew",
+                action="redis_data_aside",
+                moved_to=[str(path) for path in moved],
+            )
+            self._launch()
+
+    def _set_data_aside(self) -> list[Path]:
+        """Rename the data files, so that the server starts without data. Return the new names."""
+        suffix = time.strftime(".damaged-%Y%m%dT%H%M%SZ", time.gmtime())
+        found = [path for path in map(self.data_dir.joinpath, DATA) if path.exists()]
+        return [path.rename(path.with_name(path.name + suffix)) for path in found]
 
     def restart_if_dead(self) -> bool:
         """Start the server again, at the same address, if it has ended by itself; whether it had. Raises `EmbeddedRedisError`."""
         if self._process is None or self._process.poll() is None:
             return False
-        self._launch()
+        self._launch_with_readable_data()
         return True
 
     def _launch(self) -> None:
         executable = self._executable or find_redis_server()
         self._socket.unlink(missing_ok=True)
-        with (self.data_dir / "redis.log").open("ab") as log:
+        with (self.data_dir / "redis.log").open("ab") as output:
+            self._log_start = output.tell()
             self._process = subprocess.Popen(  # noqa: S603
                 [executable, *self._options()],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which stops things in order
                 preexec_fn=end_with_parent(signal.SIGTERM),
             )
@@ -106,6 +142,15 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """Stop the server, letting it write its data. Safe to repeat."""
+        self._end()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.terminate()
             try:
@@ -114,12 +159,6 @@ class EmbeddedRedis:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def __enter__(self) -> EmbeddedRedis:
         self.start()
@@ -153,13 +192,16 @@ class EmbeddedRedis:
         }
         return [part for name, value in values.items() for part in (f"--{name}", value)]
 
+    def _said(self) -> str:
+        """Return what the server has logged since its start."""
+        return (self.data_dir / "redis.log").read_bytes()[self._log_start :].decode(errors="replace")
+
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers(self._socket):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                lines = (self.data_dir / "redis.log").read_text(errors="replace").splitlines()
-                raise EmbeddedRedisError("the private Redis did not start: " + " | ".join(lines[-5:]))
+                raise EmbeddedRedisError("the private Redis did not start: " + " | ".join(self._said().splitlines()[-5:]))
             time.sleep(0.01)
 
 

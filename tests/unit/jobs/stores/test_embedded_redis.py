@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from s2edit_jobs.stores import embedded_redis
 from s2edit_jobs.stores.embedded_redis import START_TIMEOUT_S, EmbeddedRedis, EmbeddedRedisError, find_redis_server
@@ -82,6 +83,47 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedRedisError, match="did not start"):
         EmbeddedRedis(tmp_path, executable=sys.executable).start()
     assert time.monotonic() - began < START_TIMEOUT_S, "it does not wait for what has ended"
+
+
+HEAD = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "content", [HEAD + b"XXXX\r\n" + HEAD, b"\0" * 8 + HEAD, HEAD + b"*1\r\n$3\r\nXYZ\r\n", b"REDIS0009" + b"garbage" * 5]
+)
+def test_damaged_data_are_set_aside_and_it_starts_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "appendonly.aof").write_bytes(content)
+    with capture_logs() as lines, EmbeddedRedis(tmp_path) as server:
+        assert client(server).dbsize() == 0
+        client(server).set("key", "value")
+    [aside] = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == content, "nothing is deleted"
+    assert [(line["action"], line["moved_to"]) for line in lines] == [("redis_data_aside", [str(aside)])]
+    with EmbeddedRedis(tmp_path) as server:
+        assert client(server).get("key") == b"value"
+
+
+def test_data_damaged_while_it_runs_are_set_aside_when_it_ends(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        client(server).set("key", "value")
+        os.kill(server.pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(server.pid)], timeout=10)
+        (tmp_path / "appendonly.aof").write_bytes(b"\0" * 8 + HEAD)
+        assert server.restart_if_dead()
+        assert client(server).ping()
+
+
+def test_data_that_are_whole_stay_when_it_does_not_start_for_another_reason(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        client(server).set("key", "value")
+    (tmp_path / "redis.log").write_text("Bad file format reading the append only file, in an earlier run\n")
+    killed = tmp_path / "killed-while-it-loads"
+    killed.write_text("#!/bin/sh\necho 'Reading RDB preamble from AOF file...'\nexit 137\n")
+    killed.chmod(0o755)
+    with pytest.raises(EmbeddedRedisError, match="did not start"):
+        EmbeddedRedis(tmp_path, executable=str(killed)).start()
+    with EmbeddedRedis(tmp_path) as server:
+        assert client(server).get("key") == b"value"
 
 
 def test_the_server_on_path_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
