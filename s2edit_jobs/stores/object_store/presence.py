@@ -320,7 +320,7 @@ def _foreign(found: str, expected: str | None) -> ArtifactsUnavailable:
 
 
 def _unknown() -> StoreUnproven:
-    return StoreUnproven(f"Redis does not answer: it knows whether a store without {MARKER} is new")
+    return StoreUnproven(f"{MARKER} is missing, and Redis does not answer, which knows whether the store is new")
 
 
 def _id_of(marker: bytes) -> str:
