@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
 from cli.display import console, errors
 from cli.terminal import decimal, fail, settings_with
@@ -21,6 +21,7 @@ from s2edit_jobs.records.errors import RecordNewer, RecordUnusable, ServiceUnava
 from s2edit_jobs.records.record import to_datetime
 from s2edit_jobs.setting_rules import LONGEST_S
 
+LONGEST_ROW = 10_000
 app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 DataDir = Annotated[Path | None, typer.Option(help="The service's data folder. [S2EDIT_DATA_DIR]")]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.", metavar="ID")]
@@ -48,7 +49,7 @@ def create(
 @app.command("list")
 def show(data_dir: DataDir = None) -> None:
     """List all keys, without their secrets. A key whose record can't be read is rejected everywhere; create a new one."""
-    table = Table(Column("id", no_wrap=True), "tenant", "scopes", "created", "state", "note", box=None, padding=(0, 2, 0, 0))
+    table = Table("id", "tenant", "scopes", "created", "state", "note", box=None, padding=(0, 2, 0, 0))
     with _ring(data_dir) as ring:
         keys, unreadable = [], {}
         for key_id in ring.ids():
@@ -61,6 +62,7 @@ def show(data_dir: DataDir = None) -> None:
             table.add_row(key.id, tenant, scopes, _timestamp(key.created_at), _state(key), escape(key.note))
         for key_id, state in unreadable.items():
             table.add_row(key_id, "", "", "", state, "")
+    table.width = console.measure(table, options=console.options.update(width=LONGEST_ROW)).maximum  # one line a row, nothing cut
     console.print(table, soft_wrap=True)
 
 

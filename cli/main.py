@@ -35,7 +35,7 @@ from s2edit_jobs.lifecycle.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models
-from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import inspect_model
 
 app = typer.Typer(help=__doc__, callback=print_any_text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -181,10 +181,18 @@ def _adopt() -> None:
 def rebuild() -> None:
     """Restore Redis from the object store: every unfinished edit. A housekeeper does this itself when Redis has lost its data."""
     try:
-        entered = rebuild_job_store(build_services(_settings()))
+        entered = rebuild_job_store(build_services(_with_running_redis(_settings())))
     except (NotConfigured, ServiceUnavailable) as error:
         _fail(str(error))
     console.print(f"in the job store: {counted(entered, 'unfinished edit')}")
+
+
+def _with_running_redis(settings: Settings) -> Settings:
+    """Return the settings with the address of the Redis that `s2edit up` runs for this data folder, if they name none."""
+    redis = EmbeddedRedis(settings.redis_dir)
+    if settings.redis_url or not redis.has_socket:
+        return settings
+    return settings.model_copy(update={"redis_url": redis.url})
 
 
 @app.command()

@@ -77,6 +77,11 @@ class EmbeddedRedis:
         return f"unix://{self._socket}"
 
     @property
+    def has_socket(self) -> bool:
+        """Whether a server is reached at `url`, or has ended without removing its socket."""
+        return self._socket.exists()
+
+    @property
     def pid(self) -> int:
         if self._process is None:
             raise EmbeddedRedisError("the private Redis is not running")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,16 @@ def test_keys_with_ends_that_no_calendar_has_are_listed_and_so_are_the_others(ri
         b"-1e12": "ended 1970-01-01T00:00:00+00:00",
         b"not a number": "ended, damaged time",
     }
+
+
+def test_a_narrow_terminal_cuts_nothing(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_width", 80)
+    key, _ = ring.create("a-tenant-with-a-long-name", note="the-laptop-of-the-second-office")
+    listed = keys("list").stdout
+    assert key.id in listed
+    assert f"{datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec='seconds')} " in listed
+    assert "the-laptop-of-the-second-office" in listed
+    assert len(listed.splitlines()) == 2
 
 
 @pytest.mark.parametrize("note", ["\udcff", "\x1b[31m"])

@@ -379,6 +379,14 @@ def test_rebuild_restores_the_edits_that_redis_has_lost(tmp_path: Path, monkeypa
         assert services.store.leases.orphans() == [accepted.id]
 
 
+def test_rebuild_uses_the_redis_of_a_running_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("S2EDIT_REDIS_URL", raising=False)
+    with EmbeddedRedis(tmp_path / "redis"):
+        result = runner.invoke(app, ["rebuild"])
+    assert (result.exit_code, "0 unfinished edits" in result.output) == (0, True), result.output
+
+
 def test_rebuild_without_a_redis_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
     result = runner.invoke(app, ["rebuild"])
