@@ -101,27 +101,29 @@ class EmbeddedRedis:
             raise
 
     def _launch_with_readable_data(self) -> None:
-        """Start the server. Set damaged data aside, because they can be rebuilt. Raise `EmbeddedRedisError`."""
+        """Start the server. Remove damaged data, because they can be rebuilt. Raise `EmbeddedRedisError`."""
         try:
             self._launch()
         except EmbeddedRedisError:
             if not DAMAGED.search(self._said()):
                 raise
             self._end()
-            moved = self._set_data_aside()
+            self._remove_data()
             log.warning(
-                "the data of the private Redis are damaged, so it starts empty: the service rebuilds what is unfinished from the "
-                "object store, while rate limits and budgets of today begin anew",
-                action="redis_data_aside",
-                moved_to=[str(path) for path in moved],
+                "the data of the private Redis were damaged and are removed, so it starts empty: the service rebuilds unfinished "
+                "edits from the object store, while rate limits and budgets of today begin anew",
+                action="redis_data_removed",
+                folder=str(self.data_dir),
             )
             self._launch()
 
-    def _set_data_aside(self) -> list[Path]:
-        """Rename the data files, so that the server starts without data. Return the new names."""
-        suffix = time.strftime(".damaged-%Y%m%dT%H%M%SZ", time.gmtime())
-        found = [path for path in map(self.data_dir.joinpath, DATA) if path.exists()]
-        return [path.rename(path.with_name(path.name + suffix)) for path in found]
+    def _remove_data(self) -> None:
+        """Remove the data files. A copy of them would keep what is erased later."""
+        for path in map(self.data_dir.joinpath, DATA):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def restart_if_dead(self) -> bool:
         """Start the server again, at the same address, if it has ended by itself; whether it had. Raises `EmbeddedRedisError`."""

@@ -91,19 +91,18 @@ HEAD = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 @pytest.mark.parametrize(
     "content", [HEAD + b"XXXX\r\n" + HEAD, b"\0" * 8 + HEAD, HEAD + b"*1\r\n$3\r\nXYZ\r\n", b"REDIS0009" + b"garbage" * 5]
 )
-def test_damaged_data_are_set_aside_and_it_starts_empty(tmp_path: Path, content: bytes) -> None:
+def test_damaged_data_are_removed_and_it_starts_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "appendonly.aof").write_bytes(content)
     with capture_logs() as lines, EmbeddedRedis(tmp_path) as server:
         assert client(server).dbsize() == 0
         client(server).set("key", "value")
-    [aside] = tmp_path.glob("*.damaged-*")
-    assert aside.read_bytes() == content, "nothing is deleted"
-    assert [(line["action"], line["moved_to"]) for line in lines] == [("redis_data_aside", [str(aside)])]
+    assert content not in b"".join(path.read_bytes() for path in tmp_path.iterdir()), "an erasure covers all files of Redis"
+    assert [(line["action"], line["folder"]) for line in lines] == [("redis_data_removed", str(tmp_path))]
     with EmbeddedRedis(tmp_path) as server:
         assert client(server).get("key") == b"value"
 
 
-def test_data_damaged_while_it_runs_are_set_aside_when_it_ends(tmp_path: Path) -> None:
+def test_data_damaged_while_it_runs_are_removed_when_it_ends(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         client(server).set("key", "value")
         os.kill(server.pid, signal.SIGKILL)
