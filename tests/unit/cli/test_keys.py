@@ -82,7 +82,7 @@ def test_a_rotated_key_works_for_the_grace_period_and_rotates_only_once(ring: Ke
     assert (again.exit_code, again.stdout) == (1, "")
 
 
-@pytest.mark.parametrize("grace_s", ["999999999999", "9" * 20, "3153600001", "-1", "1e3"])
+@pytest.mark.parametrize("grace_s", ["999999999999", "9" * 20, "3153600001", "-1"])
 def test_a_grace_period_that_cannot_be_is_rejected_before_anything_changes(ring: KeyRing, grace_s: str) -> None:
     old = keys("create").stdout.strip()
     rejected = keys("rotate", old.split("_")[1], "--grace-s", grace_s)
