@@ -37,6 +37,9 @@ TONE_REACH = 0.5
 """Standard deviation, in latent cells, of the neighbourhood whose colours define the old and the new tone."""
 MATTE_RADIUS, MATTE_EPSILON = 3 / 8, 1e-4
 """Radius, in latent cells, and regularisation, in squared levels, of the guided filter that finds the edge of a shift."""
+RECOLOURED_RADIUS = 3 / 2
+"""The radius if the edit only recolours. In so wide a window, the photo's colours correct outlines that the model drew beside their
+place."""
 MATTE_FROM, MATTE_TO = 0.35, 0.75
 """A pixel below the first share of a shift has not changed; one above the second has changed fully."""
 GAINS = (0.2, 2.0)
@@ -143,7 +146,7 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, *, recolour
     cover, faint = _drawing(difference, cell)
     new = torch.zeros_like(strength) if recolours else _new(before, after, strength, cover + faint, cell)
     tone, amount = _tone(difference, strength, cell)
-    weights, bias = _matte(photo, amount, cell)
+    weights, bias = _matte(photo, amount, _radius(RECOLOURED_RADIUS if recolours else MATTE_RADIUS, cell))
     offset, slope = _toning(photo, tone, amount, cell)
     covered = new * cover
     maps = (
@@ -213,9 +216,8 @@ def _tone(difference: Tensor, strength: Tensor, cell: int) -> tuple[Tensor, Tens
     return tone, amount * _smoothstep(level, SHIFT_FROM, SHIFT_TO) * _reaching(_labelled(level > SHIFT_FROM), level > SHIFT_TO)
 
 
-def _matte(photo: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+def _matte(photo: Tensor, amount: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Fit `amount` `(H, W)` as a local linear function of the colours of `photo`: weights `(3, H, W)` and bias `(H, W)`."""
-    radius = _radius(MATTE_RADIUS, cell)
     weights, bias, _, _ = _regressed(photo, amount, radius)
     return boxed(weights, radius), boxed(bias[None], radius)[0]
 

@@ -170,6 +170,16 @@ def test_an_edit_that_only_recolours_replaces_nothing_whatever_the_model_draws()
     assert detail(whole(photo).deliver(held), inside) > 0.8 * detail(photo, inside)
 
 
+def test_dye_stays_in_the_photos_hair_where_the_model_draws_it_beside_its_place() -> None:
+    photo, truth = scene(HAIR, strands=0.2), scene(DYED, strands=0.2)
+    beside = torch.roll(seen(truth), 4, dims=2)  # half a latent cell to the right
+    change = change_between(seen(photo), beside, seen(photo), CELL, recolours=True)
+    result = array(whole(photo).deliver(change))
+    edge = PHOTO - (PHOTO // 2 - round(0.3 * PHOTO))
+    assert np.abs(result - array(photo))[PHOTO // 2, edge + 4 : edge + 30].max() < 10
+    assert np.abs(result - array(truth))[disc(PHOTO, 0.28)].mean() < 12
+
+
 def test_what_is_too_small_to_be_drawn_anew_is_not_lost() -> None:
     """In a small frame, new lids look like something new, and differ too little to be drawn as such."""
     photo = scene(HAIR)
