@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -242,6 +243,40 @@ class TestFollowing:
         assert timedelta(seconds=590) < left <= timedelta(seconds=600)
         assert "retry-after" not in answer.headers
         assert answer.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize("ttl_s", [1, 4, 900])
+    def test_a_304_confirms_only_links_that_stay_valid(self, api: Api, ttl_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        edit_id = api.edit().json()["id"]
+        succeed(api, edit_id)
+        api.limit(result_url_ttl_s=ttl_s)
+        start, half_s = time.time() // ttl_s * ttl_s + ttl_s + 0.25, max(1, ttl_s // 2)
+        monkeypatch.setattr("time.time", lambda: start)
+        answer = api.client.get(f"/edits/{edit_id}")
+        known = {"If-None-Match": answer.headers["etag"]}
+        link_ends = datetime.fromisoformat(answer.json()["result"]["expires_at"]).timestamp()
+        for later, status in ((start, 304), (start + half_s - 0.5, 304), (start + half_s, 200), (start + ttl_s, 200)):
+            monkeypatch.setattr("time.time", lambda now=later: now)
+            again = api.client.get(f"/edits/{edit_id}", headers=known)
+            assert again.status_code == status, later - start
+            if status == 304:
+                assert again.headers["etag"] == answer.headers["etag"]
+                assert link_ends > later
+            else:
+                assert datetime.fromisoformat(again.json()["result"]["expires_at"]).timestamp() > later
+
+    def test_the_etag_changes_when_the_results_expire(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        edit_id = api.edit().json()["id"]
+        succeed(api, edit_id)
+        api.limit(result_ttl_s=100.5, result_url_ttl_s=604_800)
+        answer = api.client.get(f"/edits/{edit_id}")
+        ends = datetime.fromisoformat(answer.json()["results_expire_at"]).timestamp()
+        for seconds in (0.5, 0.0, -0.5):  # in the last second, too, links are new
+            monkeypatch.setattr("time.time", lambda now=ends - seconds: now)
+            again = api.client.get(f"/edits/{edit_id}", headers={"If-None-Match": answer.headers["etag"]})
+            assert again.status_code == 200
+            assert (again.json()["result"] is None) == (seconds <= 0)
+        same = api.client.get(f"/edits/{edit_id}", headers={"If-None-Match": again.headers["etag"]})
+        assert same.status_code == 304
 
     def test_a_report_that_was_erased_is_left_out(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
