@@ -116,9 +116,8 @@ class TestCreation:
             "at": None,
         }
 
-    def test_blank_options_count_as_left_out(self, api: Api) -> None:
-        request = spec_of(api, api.edit(steps="", source_prompt="", seed="").json()["id"]).request
-        assert (request.steps, request.source_prompt, request.seed) == (None, None, 0)
+    def test_an_empty_negative_prompt_is_none(self, api: Api) -> None:
+        assert spec_of(api, api.edit(negative_prompt="").json()["id"]).request.negative_prompt is None
 
     def test_the_files_are_kept_as_they_came(self, api: Api) -> None:
         image = pictures.photo(format="JPEG")
