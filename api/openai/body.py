@@ -55,15 +55,15 @@ async def read_body(request: Request) -> Body:
 
 def _of_form(parts: list[tuple[str, UploadFile | str]]) -> Body:
     sent: dict[str, list[UploadFile | str]] = defaultdict(list)
-    for name, value in parts:
+    for name, part in parts:
         matched = _NAME.fullmatch(name)
-        sent[matched[1] if matched else name.partition("[")[0]].append(value)
+        sent[matched[1] if matched else name.partition("[")[0]].append(part)
     body = Body()
     for name, values in sent.items():
         if name in PICTURES:
             body.pictures[name] = _only(name, values)
             continue
-        value = values if name in REPEATED else _once(name, values)
+        value: object = values if name in REPEATED else _once(name, values)
         if value == "" and name in OpenAIOptions.model_fields:  # some of OpenAI's clients send empty fields
             continue
         if name in OWN and name != "prompt":
