@@ -15,11 +15,16 @@ from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.lifecycle.lifetimes import expires_at, results_expire_at, results_expired
 from s2edit_jobs.records.files import media_type_of
 from s2edit_jobs.records.record import JobRecord, JobState, to_datetime
+from s2edit_jobs.settings import Settings
 
 POLL_S = 1
 """Seconds until the next poll, sent as `Retry-After`."""
 HEADERS = {
-    "ETag": {"description": 'The `sequence` of the edit as a weak tag, such as `W/"12"`.', "schema": {"type": "string"}},
+    "ETag": {
+        "description": 'The `sequence` of the edit as a weak tag, such as `W/"12"`. For an edit that has succeeded, it also '
+        "changes before its links expire, and when its results do.",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {
         "description": "Seconds until the next poll; absent once the edit is over.",
         "schema": {"type": "integer"},
@@ -32,7 +37,7 @@ def present(services: Services, record: JobRecord, response: Response, *, estima
 
     Pass `estimated=False` for a state of the past, which needs no estimate of the time that is left.
     """
-    response.headers.update(tag_headers(record))
+    response.headers.update(tag_headers(services.settings, record))
     if record.state is not JobState.SUCCEEDED:
         eta_s = Jobs(services).seconds_left(record) if estimated else None
         return Edit.of(record, eta_s=eta_s, **_expiry(services, record))
@@ -44,17 +49,32 @@ def listed(services: Services, record: JobRecord) -> Edit:
     return Edit.of(record, **_pictures(services, record), **_expiry(services, record))
 
 
-def tag_headers(record: JobRecord) -> dict[str, str]:
+def tag_headers(settings: Settings, record: JobRecord) -> dict[str, str]:
     """Return the headers that a 304 has too."""
     # no-store: a browser that revalidates its cache by itself would keep using expired links.
     # The tag is weak, because two answers of the same state have other links.
-    headers = {"ETag": f'W/"{record.sequence}"', "Cache-Control": "no-store"}
+    headers = {"ETag": f'W/"{_tag(settings, record)}"', "Cache-Control": "no-store"}
     return headers if record.state.over else {**headers, "Retry-After": str(POLL_S)}
 
 
-def matches(if_none_match: str, record: JobRecord) -> bool:
+def matches(if_none_match: str, settings: Settings, record: JobRecord) -> bool:
     """Return whether the header names the current state, by the weak comparison of RFC 9110 §13.1.2."""
-    return if_none_match.strip() == "*" or str(record.sequence) in re.findall(r'"([^"]*)"', if_none_match)
+    return if_none_match.strip() == "*" or _tag(settings, record) in re.findall(r'"([^"]*)"', if_none_match)
+
+
+def _tag(settings: Settings, record: JobRecord) -> str:
+    """Return the sequence and, for an answer with links, the period that its links belong to.
+
+    A period is half as long as links are valid, so a link that a 304 confirms stays valid for at least that time. The last link
+    to a file ends with the file, and so does its period.
+    """
+    if record.state is not JobState.SUCCEEDED:
+        return str(record.sequence)
+    now, expired = time.time(), results_expired(settings, record)
+    until = expires_at(settings, record) if expired else results_expire_at(settings, record)
+    late = until is not None and until - now < 1  # then `signed_link` makes links of a second
+    period = int(now) // (1 if late else max(1, settings.result_url_ttl_s // 2))
+    return f"{record.sequence}-{period}{'-expired' if expired else ''}"
 
 
 def signed_link(services: Services, key: str, filename: str, *, kept_until: float | None = None) -> Link:

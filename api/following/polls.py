@@ -47,16 +47,16 @@ class Polls:
         record = self._changes.cached(path[len(PREFIX) :]) if path.startswith(PREFIX) else None
         if record is None:
             return None
-        headers = Headers(scope=scope)
+        headers, settings = Headers(scope=scope), scope["app"].state.services.settings
         tag = headers.get("if-none-match")
-        if tag is None or "prefer" in headers or scope["query_string"] or not matches(tag, record):
+        if tag is None or "prefer" in headers or scope["query_string"] or not matches(tag, settings, record):
             return None
         request = Request(scope)
         principal = self._principal(request)
         if principal is None or principal.owner != record.owner:
             return None
         scope["route"] = _Route()
-        return Response(status_code=304, headers=tag_headers(record))
+        return Response(status_code=304, headers=tag_headers(settings, record))
 
     def _principal(self, request: Request) -> Principal | None:
         """Return the caller if it is admitted and no lookup is needed. The request counts as it does in the route."""

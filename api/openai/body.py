@@ -13,8 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from api.openai.parameters import PICTURES, known_names
+from api.openai.parameters import OWN, PICTURES, OpenAIOptions, known_names
 from api.wire.bodies.strict_json import MAX_JSON_BYTES, parse
+from api.wire.forms import check_filled
 from s2edit_core.errors import OptionInvalid
 
 MAX_FILES, MAX_FIELDS, MAX_TEXT_BYTES = 20, 64, 1_000_000
@@ -54,17 +55,22 @@ async def read_body(request: Request) -> Body:
 
 def _of_form(parts: list[tuple[str, UploadFile | str]]) -> Body:
     sent: dict[str, list[UploadFile | str]] = defaultdict(list)
-    for name, value in parts:
+    for name, part in parts:
         matched = _NAME.fullmatch(name)
-        sent[matched[1] if matched else name.partition("[")[0]].append(value)
+        sent[matched[1] if matched else name.partition("[")[0]].append(part)
     body = Body()
     for name, values in sent.items():
         if name in PICTURES:
             body.pictures[name] = _only(name, values)
-        elif name in REPEATED:
-            body.values[name] = values
-        elif (value := _once(name, values)) != "" or name == "prompt":  # forms send empty fields
-            body.values[name] = value
+            continue
+        value: object = values if name in REPEATED else _once(name, values)
+        if value == "" and name in OpenAIOptions.model_fields:  # some of OpenAI's clients send empty fields
+            continue
+        if name in OWN and name != "prompt":
+            for text in values:
+                if isinstance(text, str):
+                    check_filled(name, text)
+        body.values[name] = value
     return body
 
 

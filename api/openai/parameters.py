@@ -57,7 +57,9 @@ class OpenAIOptions(BaseModel):
     ] = None
     response_format: Annotated[
         Literal["b64_json", "url"] | None,
-        Field(description="`b64_json` (default), or `url`: a signed link that needs no credentials and expires."),
+        Field(
+            description="`b64_json` (default), or `url`: a signed link that needs no credentials and expires; not with `stream`."
+        ),
     ] = None
     output_format: Annotated[
         OutputFormat | None,

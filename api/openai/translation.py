@@ -153,6 +153,12 @@ def _check_streaming(options: OpenAIOptions) -> None:
             field="partial_images",
             reason="option_unsupported",
         )
+    if options.stream and options.response_format == "url":
+        raise OptionInvalid(
+            "a stream sends pictures as b64_json: leave out stream for a link, or response_format for a stream",
+            field="response_format",
+            reason="option_unsupported",
+        )
 
 
 def _mask_of(pictures: dict[str, Source], options: OpenAIOptions, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ async def list_edits(
     summary="Get an edit",
     responses={
         200: {"headers": {**HEADERS, **APPLIED_HEADER}},
-        304: {"description": "The edit has not changed.", "headers": {**HEADERS, **APPLIED_HEADER}},
+        304: {"description": "The edit has not changed, and its links stay valid.", "headers": {**HEADERS, **APPLIED_HEADER}},
         **responses(404),
     },
     response_model=Edit,
@@ -110,31 +110,39 @@ async def get_edit(
     response: Response,
     owner: Caller,
     if_none_match: Annotated[
-        str | None, Header(description="An earlier `ETag`: the response is 304 while the edit has not changed.")
+        str | None,
+        Header(description="An earlier `ETag`: the response is 304 while the edit has not changed and the links are good."),
     ] = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
-    """Every response has fresh links. Leave out `If-None-Match` to get new ones for an edit that has not changed."""
+    """Every 200 has fresh links. A 304 confirms the earlier ones: they stay valid for at least half of their time.
+
+    Leave out `If-None-Match` to get new ones at once.
+    """
     services: Services = request.app.state.services  # not a dependency: apps poll often, and each dependency costs time
-    jobs = Jobs(services)
+    jobs, settings = Jobs(services), services.settings
     changes: Changes = request.app.state.changes
     headers: dict[str, str] = {}
     connections: Connections = request.app.state.connections
     if (wait_s := wait_s_of(prefer)) and connections.has_room(owner):
         with connections.held(owner):
-            record = await _long_poll(changes, jobs, owner, edit_id, if_none_match, wait_s)
+            record = await _long_poll(changes, services, owner, edit_id, if_none_match, wait_s)
         headers = applied(wait_s)
     else:
         record = await changes.load(edit_id, lambda: jobs.get(owner, edit_id))
-    if if_none_match is not None and matches(if_none_match, record):
-        return Response(status_code=304, headers={**tag_headers(record), **headers})
+    if if_none_match is not None and matches(if_none_match, settings, record):
+        return Response(status_code=304, headers={**tag_headers(settings, record), **headers})
     response.headers.update(headers)
     return await run_in_threadpool(present, services, record, response)
 
 
-async def _long_poll(changes: Changes, jobs: Jobs, owner: Owner, edit_id: str, if_none_match: str | None, wait_s: int) -> JobRecord:
+async def _long_poll(
+    changes: Changes, services: Services, owner: Owner, edit_id: str, if_none_match: str | None, wait_s: int
+) -> JobRecord:
+    jobs, settings = Jobs(services), services.settings
+
     def enough(record: JobRecord) -> bool:
-        return record.state.over or (if_none_match is not None and not matches(if_none_match, record))
+        return record.state.over or (if_none_match is not None and not matches(if_none_match, settings, record))
 
     return await changes.until(lambda: jobs.get(owner, edit_id), enough, job_id=edit_id, wait_s=wait_s)
 

@@ -92,7 +92,7 @@ class Edit(BaseModel):
     ]
     created_at: Annotated[datetime, Field(description="When the job was accepted.")]
     updated_at: Annotated[datetime, Field(description="When the job last changed.")]
-    sequence: Annotated[int, Field(description="A number that grows with every change of the job. It is also the `ETag`.")]
+    sequence: Annotated[int, Field(description="A number that grows with every change of the job.")]
     cancel_requested: Annotated[bool, Field(description="Whether cancellation was requested. A running job stops within a step.")]
     expires_at: Annotated[
         datetime | None, Field(description="When the service erases the job; null while it is not over, and if it is kept.")

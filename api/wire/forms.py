@@ -20,6 +20,7 @@ from s2edit_core.pictures.files import media_type, same_frame
 from s2edit_core.request import spec
 from s2edit_core.request.picture_limits import MIN_SIDE, check_photo_size, scaled_size
 from s2edit_core.request.spec import EditRequest, MaskMode
+from s2edit_core.request.texts import is_visible, unfit_character
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.webhooks import check_url
@@ -33,7 +34,7 @@ SMALL_PIXELS = 1_000_000
 
 
 async def check_parts(request: Request, form: type[BaseModel]) -> None:
-    """Reject unknown, repeated and mistyped parts, which FastAPI would silently drop.
+    """Reject unknown, repeated, mistyped and empty parts, which FastAPI would silently drop.
 
     Raises `InvalidInput`, or `HTTPException` 415 if the body is not a form.
     """
@@ -66,6 +67,17 @@ def _check_kind(name: str, value: str | ReceivedFile) -> None:
         raise OptionInvalid(f"the part {name!r} must be {wanted}", field=name, reason="part_kind")
     if name == "prompt" and value == "":  # FastAPI would report an empty part as missing
         raise PromptInvalid("the prompt is empty: describe what the picture should show", field=name, reason="prompt_empty")
+    if isinstance(value, str) and name != "prompt":
+        check_filled(name, value)
+
+
+def check_filled(name: str, text: str) -> None:
+    """Raise `OptionInvalid` for a part without a visible character. An unset variable must not become a default.
+
+    An empty `negative_prompt` says what it means: the result may show anything.
+    """
+    if name != "negative_prompt" and not is_visible(text) and unfit_character(text) is None:
+        raise OptionInvalid(f"the part {name!r} is empty: give it a value, or leave it out", field=name, reason="part_empty")
 
 
 def read_part(name: str, part: ReceivedFile) -> Upload:

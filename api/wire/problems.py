@@ -19,13 +19,13 @@ from api.wire import openai_errors
 from api.wire.fields import IN_WORDS
 from api.wire.known_names import body_names, schema_of, unknown
 from api.wire.problem_kinds import HTTP_CODES, HTTP_DETAILS, KINDS, kind_of
-from api.wire.query import REPEATED, UNKNOWN
+from api.wire.query import EMPTY, REPEATED, UNKNOWN
 from s2edit_core import errors as core
 from s2edit_jobs.records import errors as jobs
 from s2edit_jobs.value_rules import fault
 
 MEDIA_TYPE = "application/problem+json"
-QUERY_CODES = {UNKNOWN: "option_unknown", REPEATED: "part_repeated"}
+QUERY_CODES = {UNKNOWN: "option_unknown", REPEATED: "part_repeated", EMPTY: "part_empty"}
 """The codes of the errors of `check_query`, by type."""
 MAX_DETAILS = 16
 """The most faults that a problem lists. A wrong list of thousands would make an answer larger than the request."""

@@ -1,4 +1,4 @@
-"""Query parameters that a route does not declare, or that come twice, are rejected. FastAPI would silently drop them."""
+"""Query parameters that a route does not declare, that come twice or are empty are rejected. FastAPI would silently drop them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from fastapi.exceptions import RequestValidationError
 
 from api.wire.known_names import body_names, unknown
 
-UNKNOWN, REPEATED = "query_unknown", "query_repeated"
+UNKNOWN, REPEATED, EMPTY = "query_unknown", "query_repeated", "query_empty"
 """The types of the validation errors, as `api.wire.problems` reads them."""
 
 
 async def check_query(request: Request) -> None:
-    """Raise `RequestValidationError` for a query parameter that the request's route does not declare, or that is repeated.
+    """Raise `RequestValidationError` for a query parameter that the request's route does not declare, or that is repeated or
+    empty.
 
     `api.deps.get_principal` calls it, after it has admitted the caller; routes without a caller depend on it.
     """
@@ -28,6 +29,8 @@ async def check_query(request: Request) -> None:
             faults.append((UNKNOWN, name, _unknown(request, name, known)))
         elif count > 1:
             faults.append((REPEATED, name, f"the query parameter {name!r} was sent {count} times: send it once"))
+        elif not request.query_params[name].strip():
+            faults.append((EMPTY, name, f"the query parameter {name!r} is empty: give it a value, or leave it out"))
     if faults:
         raise RequestValidationError([{"type": kind, "loc": ("query", name), "msg": message} for kind, name, message in faults])
 

@@ -63,7 +63,7 @@ class PhotoReader:
                 "this server reads no files, because it may run on another machine: send a data URL "
                 "(data:image/png;base64,…) or a link of the service"
             )
-        path = Path(unquote(urlsplit(text).path) if text[:7].lower() == "file://" else text).expanduser()
+        path = _path_of(text)
         if not path.is_absolute():
             raise PictureRefused(f"{text[:200]!r} is no absolute path, link or data URL: send base64 as data:image/png;base64,…")
         try:
@@ -77,6 +77,19 @@ class PhotoReader:
             raise PictureRefused(f"there is no file {path}")
         allowed = ", ".join(map(str, self._folders)) or "none: start the server with --allow-folder"
         raise PictureRefused(f"{path} is not in a folder that the operator allows ({allowed})")
+
+
+def _path_of(text: str) -> Path:
+    """Return the path that a text or a file URL names. A URL of another host names no file of this machine (RFC 8089)."""
+    if text[:7].lower() != "file://":
+        return Path(text).expanduser()
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise PictureRefused(f"{text[:200]!r} is no URL: write file:// and an absolute path") from None
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise PictureRefused(f"{text[:200]!r} names the host {parts.netloc!r}: write file:// and an absolute path")
+    return Path(unquote(parts.path)).expanduser()
 
 
 def _opened(folder: Path, real: Path) -> bytes:

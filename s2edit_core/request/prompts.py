@@ -53,14 +53,20 @@ def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str 
     prompt = tidy(prompt)
     if placeholder in prompt:
         return prompt
-    match = find_noun(tidy(subject), prompt)
+    start = _named(prompt, subject, field=field).start()
+    return f"{prompt[:start]}{placeholder} {prompt[start:]}"
+
+
+def _named(prompt: str, subject: str, *, field: str) -> re.Match[str]:
+    """Return where `prompt`, which `field` names in messages, names the subject. Raises `PromptInvalid`."""
+    match = find_noun(tidy(subject), tidy(prompt))
     if match is None:
         raise PromptInvalid(
             f"the {field} does not hold the subject {subject!r}: prompts are in English, and both name the person by the same word",
             field=field,
             reason="subject_not_in_prompt",
         )
-    return f"{prompt[: match.start()]}{placeholder} {prompt[match.start() :]}"
+    return match
 
 
 def checked_placeholder(name: str) -> str:
@@ -138,6 +144,9 @@ def resolve_prompts(
     of = "source_prompt" if request.source_prompt else "prompt"
     subject = resolve_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
     source, origin = _source_prompt(request, subject, caption)
+    if given is not None:  # a placeholder alone does not name the subject: the prompt may show another one
+        _named(source, subject, field="source_prompt")
+        _named(request.prompt, subject, field="prompt")
     return ResolvedPrompts(
         source=with_placeholder(source, subject, field="source_prompt"),
         target=with_placeholder(request.prompt, subject, field="prompt"),

@@ -63,13 +63,17 @@ def _parent(services: Services, jobs: Jobs, owner: Owner, parent_id: str) -> tup
 
 
 def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
-    """Return the parent's mask, whether it was sent or found."""
+    """Return the parent's mask, whether it was sent, found, or an identity's.
+
+    The parent's own copy comes first: the file of an identity is erased with the identity. Old jobs have no copy.
+    """
     report = _mask_report(jobs, record)
-    if (given := spec.inputs.get("mask")) is not None:
-        return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, mask_report=report)
-    if (found := record.artifacts.get("mask")) is None:
+    given, kept = spec.inputs.get("mask"), record.artifacts.get("mask")
+    if kept is not None:
+        return replace(_upload(jobs, kept, media_type_of(kept)), mask_mode=given.mask_mode if given else "auto", mask_report=report)
+    if given is None:
         raise _refused("the parent's mask can't be found: send a mask", "parent_unfit")
-    return replace(_upload(jobs, found, "image/png"), mask_mode="auto", mask_report=report)
+    return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, mask_report=report)
 
 
 def _mask_report(jobs: Jobs, record: JobRecord) -> dict[str, Any]:

@@ -54,13 +54,18 @@ def check_url(url: str, *, allow_private: bool) -> str:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port
         host = (parts.hostname or "").removesuffix(".")
         host.encode("idna")
     except ValueError:
         raise _refused("webhook_url must be an https:// URL with a host name") from None
-    if parts.scheme not in (("https", "http") if allow_private else ("https",)) or not host or port == 0:
+    if parts.scheme not in (("https", "http") if allow_private else ("https",)) or not host:
         raise _refused("webhook_url must be an https:// URL with a host name")
+    try:
+        is_port = parts.port != 0
+    except ValueError:
+        is_port = False
+    if not is_port:
+        raise _refused("the port of webhook_url must be a number from 1 to 65535")
     if not allow_private and _is_private(host):
         raise _refused("webhook_url must not lead to this machine or to a private address")
     if parts.username is not None or parts.password is not None or parts.fragment:

@@ -290,6 +290,8 @@ def test_only_files_in_allowed_folders_are_read(ground: Ground, tmp_path: Path) 
             (allowed, "is no file"),
             (allowed / "none.png", "there is no file"),
             ("real.png", "no absolute path"),
+            (f"file://evil{allowed}/real.png", "names the host 'evil'"),
+            (f"file://[evil{allowed}/real.png", "is no URL"),
             ("/proc/self/environ", "not in a folder"),
             ("http://127.0.0.1:1/x.png", "only links that the service"),
             ("http://user@169.254.169.254/latest", "only links that the service"),

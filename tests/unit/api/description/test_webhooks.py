@@ -59,6 +59,12 @@ def test_other_addresses_are_refused(sending: Api, url: str) -> None:
     assert sending.kept() == before
 
 
+@pytest.mark.parametrize("port", ["0", "99999", "x", "-1"])
+def test_a_bad_port_is_named(sending: Api, port: str) -> None:
+    answer = sending.edit(webhook_url=f"https://app.example.com:{port}/")
+    assert "port" in assert_problem(answer, 422, "webhook_invalid", "webhook_url")["detail"]
+
+
 def test_a_service_without_keys_says_so(api: Api) -> None:
     assert_problem(api.edit(webhook_url=URL), 422, "webhook_unavailable", "webhook_url")
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from api.openai import body as bodies
+from api.openai.parameters import OWN
 from api.wire.bodies.strict_json import MAX_JSON_BYTES
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
@@ -57,8 +58,20 @@ def test_a_part_that_does_not_match_its_digest(images: Images) -> None:
     assert_refused(images.api.client.post(PATH, files=parts), None, "digest_mismatch")
 
 
-def test_empty_fields_of_a_form_count_as_absent(images: Images) -> None:
+def test_openais_empty_fields_of_a_form_count_as_absent(images: Images) -> None:
     assert images.edit(size="", user="", model="", n="", at=None).status_code == 200
+
+
+def test_an_empty_field_of_this_service_is_refused(images: Images) -> None:
+    for name in {*OWN} - {"prompt", "negative_prompt"}:
+        assert_refused(images.edit(**{name: ""}), name, "part_empty")
+    assert images.specs() == 0
+
+
+def test_an_empty_parameter_that_is_refused_stays_refused(images: Images) -> None:
+    for name in ("style", "markup"):
+        assert_refused(images.edit(**{name: ""}), name, "option_unsupported")
+    assert_refused(images.edit(zzz=""), "zzz", "option_unknown")
 
 
 NO_BODIES = (

@@ -147,6 +147,7 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"output_compression": "80"}, "output_compression", "quality_without_loss"),
     ({"partial_images": "4", "stream": "true"}, "partial_images", "option_invalid"),
     ({"partial_images": "1"}, "partial_images", "option_unsupported"),
+    ({"response_format": "url", "stream": "true"}, "response_format", "option_unsupported"),
     ({"quality": "low", "preset": "paper"}, "quality", "preset_unclear"),
     ({"background": "opaque", "keep_alpha": "true"}, "background", "background_unclear"),
     ({"user": "ann@example.com"}, "user", "option_invalid"),

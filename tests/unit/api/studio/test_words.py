@@ -29,7 +29,8 @@ NOT_FROM_THE_PAGE = {
     *("record_newer", "request_in_flight", "streams_full", "tokens_unavailable", "too_many_streams", "upload_mismatch"),
     *("upload_unfinished", "user_foreign", "preview_missing", "alpha_in_jpeg", "at_and_mask", "at_invalid", "attribute_repeated"),
     *("cursor_invalid", "file_missing", "mask_mode", "mask_mode_without_mask", "mask_opaque", "negative_without_guidance"),
-    *("option_unknown", "part_kind", "part_repeated", "placeholder_invalid", "placeholder_repeated", "prompt_not_text"),
+    *("option_unknown", "part_empty", "part_kind", "part_repeated", "placeholder_invalid", "placeholder_repeated"),
+    "prompt_not_text",
     *("quality_without_loss", "scopes_too_wide", "strength_with_variants", "strength_without_steps", "subject_invalid"),
     *("tier_needs_injection", "webhook_invalid", "webhook_unavailable", "word_counts_differ", "word_not_in_prompt"),
 }

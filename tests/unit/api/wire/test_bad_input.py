@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from api.wire.concept_schemas import AttributeForm, IdentityForm, MaskForm
+from api.wire.edit_requests import EditForm
+from api.wire.forms import FILES
 from s2edit_jobs.records.record import Owner
 from tests.pages import statuses_of
 from tests.unit.api import pictures
@@ -51,7 +55,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
     "no prompt": ({"prompt": None}, "prompt_missing", "prompt"),
     "an empty prompt": ({"prompt": ""}, "prompt_empty", "prompt"),
     "a blank prompt": ({"prompt": " \t "}, "prompt_empty", "prompt"),
-    "a blank source prompt": ({"source_prompt": "  "}, "prompt_empty", "source_prompt"),
+    "a blank source prompt": ({"source_prompt": "  "}, "part_empty", "source_prompt"),
     "a long prompt": ({"prompt": "woman " * MAX_TOKENS}, "prompt_too_long", "prompt"),
     "a long source prompt": ({"source_prompt": "woman " * MAX_TOKENS}, "prompt_too_long", "source_prompt"),
     "a prompt about nobody": ({"prompt": "a red car"}, "subject_unknown", "subject"),
@@ -278,3 +282,15 @@ def test_the_advice_for_a_missing_photo_can_be_followed(api: Api, path: str) -> 
     for answer in (api.post(path, prompt=prompt, mask=None), api.client.post(path, json={"prompt": prompt})):
         detail = assert_problem(answer, 422, "image_missing", "image")["detail"]
         assert detail.endswith("send it as a file, or in JSON as the id of an upload")
+
+
+@pytest.mark.parametrize(
+    ("path", "form"), [("/edits", EditForm), ("/masks", MaskForm), ("/identities", IdentityForm), ("/attributes", AttributeForm)]
+)
+def test_an_empty_part_never_becomes_a_default(api: Api, path: str, form: type[BaseModel]) -> None:
+    parts = {"prompt": "a woman with [A] hat" if path == "/attributes" else "a photo of a woman"} if path != "/masks" else {}
+    for name in {*form.model_fields} - {*FILES, "prompt", "negative_prompt"}:
+        for blank in ("", " ", "\u200b"):
+            answer = api.post(path, image=pictures.photo(), **{**parts, name: blank})
+            assert name in assert_problem(answer, 422, "part_empty", name)["detail"]
+    assert api.kept() == ({}, [], [])

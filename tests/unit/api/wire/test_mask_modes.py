@@ -182,6 +182,15 @@ def test_a_parents_mask_is_read_as_it_was_sent(api: Api) -> None:
     assert go_on(api, parent, dry_run="true").status_code == 200
 
 
+def test_an_identitys_mask_is_read_as_it_was_sent_also_for_the_edits_that_follow(api: Api) -> None:
+    identity = api.learned(api.identity(mask=layer(hole=True), mask_mode="inverted_alpha"))
+    parent = done(api, image=None, mask=None, identity=identity)
+    api.delete(f"/identities/{identity}")
+    answer = go_on(api, parent)
+    assert answer.status_code == 202, answer.json()
+    assert modes(spec_of(api, answer.headers["location"])) == {"image": "auto", "mask": "inverted_alpha"}
+
+
 def test_what_a_dry_run_names_is_what_is_learned(api: Api) -> None:
     report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
     drawing = layer(hole=False)

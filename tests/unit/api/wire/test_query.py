@@ -65,6 +65,8 @@ def test_a_field_in_the_query_is_sent_to_the_body(api: Api, path: str, name: str
         ("stat=running", "option_unknown", "stat", "unknown query parameter 'stat': did you mean 'state'?"),
         ("zzz=", "option_unknown", "zzz", "unknown query parameter 'zzz': use state, identity, kind, limit, cursor"),
         ("limit=1&limit=2", "part_repeated", "limit", "the query parameter 'limit' was sent 2 times: send it once"),
+        ("identity=", "part_empty", "identity", "the query parameter 'identity' is empty: give it a value, or leave it out"),
+        ("state=%20", "part_empty", "state", "the query parameter 'state' is empty: give it a value, or leave it out"),
         ("state=running&state=running", "part_repeated", "state", "the query parameter 'state' was sent 2 times: send it once"),
     ],
 )

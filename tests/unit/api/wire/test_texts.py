@@ -18,6 +18,7 @@ from api.app import create_app
 from s2edit_jobs.settings import ROOT
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
+from tests.unit.api.wire.test_bad_input import assert_problem
 
 SCHEMA = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
 HALF = "\ud800"
@@ -303,8 +304,8 @@ def test_and_not_so(api: Api, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", " ", ["", ""]])
-def test_blank_attributes_are_none(api: Api, value: str | list[str]) -> None:
-    assert api.edit(attributes=value).status_code == 202
+def test_blank_attributes_are_refused(api: Api, value: str | list[str]) -> None:
+    assert_problem(api.edit(attributes=value), 422, "part_empty", "attributes")
 
 
 def test_an_id_may_have_spaces_and_a_line_end_around_it(api: Api) -> None:

@@ -320,3 +320,17 @@ def test_the_strength_that_the_message_names_runs_one_step(steps: int) -> None:
     named = float(str(refused.value).partition("choose ")[2].partition(" ")[0])
     assert round(EditRequest(prompt="a woman", steps=steps, strength=named).strength * steps) == 1
     EditRequest(prompt="a woman", steps=steps, strength=1 / steps)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "subject", "field"),
+    [
+        ("a photo of a [I] woman", "a photo of a cat", "cat", "source_prompt"),
+        ("a photo of a [I] woman", "a photo of a smiling woman", "smiling woman", "source_prompt"),
+        ("a photo of a woman", "a photo of a [I] cat", "woman", "prompt"),
+    ],
+)
+def test_a_placeholder_does_not_stand_for_the_subject(source: str, target: str, subject: str, field: str) -> None:
+    with pytest.raises(PromptInvalid) as caught:
+        resolve_prompts(EditRequest(prompt=target, source_prompt=source, subject=subject), ("woman", "cat"))
+    assert (caught.value.reason, caught.value.field) == ("subject_not_in_prompt", field)

@@ -166,6 +166,21 @@ def test_where_the_identity_was_erased_the_result_is_learned_from(api: Api) -> N
     assert (record(api, answer.json()["id"]).state, engine.learned) == ("succeeded", 1)
 
 
+def test_an_edit_made_with_an_identity_is_a_parent_after_that_identity_is_erased(api: Api) -> None:
+    identity = record(api, done(api)).identity
+    parent = done(api, image=None, mask=None, prompt=PROMPT, identity=identity)
+    assert api.delete(f"/identities/{identity}").status_code == 200
+    assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/{identity}/"))
+    answer = go_on(api, parent)
+    assert answer.status_code == 202, answer.json()
+    child = spec(api, answer.json()["id"])
+    assert api.artifacts.get(child.inputs["mask"].key) == pictures.mask()
+    assert (child.request.identity, child.inputs["mask"].mask_mode) == (None, "auto")  # type: ignore[union-attr]
+    api.work(PicturingEngine())
+    assert record(api, child.id).state == "succeeded"
+    assert mask_of(api, child.id) == {"source": "identity", "edit": parent}
+
+
 def test_variants_are_results_of_one_job(api: Api) -> None:
     answer = api.edit(variants="3")
     assert answer.json()["results"] == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -115,9 +116,8 @@ class TestCreation:
             "at": None,
         }
 
-    def test_blank_options_count_as_left_out(self, api: Api) -> None:
-        request = spec_of(api, api.edit(steps="", source_prompt="", seed="").json()["id"]).request
-        assert (request.steps, request.source_prompt, request.seed) == (None, None, 0)
+    def test_an_empty_negative_prompt_is_none(self, api: Api) -> None:
+        assert spec_of(api, api.edit(negative_prompt="").json()["id"]).request.negative_prompt is None
 
     def test_the_files_are_kept_as_they_came(self, api: Api) -> None:
         image = pictures.photo(format="JPEG")
@@ -243,6 +243,40 @@ class TestFollowing:
         assert "retry-after" not in answer.headers
         assert answer.headers["cache-control"] == "no-store"
 
+    @pytest.mark.parametrize("ttl_s", [1, 4, 900])
+    def test_a_304_confirms_only_links_that_stay_valid(self, api: Api, ttl_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        edit_id = api.edit().json()["id"]
+        succeed(api, edit_id)
+        api.limit(result_url_ttl_s=ttl_s)
+        start, half_s = time.time() // ttl_s * ttl_s + ttl_s + 0.25, max(1, ttl_s // 2)
+        monkeypatch.setattr("time.time", lambda: start)
+        answer = api.client.get(f"/edits/{edit_id}")
+        known = {"If-None-Match": answer.headers["etag"]}
+        link_ends = datetime.fromisoformat(answer.json()["result"]["expires_at"]).timestamp()
+        for later, status in ((start, 304), (start + half_s - 0.5, 304), (start + half_s, 200), (start + ttl_s, 200)):
+            monkeypatch.setattr("time.time", lambda now=later: now)
+            again = api.client.get(f"/edits/{edit_id}", headers=known)
+            assert again.status_code == status, later - start
+            if status == 304:
+                assert again.headers["etag"] == answer.headers["etag"]
+                assert link_ends > later
+            else:
+                assert datetime.fromisoformat(again.json()["result"]["expires_at"]).timestamp() > later
+
+    def test_the_etag_changes_when_the_results_expire(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        edit_id = api.edit().json()["id"]
+        succeed(api, edit_id)
+        api.limit(result_ttl_s=100.5, result_url_ttl_s=604_800)
+        answer = api.client.get(f"/edits/{edit_id}")
+        ends = datetime.fromisoformat(answer.json()["results_expire_at"]).timestamp()
+        for seconds in (0.5, 0.0, -0.5):  # in the last second, too, links are new
+            monkeypatch.setattr("time.time", lambda now=ends - seconds: now)
+            again = api.client.get(f"/edits/{edit_id}", headers={"If-None-Match": answer.headers["etag"]})
+            assert again.status_code == 200
+            assert (again.json()["result"] is None) == (seconds <= 0)
+        same = api.client.get(f"/edits/{edit_id}", headers={"If-None-Match": again.headers["etag"]})
+        assert same.status_code == 304
+
     def test_a_report_that_was_erased_is_left_out(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
         succeed(api, edit_id)
@@ -332,3 +366,12 @@ class TestOwners:
         for answer in answers:
             assert_problem(answer, 404, "not_found")
         assert len({answer.content for answer in answers}) == 1
+
+
+def test_the_subject_of_an_edit_with_an_identity_is_in_both_prompts(api: Api) -> None:
+    identity = api.learned_identity()
+    answer = api.post("/edits", identity=identity, prompt="a photo of a cat", subject="cat")
+    assert "'cat'" in assert_problem(answer, 422, "subject_not_in_prompt", "source_prompt")["detail"]
+    both = {"prompt": "a photo of a cat", "source_prompt": "a photo of a cat", "subject": "cat"}
+    assert api.post("/edits", identity=identity, **both).status_code == 202
+    assert api.post("/edits", identity=identity, prompt="a photo of a [I] woman, smiling").status_code == 202
