@@ -81,8 +81,8 @@ def test_however_an_edit_ends_the_page_is_of_use_again(
     expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
     if end == "is erased":
         assert "#" not in page.url
-        kept = "import('./studio/job/shelf.js').then(({find}) => find(%s)).then(found => !found)" % json.dumps(running_edit["id"])
-        page.wait_for_function(f"() => {kept}")
+        forgotten = "id => import('./studio/job/shelf.js').then(({find}) => find(id)).then(found => !found)"
+        page.wait_for_function(forgotten, arg=running_edit["id"])
 
 
 def test_a_service_that_does_not_answer_is_told_and_waited_for(open_studio: OpenStudio) -> None:
