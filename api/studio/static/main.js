@@ -10,7 +10,7 @@
  */
 
 import { $, make, say, studio } from './studio.js';
-import { ask, credentials, hasKey, keepKey } from './service.js';
+import { ask, consent, credentials, hasKey, keepKey } from './service.js';
 import { mountTabs } from './tabs.js';
 import { mountForm } from './form.js';
 import { mountBrush } from './picture/brush.js';
@@ -43,6 +43,17 @@ function answered(key) {
   $('key-change').hidden = false;
   $('key-change').textContent = hasKey() ? 'Change the key' : 'Enter a key';
   return !!key;
+}
+
+/** Ask what the person in the photo agreed to. Return the statement, or '' if there is none. */
+function askForConsent() {
+  const dialog = $('consent-dialog');
+  $('consent').value = '';
+  dialog.returnValue = '';
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes' ? $('consent').value.trim() : ''), { once: true });
+    dialog.showModal();
+  });
 }
 
 async function loadModel() {
@@ -98,6 +109,7 @@ function mountFiles() {
 }
 
 credentials.ask = askForKey;
+consent.ask = askForConsent;
 mountTabs();
 mountStage();
 mountBrush();
