@@ -83,8 +83,9 @@ async function open(name) {
 function describeModel() {
   const { name, shipped, domains, test } = studio.model;
   const kinds = (domains || []).map((domain) => domain.subjects.slice(0, 3).join(', ')).join('; ');
-  const knows = shipped ? 'small, for drawn people, cats and churches like the samples. Real photos want another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
-  $('model-line').textContent = `${test ? 'Test mode. ' : ''}Model ${name}${shipped ? ': ' : '. '}${knows || ''}`;
+  const knows = shipped ? 'small, for drawn people, cats and churches. Real photos need another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
+  $('model-line').textContent = test ? `Test mode: pictures without the model ${name}.` : `Model ${name}${shipped ? ': ' : '. '}${knows || ''}`;
+  $('model-line').title = $('model-line').textContent; // a narrow window shows only its beginning
 }
 
 async function showSamples() {
