@@ -106,7 +106,8 @@ export async function submit(path, fields, { trouble = () => {}, signal } = {}) 
     const statement = error.code === 'consent_missing' && (await consent.ask());
     if (!statement) throw error;
     signal?.throwIfAborted(); // canceled meanwhile
-    fields.push(['consent', statement]);
+    const blank = fields.findIndex(([name]) => name === 'consent');
+    fields.splice(blank < 0 ? fields.length : blank, 1, ['consent', statement]);
     return send(path, fields, trouble, signal);
   }
 }
