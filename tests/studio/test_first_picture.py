@@ -82,3 +82,30 @@ def test_the_page_is_painted_within_300_ms(browser: Browser, service: Service) -
             expect(page.locator("#samples img")).to_have_count(4)
             paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     assert min(paints) <= 300
+
+
+KINDS = [{"subjects": ["woman", "man", "person"], "attribute_words": []}] * 4
+LONG = {"name": "an-organisation/a-model-with-a-long-name", "shipped": False, "test": False, "domains": KINDS}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_cut"), [({}, False), ({"test": False}, False), (LONG, True)], ids=["test", "shipped", "long"]
+)
+def test_the_header_is_one_line_beside_the_button_for_the_key(
+    open_studio: OpenStudio, model: dict[str, object], *, is_cut: bool
+) -> None:
+    """On a phone the model has a line of its own."""
+    page, _ = open_studio()
+    page.route("**/model", lambda route: route.fulfill(json={**route.fetch().json(), **model}))
+    page.reload()
+    expect(page.locator("#key-change")).to_be_visible()
+    expect(page.locator("#model-line")).to_contain_text(str(model.get("name", SHIPPED_NAME)))
+    line = page.locator("h1").evaluate("title => title.getBoundingClientRect().height")
+    for selector in ("#model-line", "#key-change"):
+        assert page.locator(selector).evaluate("one => one.getBoundingClientRect().height") <= line, selector
+    assert page.locator("#model-line").evaluate("one => one.scrollWidth > one.clientWidth") == is_cut
+    page.set_viewport_size({"width": 390, "height": 844})
+    title, button = (page.locator(each).bounding_box() for each in ("h1", "#key-change"))
+    assert title is not None
+    assert button is not None
+    assert abs(title["y"] + title["height"] / 2 - button["y"] - button["height"] / 2) < line

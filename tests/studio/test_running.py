@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.studio import acting
+from tests.studio.browser import PATIENCE_MS
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
@@ -44,6 +45,44 @@ def test_a_reload_goes_on_with_the_edit_and_its_photo(open_studio: OpenStudio) -
         acting.result(page)
         expect(page.locator("#handle")).to_be_visible()  # the photo was kept for the comparison
         assert page.locator("#words").input_value().startswith("a photo of a woman")
+
+
+@pytest.mark.parametrize("end", ["fails", "is erased", "is erased with everything", "gets lost"])
+@pytest.mark.parametrize("reloaded", [True, False], ids=["reloaded", "started here"])
+def test_however_an_edit_ends_the_page_is_of_use_again(
+    open_studio: OpenStudio, service: Service, end: str, *, reloaded: bool
+) -> None:
+    key = service.new_key(f"ends {end} {reloaded}".replace(" ", "-").lower())
+    page, watch = open_studio(key=key)
+    watch.allow("status of 404")
+    running(page, 60)
+    if reloaded:
+        page.reload()
+        expect(page.locator("#progress-words")).to_have_text("Editing")
+    words = {"fails": "The edit was not done in time: try again.", "gets lost": "Something went wrong in this page: reload it."}
+    with service.client(key) as api:
+        (running_edit,) = api.get("/edits", params={"kind": "edit"}).json()["items"]
+        path = f"/edits/{running_edit['id']}"
+        if end == "fails":
+            error = {"code": "deadline_exceeded", "message": "too late", "retryable": False}
+            page.route(EDIT, lambda route: route.fulfill(json={**running_edit, "state": "failed", "error": error}))
+        if end == "gets lost":
+            page.route(EDIT, lambda route: route.fulfill(json={**running_edit, "state": "succeeded", "results": None}))
+        if end == "is erased with everything":
+            page.evaluate("import('./studio/studio.js').then(({studio}) => studio.tell('erased', {everything: true}))")
+            expect(page.locator("#message")).to_have_text("Canceled. Nothing was changed.")
+        else:
+            if end == "is erased":
+                api.delete(path).raise_for_status()
+            expected = words.get(end, "This is no longer there: it has expired or was erased.")
+            expect(page.locator("#message")).to_have_text(expected, timeout=2 * PATIENCE_MS)  # a request may wait 25 s
+        api.post(f"{path}/cancel")
+    expect(page.locator("#running")).to_be_hidden()
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+    if end == "is erased":
+        assert "#" not in page.url
+        forgotten = "id => import('./studio/job/shelf.js').then(({find}) => find(id)).then(found => !found)"
+        page.wait_for_function(forgotten, arg=running_edit["id"])
 
 
 def test_a_service_that_does_not_answer_is_told_and_waited_for(open_studio: OpenStudio) -> None:

@@ -10,7 +10,7 @@
  */
 
 import { $, make, say, studio } from './studio.js';
-import { ask, credentials, hasKey, keepKey } from './service.js';
+import { ask, consent, credentials, hasKey, keepKey } from './service.js';
 import { mountTabs } from './tabs.js';
 import { mountForm } from './form.js';
 import { mountBrush } from './picture/brush.js';
@@ -45,6 +45,17 @@ function answered(key) {
   return !!key;
 }
 
+/** Ask what the person in the photo agreed to. Return the statement, or '' if there is none. */
+function askForConsent() {
+  const dialog = $('consent-dialog');
+  $('consent').value = '';
+  dialog.returnValue = '';
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes' ? $('consent').value.trim() : ''), { once: true });
+    dialog.showModal();
+  });
+}
+
 async function loadModel() {
   try {
     studio.setModel((await ask('model')).body);
@@ -72,8 +83,9 @@ async function open(name) {
 function describeModel() {
   const { name, shipped, domains, test } = studio.model;
   const kinds = (domains || []).map((domain) => domain.subjects.slice(0, 3).join(', ')).join('; ');
-  const knows = shipped ? 'small, for drawn people, cats and churches like the samples. Real photos want another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
-  $('model-line').textContent = `${test ? 'Test mode. ' : ''}Model ${name}${shipped ? ': ' : '. '}${knows || ''}`;
+  const knows = shipped ? 'small, for drawn people, cats and churches. Real photos need another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
+  $('model-line').textContent = test ? `Test mode: pictures without the model ${name}.` : `Model ${name}${shipped ? ': ' : '. '}${knows || ''}`;
+  $('model-line').title = $('model-line').textContent; // a narrow window shows only its beginning
 }
 
 async function showSamples() {
@@ -98,6 +110,7 @@ function mountFiles() {
 }
 
 credentials.ask = askForKey;
+consent.ask = askForConsent;
 mountTabs();
 mountStage();
 mountBrush();

@@ -42,6 +42,9 @@ export function keepKey(key) {
 /** Ask the user for a key; resolves with whether there is one now. `main.js` sets this. */
 export const credentials = { ask: async () => false };
 
+/** Ask the user what the person in the photo agreed to; resolves with the words, or ''. `main.js` sets this. */
+export const consent = { ask: async () => '' };
+
 /** Return a new idempotency key. One click has one key, however often its request is repeated. `randomUUID` needs https. */
 export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
@@ -91,8 +94,25 @@ function formOf(fields) {
   return form;
 }
 
-/** Send a request that starts work, by one idempotency key, again and again while trying again can help. `trouble(error)` is told. */
+/**
+ * Send a request that starts work, by one idempotency key, again and again while trying again can help. `trouble(error)` is told.
+ *
+ * If the service requires a statement of consent, the user is asked for it, and `fields` has it from then on.
+ */
 export async function submit(path, fields, { trouble = () => {}, signal } = {}) {
+  try {
+    return await send(path, fields, trouble, signal);
+  } catch (error) {
+    const statement = error.code === 'consent_missing' && (await consent.ask());
+    if (!statement) throw error;
+    signal?.throwIfAborted(); // canceled meanwhile
+    const blank = fields.findIndex(([name]) => name === 'consent');
+    fields.splice(blank < 0 ? fields.length : blank, 1, ['consent', statement]);
+    return send(path, fields, trouble, signal);
+  }
+}
+
+async function send(path, fields, trouble, signal) {
   const key = newKey();
   for (let tries = 1; ; tries++) {
     try {

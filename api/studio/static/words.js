@@ -48,7 +48,7 @@ const PROBLEMS = {
   mask_unclear: 'The painted region is not clear: clear it and paint again.',
   mask_invalid: 'The painted region can’t be used: clear it and paint again.',
   at_outside: 'Point at the person inside the photo.',
-  consent_missing: 'This service asks for a statement of consent, which this page can’t send.',
+  consent_missing: 'Nothing was sent: this service requires a statement of what the person in the photo agreed to.',
   prompt_empty: 'Say what shall be different.',
   placeholder_missing: 'What is applied must be named in the sentence: choose it again.',
   placeholder_unknown: 'The sentence names something that is not applied: leave out the brackets.',

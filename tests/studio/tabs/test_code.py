@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -110,3 +111,56 @@ def test_every_request_that_changes_something_can_be_repeated(open_studio: OpenS
     shell = code(page, "curl")
     assert "-X DELETE" in shell
     assert '"code":"not_found"' in run(["bash", "-c", shell], tmp_path, key).replace(" ", "")
+
+
+def test_code_of_requests_without_files_runs_in_all_three_languages(
+    open_studio: OpenStudio, service: Service, tmp_path: Path
+) -> None:
+    """An edit that goes on from another, an edit of a known person, a new name, and an erasure."""
+    key = service.new_key("without-files")
+    page, watch = open_studio(key=key)
+    acting.sample(page)
+    acting.edit(page)
+    acting.result(page)
+    programs = []
+    page.get_by_role("button", name="Go on from here").click()
+    acting.edit(page, "smiling")
+    acting.result(page)
+    programs.append(programs_of(page))
+    page.get_by_role("button", name="Three more").click()
+    expect(page.locator("#strip button")).to_have_count(6)  # with the photo
+    programs.append(programs_of(page))
+    acting.open_tab(page, "People")
+    page.locator("#people input.name").fill('Ada "A" 😀')
+    page.locator("#people input.name").press("Enter")
+    programs.append(programs_of(page))
+    page.get_by_role("tab", name="People").click()
+    page.locator("#people input.name").fill("")
+    page.locator("#people input.name").press("Enter")
+    programs.append(programs_of(page))
+    page.get_by_role("tab", name="People").click()
+    page.get_by_role("button", name="Use").click()
+    page.get_by_label("What shall be different?").fill("red hair")
+    acting.edit(page)
+    acting.result(page)
+    programs.append(programs_of(page))
+    page.route("**/plain", lambda route: route.fulfill(body="<!doctype html><title>A page</title>", content_type="text/html"))
+    page.goto(f"{service.url}/plain")
+    watch.allow("favicon")
+    for program in programs:
+        assert "=@" not in program["curl"]  # there are no files
+        answer = json.loads(run(["bash", "-c", program["curl"]], tmp_path, key))
+        assert answer.get("state", "succeeded") == "succeeded", answer
+        run([sys.executable, "-c", program["Python"]], tmp_path, key)
+        page.evaluate(IN_PAGE, [program["fetch"], [], key])
+    with service.client(key) as api:
+        edits = api.get("/edits", params={"kind": "edit", "limit": 100}).json()["items"]
+        assert [edit["state"] for edit in edits] == 13 * ["succeeded"]  # four of the page, and three of them thrice by code
+
+
+def programs_of(page: Page) -> dict[str, str]:
+    """Return the last request in each language."""
+    acting.open_tab(page, "Code")
+    found = {language: code(page, language) for language in ("curl", "Python", "fetch")}
+    acting.open_tab(page, "Edit")
+    return found

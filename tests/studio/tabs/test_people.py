@@ -28,7 +28,7 @@ def keep(page: Page, name: str, **options: str) -> None:
     if options:
         page.get_by_text("For how long").click()
         page.get_by_label("Erase it").select_option(options["erase"])
-        page.get_by_label("What the person agreed to").fill(options["consent"])
+        page.locator("#people").get_by_label("What the person agreed to").fill(options["consent"])
     page.get_by_role("button", name="Keep", exact=True).click()
     expect(page.get_by_label(f"Name of {name}")).to_have_value(name)
 
@@ -246,3 +246,47 @@ def test_learning_is_followed_again_after_a_reload_and_can_be_canceled(open_stud
     expect(page.get_by_label("Learning")).to_be_visible()
     page.locator("#people").get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Nobody yet.")).to_be_visible()
+
+
+@pytest.mark.parametrize("what", ["Edit", "Keep", "Take it"])
+def test_a_service_that_requires_consent_gets_a_statement(open_studio: OpenStudio, service: Service, what: str) -> None:
+    """The page asks for it once for each request, and says what to do when there is none."""
+    key = service.new_key(f"consent-{what.lower().replace(' ', '-')}")
+    page, watch = open_studio(key=key)
+    watch.allow("status of 422")
+    sent: list[str] = []
+
+    def require(route: Route) -> None:
+        body = (route.request.post_data_buffer or b"").decode("latin-1")
+        found = re.search(r'name="consent"\r\n\r\n(.*?)\r\n', body)
+        statement = found[1].strip() if found else ""
+        sent.append(statement)
+        if statement:
+            route.continue_()
+        else:
+            problem = {"title": "Invalid", "status": 422, "code": "consent_missing", "field": "consent", "detail": "state it"}
+            route.fulfill(status=422, json=problem)
+
+    page.route(re.compile(r"/(edits|identities|attributes)$"), require)  # lists have a query
+    acting.sample(page)
+    if what != "Edit":
+        acting.open_tab(page, "People")
+        page.get_by_label("Keep this person as").fill("Ada")
+        page.get_by_text("For how long").click()
+        page.locator("#people").get_by_label("What the person agreed to").fill(" ")  # no statement
+    start = page.get_by_role("button", name=what, exact=True)
+    dialog, message = page.get_by_role("dialog", name="Does the person in the photo agree?"), page.locator("#message")
+    start.click()
+    if what == "Edit":
+        look_at(page, "consent")
+    dialog.get_by_role("button", name="Not now").click()
+    expect(message).to_have_text("Nothing was sent: this service requires a statement of what the person in the photo agreed to.")
+    start.click()
+    dialog.get_by_label("What the person agreed to").fill("Ada agreed")
+    dialog.get_by_role("button", name="Send it").click()
+    if what == "Edit":
+        acting.result(page)
+    else:
+        name = "Name of Ada" if what == "Keep" else "Name of makeup"
+        expect(page.get_by_label(name)).to_be_visible()
+    assert sent == ["", "", "Ada agreed"]

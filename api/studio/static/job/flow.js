@@ -166,6 +166,10 @@ function showResult(entry) {
 }
 
 function failed(job, error) {
+  if (error.status === 404 && job.id) {
+    shelf.drop(job.id); // erased elsewhere, so its photo does not stay here either
+    if (location.hash === `#${job.id}`) forgetAddress();
+  }
   if (error.name === 'AbortError') say('Canceled. Nothing was changed.');
   else say(wordsOf(error), 'problem');
   if (error.code === 'prompt_instruction' || error.field === 'prompt') $('words').focus();
@@ -250,24 +254,25 @@ function back() {
 export async function show(which) {
   if (page.job) return say('Wait for the edit that runs, or cancel it.', 'problem');
   say('');
+  const job = { id: which.id || which, controller: new AbortController() };
   try {
-    const edit = typeof which === 'string' || !which.report ? (await ask(`edits/${which.id || which}`)).body : which;
+    const edit = typeof which === 'string' || !which.report ? (await ask(`edits/${job.id}`)).body : which;
     if (edit.kind !== 'edit') return;
     const kept = (await shelf.find(edit.id)) || {};
     const photo = await placeKept(kept);
-    const job = { id: edit.id, fields: kept.fields || [], said: kept.said || promptOf(edit), source: kept.source, photo, before: toCompare(photo), controller: new AbortController() };
+    Object.assign(job, { fields: kept.fields || [], said: kept.said || promptOf(edit), source: kept.source, photo, before: toCompare(photo) });
     history.replaceState(null, '', `#${edit.id}`);
     if (!photo) await withoutPhoto(job, edit);
     if (isOver(edit)) return await ended(job, edit);
     begin(job);
     progress.update(edit);
     await see(job);
-    over(job);
   } catch (error) {
-    if (error.status === 404) shelf.drop(which.id || which); // erased elsewhere, so its photo does not stay here either
     forgetAddress();
-    say(wordsOf(error), 'problem');
+    failed(job, error);
     draw();
+  } finally {
+    over(job);
   }
 }
 

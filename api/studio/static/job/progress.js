@@ -34,6 +34,7 @@ export function learn(report) {
 
 /** Show a bar at its beginning. `phases`: those that are expected. */
 export function begin(words, phases = Object.keys(PHASES)) {
+  end(); // its clock too, if a job still has the bar
   const usual = { ...GUESS, ...studio.model?.phase_seconds, ...measured() };
   run = { weights: Object.fromEntries(phases.map((phase) => [phase, Math.max(0.1, usual[phase])])), seen: 0, lost: false, trouble: null, job: null };
   $('running').hidden = false;

@@ -61,22 +61,21 @@ function curl({ method, path, body, texts, files, isJob }) {
 }
 
 const call = (name, args) => `${name}(\n${args.map((each) => `    ${each},\n`).join('')})`;
-const dict = (name, entries) => `${name}={\n${entries.map(([key, value]) => `        ${json(key)}: ${value},\n`).join('')}    }`;
 
 function python({ method, path, body, texts, files, isJob }) {
-  const data = {};
-  for (const [name, value] of texts) data[name] = name in data ? [data[name], value].flat() : value;
+  const parts = [...files.map(([name, file]) => [name, `open(${json(file)}, "rb")`]), ...texts.map(([name, value]) => [name, `(None, ${json(value)})`])];
   const key = hasKey() ? ['headers={"Authorization": "Bearer " + os.environ["S2EDIT_API_KEY"]}'] : [];
   return [
-    ...(hasKey() ? ['import os', ''] : []),
+    ...(body ? ['import json'] : []),
+    ...(hasKey() ? ['import os'] : []),
+    ...(body || hasKey() ? [''] : []),
     'import httpx\n',
     call('service = httpx.Client', [`base_url=${json(base())}`, 'timeout=90', ...key]),
     call('answer = service.request', [
       `${json(method)}, ${json(path)}`,
       ...(isJob ? ['headers={"Prefer": "wait=60"}'] : []),
-      ...(files.length ? [dict('files', files.map(([name, file]) => [name, `open(${json(file)}, "rb")`]))] : []),
-      ...(texts.length ? [dict('data', Object.entries(data).map(([name, value]) => [name, json(value)]))] : []),
-      ...(body ? [dict('json', Object.entries(body).map(([name, value]) => [name, value === null ? 'None' : json(value)]))] : []),
+      ...(parts.length ? [`files=[\n${parts.map(([name, value]) => `        (${json(name)}, ${value}),\n`).join('')}    ]`] : []), // `data` without a file would not be multipart
+      ...(body ? [`json=json.loads(${json(json(body))})`] : []),
     ]),
     'job = answer.raise_for_status().json()',
     ...(isJob ? ['while job["state"] in ("queued", "running"):', '    job = service.get("edits/" + job["id"], headers={"Prefer": "wait=60"}).json()'] : []),
