@@ -20,7 +20,7 @@ from lab.world.person.identity import Attributes
 FOLDER = Path(__file__).parents[1] / "api" / "studio" / "static" / "samples"
 SIZE = 512
 QUALITY = 82
-SMALL, SMALL_QUALITY = 192, 75
+SMALL, SMALL_QUALITY = 192, 65
 """Side in pixels and quality of the picture that stands for a sample until it is chosen."""
 
 

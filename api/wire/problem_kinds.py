@@ -241,6 +241,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     jobs.ArtifactsUnavailable: ProblemKind(
         503, "artifacts_unavailable", "Not available now", "The object store does not answer: try again in a few seconds."
     ),
+    jobs.StoreUnproven: ProblemKind(
+        503, "store_unavailable", "Not available now", "The job store does not answer: try again in a few seconds."
+    ),
     jobs.QueueUnavailable: ProblemKind(
         503, "queue_unavailable", "Not available now", "The queue does not answer: try again in a few seconds."
     ),

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from cli.client import EditClient
-from cli.demo.samples import EDITS, FIRST_EDITS, SOURCE_PROMPTS, WHOLE, Edit, sample
+from cli.demo.samples import EDITS, FIRST_EDITS, SCENES, SOURCE_PROMPTS, Edit, sample
 from cli.demo.strip import GAP, GIVEN_TOP, MARGIN, result_top
 from lab.judges.attributes import load_judge
 from lab.world.sample import ANSWERS
@@ -150,10 +150,10 @@ def test_only_the_transfer_applies_the_learned_makeup(demo: Demo) -> None:
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.of}-{edit.number}")
 def test_outside_the_edit_mask_no_pixel_changes(demo: Demo, edit: Edit) -> None:
-    """Without an edit mask in the request, the service edits inside the grown identity mask. That of `WHOLE` leaves nothing out."""
+    """Without an edit mask in the request, the service edits inside the grown identity mask, and all of the `SCENES`."""
     of = sample(edit.of)
     outside = ~inside_of(of.edit_mask)
-    assert (outside.mean() > 0.05) == (of.name not in WHOLE)
+    assert (outside.mean() > 0.05) == (of.name not in SCENES)
     assert np.array_equal(np.asarray(of.photo)[outside], np.asarray(demo.picture(f"result-{edit.number}.png"))[outside])
     assert demo.report(edit.number)["outside_edit_mask"]["max_level_difference"] == 0
 

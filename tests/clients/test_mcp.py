@@ -281,11 +281,9 @@ def test_only_files_in_allowed_folders_are_read(ground: Ground, tmp_path: Path) 
         async def tried(path: object) -> CallToolResult:
             return await client.call_tool("edit_photo", {"prompt": PROMPT, "photo": str(path)})
 
-        for path in (secret, f"{allowed}/../secret.png", allowed / "out.png", allowed / "deep" / "secret.png", f"file://{secret}"):
-            refused = await tried(path)
-            assert refused.is_error
-            assert "not in a folder that the operator allows" in text(refused), path
+        outside = (secret, f"{allowed}/../secret.png", allowed / "out.png", allowed / "deep" / "secret.png", f"file://{secret}")
         for path, words in (
+            *((path, "not in a folder that the operator allows") for path in outside),
             (allowed / "pipe.png", "is no file"),
             (allowed, "is no file"),
             (allowed / "none.png", "there is no file"),

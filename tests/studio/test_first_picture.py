@@ -32,7 +32,7 @@ def test_a_sample_becomes_a_picture_in_two_clicks(open_studio: OpenStudio) -> No
 def test_the_page_says_which_model_it_has(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
     expect(page.locator("#model-line")).to_contain_text(SHIPPED_NAME)
-    expect(page.locator("#model-line")).to_contain_text("S2EDIT_MODEL")
+    expect(page.locator("#model-line")).to_contain_text("Test mode")
     page.get_by_role("button", name="More", exact=True).click()
     words = page.locator("#chips button").all_inner_texts()
     assert {"red hair", "smiling", "glasses", "makeup", "a beard"} <= set(words)

@@ -130,9 +130,9 @@ class TestConsent:
         report_loaded(api.artifacts, api.services.settings.model, FACTS)
         api.limit(require_consent=True)
         before = api.kept()
-        for said in (None, "  ", "\u200b"):
+        for said, code in ((None, "consent_missing"), ("  ", "part_empty"), ("\u200b", "part_empty")):
             refused = api.post("/identities/import", file=concept_file(), consent=said)
-            assert_problem(refused, 422, "consent_missing", "consent")
+            assert_problem(refused, 422, code, "consent")
         assert api.kept() == before
         brought = api.post("/identities/import", file=concept_file(), consent=CONSENT)
         assert brought.status_code == 201, brought.text
@@ -149,11 +149,11 @@ class TestConsent:
         assert api.get("/identities").json()["items"] == []
         assert [key for key in api.artifacts.list("") if not key.startswith("models/")] == []
 
-    @pytest.mark.parametrize("said", [None, "", "   "])
-    def test_where_it_is_required_nothing_is_learned_without(self, api: Api, said: str | None) -> None:
+    @pytest.mark.parametrize(("said", "code"), [(None, "consent_missing"), ("", "part_empty"), ("   ", "part_empty")])
+    def test_where_it_is_required_nothing_is_learned_without(self, api: Api, said: str | None, code: str) -> None:
         api.limit(require_consent=True)
         answer = api.edit(consent=said)
-        assert_problem(answer, 422, "consent_missing", "consent")
+        assert_problem(answer, 422, code, "consent")
         assert api.kept()[0] == {}
         assert api.edit(consent=CONSENT).status_code == 202
 
