@@ -58,7 +58,7 @@ def test_by_python(live: Live) -> None:
     (install,) = re.findall(r"`(\.venv/bin/pip install [^`]*)`", SECTION)
     said("bash", "-c", install, live=live)
     (code,) = printed("python", live)
-    identity = said(".venv/bin/python", "-c", code, live=live).strip()
+    identity = said(".venv/bin/python", "-c", f"{code}\nprint(done.edit.identity)", live=live).strip()
     by_curl = json.loads(said("bash", "-euo", "pipefail", "-c", f'{printed("", live)[1]}\necho "$edit"', live=live))
     assert by_curl["identity"] == identity
     assert by_curl["report"]["values"]["learning_steps"] == 0
