@@ -167,7 +167,7 @@ def codes() -> str:
     for code, kinds in said.items():
         statuses = ", ".join(str(status) for status in sorted({status for status, _, _ in kinds}))
         _, title, detail = kinds[0]
-        rows.append((statuses, f"`{code}`", _sentence(detail if len(kinds) == 1 else title)))
+        rows.append((statuses, f"`{code}`", _sentence(detail if len(set(kinds)) == 1 else title)))
     return table(("status", "code", "meaning"), sorted(rows))
 
 

@@ -25,6 +25,9 @@ INTERNAL = ProblemKind(
     "Internal error",
     "The service failed, not your request: try again. If the error stays, send the X-Request-Id to the operator of the service.",
 )
+STORE_UNAVAILABLE = ProblemKind(
+    503, "store_unavailable", "Not available now", "The job store does not answer: try again in a few seconds."
+)
 
 KINDS: Mapping[type[Exception], ProblemKind] = {
     core.S2EditError: INTERNAL,
@@ -235,15 +238,11 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     jobs.ServiceUnavailable: ProblemKind(
         503, "unavailable", "Not available now", "A part of the service does not answer: try again in a few seconds."
     ),
-    jobs.StoreUnavailable: ProblemKind(
-        503, "store_unavailable", "Not available now", "The job store does not answer: try again in a few seconds."
-    ),
+    jobs.StoreUnavailable: STORE_UNAVAILABLE,
     jobs.ArtifactsUnavailable: ProblemKind(
         503, "artifacts_unavailable", "Not available now", "The object store does not answer: try again in a few seconds."
     ),
-    jobs.StoreUnproven: ProblemKind(
-        503, "store_unavailable", "Not available now", "The job store does not answer: try again in a few seconds."
-    ),
+    jobs.StoreUnproven: STORE_UNAVAILABLE,
     jobs.QueueUnavailable: ProblemKind(
         503, "queue_unavailable", "Not available now", "The queue does not answer: try again in a few seconds."
     ),

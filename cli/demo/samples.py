@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from s2edit_core.pictures.files import encode_png, grown
+from s2edit_core.request.domains import DEFAULT_DOMAINS
 from s2edit_core.whole_files import write_whole
 
 FOLDER = Path(__file__).with_name("sample")
@@ -20,7 +21,7 @@ SOURCE_PROMPTS = {
 """The sentence that describes each photo. `makeup` is of another person, whose makeup is learned as the attribute [A]."""
 
 
-SCENES = frozenset({"church"})
+SCENES = frozenset(word for domain in DEFAULT_DOMAINS if domain.scene for word in domain.subjects)
 """Photos whose edit may change everything, as a sunset does."""
 
 

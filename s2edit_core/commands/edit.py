@@ -126,11 +126,12 @@ def finish_edit(
 
     original, mask, edit_mask = pictures
     photo, preset = original.photo, request.resolve()
+    canvas = pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity))
     if inversion_file:
         inversion = pipe.load_inversion(inversion_file)
     else:
         steps = pipe.inverting(
-            pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity)),
+            canvas,
             prompts[0],
             identity,
             preset.inversion,
@@ -156,8 +157,7 @@ def finish_edit(
             on_progress=bars.show,
         )
     (result,), (facts,) = list(out.images), out.reports
-    changeable = pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity)).edit_mask
-    file, delivered = encode_result(result, original, changeable, Output.of(request))
+    file, delivered = encode_result(result, original, canvas.edit_mask, Output.of(request))
     write_whole(args.output, file)
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}

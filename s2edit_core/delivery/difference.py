@@ -312,9 +312,11 @@ def _without_holes(region: Tensor) -> Tensor:
 def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int) -> Tensor:
     """Where something new stands rather than another tone, by place and by region, if any of it is `shown`: `(H, W)` in 0..1."""
     newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
-    regions = _labelled(strength.sqrt() > REGION_LEVEL)
-    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(before, after, newness, wide, regions, cell))
-    return new * ~_undrawn(regions, shown)
+    weight = strength.sqrt()
+    regions = _labelled(weight > REGION_LEVEL)
+    whole = _without_holes(_new_regions(before, after, weight, newness, wide, regions)).to(weight)
+    by_region = blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
+    return torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), by_region) * ~_undrawn(regions, shown)
 
 
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
@@ -328,12 +330,11 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_region(before: Tensor, after: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp], cell: int) -> Tensor:
-    """Which of the `regions` of change are something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim.
+def _new_regions(before: Tensor, after: Tensor, weight: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp]) -> Tensor:
+    """Which of the `regions` of change are something new by mean, `(H, W)`, bool: the middle of a hat is as new as its brim.
 
-    `wide` is the newness by longer windows, which judges large regions.
+    `weight` is how far the frames differ. `wide` is the newness by longer windows, which judges large regions.
     """
-    weight = (after - before).square().sum(dim=0).sqrt()
     labels = torch.from_numpy(regions) + 1
     maps = weight * newness, weight * wide, weight, torch.ones_like(weight)
     # a GPU would add them up in no fixed order
@@ -344,8 +345,7 @@ def _new_region(before: Tensor, after: Tensor, newness: Tensor, wide: Tensor, re
         unexplained = _unexplained(before[:, here], after[:, here])
         decided[label] = far[label] / mass[label] + RECOLOURING_WEIGHT * unexplained > LARGE_NEW
     decided[0] = False  # outside all regions
-    whole = _without_holes(decided[labels]).to(weight)
-    return blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
+    return decided[labels]
 
 
 def _unexplained(before: Tensor, after: Tensor) -> Tensor:

@@ -308,7 +308,8 @@ class S2EditEngine:
             with self._turn:
                 caption = self.captioner.caption(photo.crop(identity_canvas.box))
             prompts = self._captioned(request, concepts, caption)
-        canvas = self.pipeline.canvas(photo, mask, edit_mask, subject=prompts.subject)
+        own_crop = edit_mask is None and not self.pipeline.backbone.card.changes_scene(prompts.subject)
+        canvas = identity_canvas if own_crop else self.pipeline.canvas(photo, mask, edit_mask, subject=prompts.subject)
         plan = plan_edit(
             request,
             image=inputs.image,

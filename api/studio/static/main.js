@@ -26,15 +26,21 @@ const loaded = {};
 /** Ask for a key in a dialog. Several requests that need one wait for the same answer. */
 let asking = null;
 function askForKey(wasWrong) {
-  asking ||= new Promise((resolve) => {
-    const dialog = $('key-dialog');
-    $('key').value = '';
+  if (!asking) {
     $('key-words').textContent = wasWrong ? 'The service does not know the key, or it has expired. Enter another one.' : 'The operator of the service gives you one. It is kept for this tab only.';
-    dialog.returnValue = '';
-    dialog.addEventListener('close', () => resolve(answered(dialog.returnValue === 'yes' && $('key').value.trim())), { once: true });
+    asking = entered($('key-dialog'), $('key')).then(answered);
+  }
+  return asking;
+}
+
+/** Open a dialog with one field. Return what was entered, or '' if the dialog was declined. */
+function entered(dialog, field) {
+  field.value = '';
+  dialog.returnValue = '';
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes' ? field.value.trim() : ''), { once: true });
     dialog.showModal();
   });
-  return asking;
 }
 
 function answered(key) {
@@ -43,17 +49,6 @@ function answered(key) {
   $('key-change').hidden = false;
   $('key-change').textContent = hasKey() ? 'Change the key' : 'Enter a key';
   return !!key;
-}
-
-/** Ask what the person in the photo agreed to. Return the statement, or '' if there is none. */
-function askForConsent() {
-  const dialog = $('consent-dialog');
-  $('consent').value = '';
-  dialog.returnValue = '';
-  return new Promise((resolve) => {
-    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes' ? $('consent').value.trim() : ''), { once: true });
-    dialog.showModal();
-  });
 }
 
 async function loadModel() {
@@ -110,7 +105,7 @@ function mountFiles() {
 }
 
 credentials.ask = askForKey;
-consent.ask = askForConsent;
+consent.ask = () => entered($('consent-dialog'), $('consent'));
 mountTabs();
 mountStage();
 mountBrush();
