@@ -30,6 +30,7 @@ from s2edit_core.device_faults import fault_of
 from s2edit_core.errors import DeviceFault, NumbersNotFinite
 from s2edit_core.unet.row_queue import PATIENCE, STAGES, Kind, RowQueue, Stage, Submission, Taken
 from s2edit_core.unet.rows import Answers, Evaluate, Rows, check_finite
+from s2edit_core.unet.thread_pools import end_idle_threads
 
 POLL_S = 0.1
 """Seconds between two calls of `while_waiting`."""
@@ -81,6 +82,7 @@ class RowClient:
         """
         if not rows:
             return ()
+        end_idle_threads()
         submission = self._scheduler.submit(self, rows, stage)
         passes = self._scheduler.passes
         try:
@@ -145,6 +147,7 @@ class RowScheduler:
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 
     def start(self) -> None:
+        end_idle_threads()
         self._thread.start()
 
     def close(self) -> None:

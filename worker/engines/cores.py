@@ -1,4 +1,4 @@
-"""How many of the machine's cores this process may use, and how many of them others leave idle.
+"""How many of the machine's cores this process may use, and how many of them others leave to it.
 
 Torch takes a thread per core that it sees. It doesn't see the quota of a container, nor that others use the cores: on a machine
 whose cores were shared, its default made learning five times slower than one thread.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path("/")
 LEAST_TICKS = 50
-"""The ticks of `/proc/stat` (usually of 10 ms) per core below which a reading says nothing about idle cores."""
+"""The ticks of `/proc/stat` per core below which a reading says nothing about idle cores."""
+TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def allowed_cores(root: Path = ROOT) -> int:
@@ -56,56 +58,59 @@ def _lines(path: Path) -> list[str]:
 
 
 @dataclass
-class IdleCores:
-    """Measures how many cores of the machine are idle, over the time between two readings."""
+class FreeCores:
+    """Measures how many cores this process could have used: those that were idle, and those that it used itself.
+
+    `used_s` returns the seconds that this process has spent on all cores so far.
+    """
 
     root: Path = ROOT
-    _last: tuple[int, int, int] | None = field(default=None, init=False)
+    used_s: Callable[[], float] = time.process_time
+    _last: _Reading | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin to measure now."""
         self._last = self._read()
 
     def read(self) -> float | None:
-        """Return how many cores were idle since `restart`, on average. None if that is too short ago, or unknown."""
+        """Return the mean since the last result, or since the beginning. None if that is too short ago, or unknown."""
         now, last = self._read(), self._last
-        if now is None or last is None or now[0] - last[0] < LEAST_TICKS * now[2]:
+        if now is None or last is None or now.all_ticks - last.all_ticks < LEAST_TICKS * now.cores:
             return None
-        return (now[1] - last[1]) / (now[0] - last[0]) * now[2]
+        self._last = now
+        elapsed = (now.all_ticks - last.all_ticks) / now.cores
+        return (now.idle_ticks - last.idle_ticks + (now.used_s - last.used_s) * TICKS_PER_S) / elapsed
 
-    def _read(self) -> tuple[int, int, int] | None:
-        """Return ticks of all cores since the machine's start, those of them that were idle, and the number of cores."""
+    def _read(self) -> _Reading | None:
         lines = [line.split() for line in _lines(self.root / "proc/stat") if line.startswith("cpu")]
         if len(lines) < 2:
             return None
         user, nice, system, idle, waiting, *others = map(int, lines[0][1:9])
-        return sum((user, nice, system, idle, waiting, *others)), idle + waiting, len(lines) - 1
+        every = sum((user, nice, system, idle, waiting, *others))
+        return _Reading(every, idle + waiting, len(lines) - 1, self.used_s())
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Ticks since the machine's start, summed over its cores; those of them that were idle; and what this process has used."""
+
+    all_ticks: int
+    idle_ticks: int
+    cores: int
+    used_s: float
 
 
 class CpuThreads:
-    """How many threads torch should use. A set `OMP_NUM_THREADS` decides; else as many as allowed cores were idle, at most `most`.
+    """How many threads torch should use. A set `OMP_NUM_THREADS` decides; else the allowed cores that others leave, at most `most`."""
 
-    Others' use is measured while this process is idle: `pause_begins` says that it has nothing to do, `pause_ends` that it begins
-    to work. Until the first `pause_begins`, one thread of it is at work, loading the model.
-    """
-
-    def __init__(self, most: int, root: Path = ROOT) -> None:
+    def __init__(self, most: int, free: FreeCores | None = None) -> None:
+        self._free = free or FreeCores()
         chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
         self._fixed = chosen.isdecimal() and int(chosen) > 0
-        self._allowed = most if self._fixed else min(most, allowed_cores(root))
-        self._idle = IdleCores(root)
-        self._own = 1
+        self._allowed = most if self._fixed else min(most, allowed_cores(self._free.root))
         self.count = self._allowed
 
-    def pause_begins(self) -> None:
-        self._idle.restart()
-        self._own = 0
-
-    def pause_ends(self) -> None:
-        """Choose `count` anew, if the pause was long enough to tell."""
-        idle = self._idle.read()
-        if not self._fixed and idle is not None:
-            self.count = max(1, min(self._allowed, round(idle + self._own)))
+    def choose(self) -> None:
+        """Choose `count` anew, if the last time was long enough ago to tell what others use."""
+        free = self._free.read()
+        if not self._fixed and free is not None:
+            self.count = max(1, min(self._allowed, round(free)))

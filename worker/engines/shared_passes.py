@@ -10,6 +10,7 @@ import torch
 
 from s2edit_core.unet.row_scheduler import RowClient, RowScheduler, SchedulerStats
 from s2edit_core.unet.rows import Answers, Evaluate, Rows
+from s2edit_core.unet.thread_pools import end_idle_threads
 from worker.engines.cores import CpuThreads
 
 
@@ -17,40 +18,27 @@ class SharedPasses:
     """A `RowScheduler` that starts with the first session.
 
     The UNet gets all `threads`, and each of `jobs` sessions its share for everything else: every thread of this process has a pool
-    of its own, so that without a limit there would be as many threads as sessions times cores. Their number is chosen anew whenever
-    a session begins while there is no other.
+    of its own, so that without a limit there would be as many threads as sessions times cores. Their number is chosen anew when a
+    session begins.
     """
 
     def __init__(self, evaluate: Evaluate, *, max_rows: int, jobs: int, threads: CpuThreads) -> None:
         self._evaluate, self._max_rows, self._jobs = evaluate, max_rows, jobs
         self._threads = threads
-        threads.pause_ends()  # the loading of the model
-        threads.pause_begins()
+        end_idle_threads()  # those that have loaded the model
         self._used_threads = 0  # by the thread that runs the passes
-        self._sessions = 0
         self._starting = threading.Lock()
         self._scheduler: RowScheduler | None = None
 
     @contextmanager
     def client(self, owner: str) -> Iterator[RowClient]:
         """Let the calling thread share passes."""
-        with self._counted(), self._started().client(owner) as client:
+        with self._started().client(owner) as client:
             _use_threads(max(1, self._threads.count // self._jobs))
-            yield client
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._starting:
-            if not self._sessions:
-                self._threads.pause_ends()
-            self._sessions += 1
-        try:
-            yield
-        finally:
-            with self._starting:
-                self._sessions -= 1
-                if not self._sessions:
-                    self._threads.pause_begins()
+            try:
+                yield client
+            finally:
+                end_idle_threads()
 
     def stats(self) -> SchedulerStats:
         with self._starting:
@@ -63,6 +51,7 @@ class SharedPasses:
 
     def _started(self) -> RowScheduler:
         with self._starting:
+            self._threads.choose()
             if self._scheduler is None:
                 self._scheduler = RowScheduler(self._evaluate_rows, max_rows=self._max_rows)
                 self._scheduler.start()

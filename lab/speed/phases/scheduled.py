@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lab.speed.phases.jobs import PHASES, WARM_UP_SHARE, Jobs, decode, portion
@@ -24,6 +26,8 @@ from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS, Backbone
 from s2edit_core.unet.row_queue import Stage
 from s2edit_core.unet.row_scheduler import RowClient, RowScheduler
 from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, drive
+from worker.engines.cores import CpuThreads
+from worker.engines.shared_passes import SharedPasses
 
 OVERHEAD_PASSES = 50
 
@@ -96,7 +100,7 @@ def overhead(backbone: Backbone, count: int, *, within_s: float) -> Result:
 def scheduled_jobs(
     pipe: S2EditPipeline, people: Sequence[Person], preset: PresetName, *, share: float, lockstep: Result | None, seed: int = 0
 ) -> Result:
-    """Return the seconds of the jobs of `people` through the scheduler, and what it did.
+    """Return the seconds of the jobs of `people` through the worker's scheduler, with its threads, and what it did.
 
     `lockstep` is the result of the same jobs, with the same share of steps, in lockstep and without threads.
     """
@@ -105,20 +109,22 @@ def scheduled_jobs(
     recorded = pipe.backbone.recorded
     limit = recorded.largest if recorded is not None else MAX_ROWS_PER_PASS
     passes = _TimedPasses(pipe.backbone)
-    with RowScheduler(passes.evaluate, max_rows=limit) as scheduler, ThreadPoolExecutor(len(people)) as threads:
+    shared = SharedPasses(passes.evaluate, max_rows=limit, jobs=len(people), threads=CpuThreads(torch.get_num_threads()))
+
+    def job(number: int, how: Preset) -> None:
+        with shared.client(f"user-{number}") as client:
+            whole_job(pipe, client, people[number], how, guidance, seed)
+
+    with closing(shared), ThreadPoolExecutor(len(people)) as threads:
 
         def everybody(how: Preset) -> None:
-            running = [
-                threads.submit(whole_job, pipe, scheduler.client(f"user-{i}"), person, how, guidance, seed)
-                for i, person in enumerate(people)
-            ]
-            for each in running:
+            for each in [threads.submit(job, number, how) for number in range(len(people))]:
                 each.result()
 
         everybody(how if pipe.backbone.graphs else warm_up)  # records the graphs
-        before, passes.seconds = scheduler.stats(), 0.0
+        before, passes.seconds = shared.stats(), 0.0
         seconds = seconds_of(lambda: everybody(how), pipe.backbone.device)
-        after = scheduler.stats()
+        after = shared.stats()
     sizes = {n: count - before.rows_per_pass.get(n, 0) for n, count in sorted(after.rows_per_pass.items())}
     return {
         "users": len(people),

@@ -179,13 +179,13 @@ def test_threads_encode_prompts_with_their_own_embeddings(backbone: Backbone) ->
 
 
 class Threads(CpuThreads):
-    """Finds other cores idle at each beginning."""
+    """Finds other cores free when each session begins."""
 
     def __init__(self, *counts: int) -> None:
         super().__init__(most=1)
         self.counts = iter(counts)
 
-    def pause_ends(self) -> None:
+    def choose(self) -> None:
         self.count = next(self.counts)
 
 
@@ -197,7 +197,7 @@ def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbon
         in_unet.append(torch.get_num_threads())
         return backbone.evaluate(rows)
 
-    passes = SharedPasses(evaluate, max_rows=16, jobs=4, threads=Threads(1, 8, 4))
+    passes = SharedPasses(evaluate, max_rows=16, jobs=4, threads=Threads(*[8] * 4, *[4] * 4))
     row = Row(torch.zeros(4, 8, 8), 1, prompt_keys_values(backbone, "", {}))
 
     def share(owner: int) -> int:
@@ -210,6 +210,6 @@ def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbon
         assert list(pool.map(share, range(4))) == [2] * 4
         assert set(in_unet) == {8}
         in_unet.clear()
-        assert list(pool.map(share, range(4))) == [1] * 4, "chosen anew, because no session was left"
+        assert list(pool.map(share, range(4))) == [1] * 4, "chosen anew"
     passes.close()
     assert set(in_unet) == {4}

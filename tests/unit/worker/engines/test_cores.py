@@ -1,13 +1,14 @@
-"""The cores that a worker may use, and those that others leave idle."""
+"""The cores that a worker may use, and those that others leave to it."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from worker.engines.cores import CpuThreads, IdleCores, allowed_cores
+from worker.engines.cores import TICKS_PER_S, CpuThreads, FreeCores, allowed_cores
 
 
 @pytest.fixture
@@ -71,38 +72,55 @@ def test_a_quota_of_cgroup_1_counts(root: Path, quota: int, cores: int) -> None:
     assert allowed_cores(root) == cores
 
 
-def test_idle_cores_are_measured_between_two_readings(root: Path) -> None:
+@dataclass
+class Own:
+    """The ticks that this process has used."""
+
+    ticks: float = 0.0
+
+    def used_s(self) -> float:
+        return self.ticks / TICKS_PER_S
+
+
+def test_what_others_leave_is_measured_between_two_results(root: Path) -> None:
+    own = Own(300)
     use(root, busy=1000, idle=9000)
-    idle = IdleCores(root)
+    free = FreeCores(root, own.used_s)
     use(root, busy=1010, idle=9100)
-    assert idle.read() is None, "too short"
+    assert free.read() is None, "too short"
     use(root, busy=1600, idle=9200)
-    assert idle.read() == pytest.approx(2.0)
-    idle.restart()
+    own.ticks += 150
+    assert free.read() == pytest.approx((200 + 150) / 100), "800 ticks are 100 on each of eight cores"
     use(root, busy=1600, idle=10000)
-    assert idle.read() == pytest.approx(8.0)
-    assert IdleCores(root / "nowhere").read() is None
+    assert free.read() == pytest.approx(8.0), "since the last result"
+    assert FreeCores(root / "nowhere", own.used_s).read() is None
 
 
-def test_threads_follow_what_others_leave(root: Path) -> None:
+def test_threads_follow_what_others_leave_also_while_this_process_works(root: Path) -> None:
+    own = Own()
     use(root, busy=0, idle=0)
-    threads = CpuThreads(6, root)
+    threads = CpuThreads(6, FreeCores(root, own.used_s))
     assert threads.count == 6
-    use(root, busy=500, idle=300)
-    threads.pause_ends()
-    assert threads.count == 4, "three are idle, and one loads this worker's model"
-    for busy, idle, count in ((0, 800, 6), (800, 0, 1), (400, 400, 4), (5, 5, 4)):
-        use(root, 0, 0)
-        threads.pause_begins()
+    busy = idle = 0
+    for others, ours, left, count in (
+        (500, 0, 300, 3),
+        (0, 0, 800, 6),
+        (800, 0, 0, 1),
+        (0, 800, 0, 6),
+        (400, 400, 0, 4),
+        (560, 120, 120, 2),
+        (0, 5, 5, 2),  # too short to tell
+    ):
+        busy, idle, own.ticks = busy + others + ours, idle + left, own.ticks + ours
         use(root, busy, idle)
-        threads.pause_ends()
-        assert threads.count == count, (busy, idle)
+        threads.choose()
+        assert threads.count == count, (others, ours)
 
 
 def test_a_number_that_the_operator_chose_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     use(root, 0, 0)
-    threads = CpuThreads(5, root)
+    threads = CpuThreads(5, FreeCores(root, Own().used_s))
     use(root, 800, 0)
-    threads.pause_ends()
+    threads.choose()
     assert threads.count == 5
