@@ -35,7 +35,7 @@ from lab.quality.worlds.edits import case_of
 from lab.training.dataset import WORK
 from lab.training.train import MODEL
 from lab.world.full_size import photograph
-from s2edit_core.delivery.asked import asked_for
+from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import inside_of
@@ -103,23 +103,23 @@ def plainly_drawn(frames: Frames, edit: str, size: int) -> Region:
 
 
 def delivered(
-    canvas: Canvas, frames: Frames, edit: str, cell: int, *, recolours: bool
+    canvas: Canvas, frames: Frames, edit: str, cell: int, asked: Asked
 ) -> tuple[dict[str, Image.Image], dict[str, float]]:
     """The photograph with the edit, by way; and the shares of the edit mask that were replaced, shifted and left."""
-    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell, recolours=recolours)
+    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell, asked=asked)
     pictures = {"paste": canvas.paste(frames.edited[edit]), "difference": canvas.deliver(change)}
     return pictures, change.shares(canvas.mask(canvas.edit_mask))
 
 
 def explained(
-    canvas: Canvas, frames: Frames, edit: str, cell: int, answer: Image.Image, changed: Region, *, recolours: bool
+    canvas: Canvas, frames: Frames, edit: str, cell: int, answer: Image.Image, changed: Region, asked: Asked
 ) -> dict[str, Image.Image]:
     """The same with the true map of the change, and of the true answer itself as a perfect model would draw it."""
     source = canvas.source()
-    change = change_between(frames.source, frames.edited[edit], source, cell, recolours=recolours)
+    change = change_between(frames.source, frames.edited[edit], source, cell, asked=asked)
     where = canvas.mask(Image.fromarray(changed.astype(np.uint8) * 255))
     cut = {name: getattr(change, name) * where for name in ("kept", "drawn", "covered", "shifted")}
-    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell, recolours=recolours)
+    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell, asked=asked)
     return {"true map": canvas.deliver(replace(change, **cut)), "true frame": canvas.deliver(perfect)}
 
 
@@ -134,10 +134,10 @@ def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], 
         truth = np.asarray(answer, dtype=np.float32)
         zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit, size)
         case = Case(truth, zones, (old, laplacian(truth)), drawn, photo, inside_of(canvas.edit_mask))
-        recolours = asked_for(person.photo.prompt, target.answer.prompt) == "colours"
-        pictures, shares = delivered(canvas, frames, edit, card.cell, recolours=recolours)
+        asked = asked_for(person.photo.prompt, target.answer.prompt)
+        pictures, shares = delivered(canvas, frames, edit, card.cell, asked=asked)
         if size == min(SIZES):
-            pictures |= explained(canvas, frames, edit, card.cell, answer, zones.changed, recolours=recolours)
+            pictures |= explained(canvas, frames, edit, card.cell, answer, zones.changed, asked=asked)
         for way, picture in pictures.items():
             figures = measured(np.asarray(picture, dtype=np.float32), case)
             rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}

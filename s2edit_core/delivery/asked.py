@@ -1,4 +1,4 @@
-"""What the words of an edit ask for: nothing, other colours, or anything. English only; loads no torch."""
+"""What the words of an edit ask for: nothing, other colours, another expression, or anything. English only; loads no torch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Literal
 
 from s2edit_core.request.words import tidy
 
-Asked = Literal["nothing", "colours", "anything"]
-"""What an edit may change. If it only asks for other colours, nothing new stands in the photo."""
+Asked = Literal["nothing", "colours", "expression", "anything"]
+"""What an edit may change. If it only asks for other colours, nothing new stands in the photo. If it only asks for another
+expression, the features of a face are drawn anew, and nothing is tinted."""
 COLOURS = frozenset(
     (
         *("black", "white", "gray", "grey", "silver", "brown", "beige", "red", "orange", "yellow", "gold", "golden", "green"),
@@ -17,6 +18,21 @@ COLOURS = frozenset(
         *("chestnut", "copper", "platinum", "dark", "darker", "light", "lighter", "pale", "bright"),
     )
 )
+EXPRESSIONS = frozenset(
+    (
+        *("smile", "smiles", "smiling", "grin", "grins", "grinning", "laugh", "laughs", "laughing", "laughter", "smirking"),
+        *("frown", "frowns", "frowning", "pout", "pouting", "surprised", "shocked", "astonished", "amazed", "scared", "afraid"),
+        *("sad", "happy", "angry", "serious", "neutral", "joyful", "cheerful", "worried", "bored", "disgusted"),
+        *("shouting", "screaming", "yawning", "winking"),
+    )
+)
+ABOUT_EXPRESSIONS = frozenset(
+    (
+        *("expression", "face", "look", "looks", "looking", "mouth", "lips", "teeth", "open", "closed", "very", "big", "wide"),
+        *("broad", "broadly", "slight", "slightly", "gentle", "gently", "happily", "sadly"),
+    )
+)
+"""What a prompt may say beside them of the same."""
 ALWAYS_THERE = frozenset(("hair", "eye", "eyes", "eyebrow", "eyebrows", "brow", "brows", "lip", "lips", "skin", "fur", "feathers"))
 """What a subject has although its description does not mention it. A prompt may name them to say their colour."""
 JOINING = frozenset(
@@ -31,7 +47,8 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
     """Compare the description of the photo with that of the edit, as the model gets them.
 
     "nothing" if they are equal. "colours" if the words that differ are colours, such as "brown" and "red", or name the colour of
-    what every subject has: "a woman" and "a woman with red hair".
+    what every subject has: "a woman" and "a woman with red hair". "expression" if they are expressions: "a man" and "a man with a
+    big smile".
     """
     if source_prompt == prompt:
         return "nothing"
@@ -40,4 +57,6 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
     for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if kind != "equal":
             differing.update(before[i:j], after[k:m])
-    return "colours" if differing & COLOURS and differing <= COLOURS | ALWAYS_THERE | JOINING else "anything"
+    if differing & COLOURS and differing <= COLOURS | ALWAYS_THERE | JOINING:
+        return "colours"
+    return "expression" if differing & EXPRESSIONS and differing <= EXPRESSIONS | ABOUT_EXPRESSIONS | JOINING else "anything"

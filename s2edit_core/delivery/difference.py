@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2edit_core.delivery.asked import Asked
 from s2edit_core.delivery.resampling import Axis, blurred, boxed, peaks
 from s2edit_core.pictures.mask_regions import connected
 
@@ -74,6 +75,9 @@ NEW_FROM, NEW_TO = 0.5, 0.75
 REGION_LEVEL, REGION_NEW = 0.1, 0.65
 """Where the frames differ by more than the first, each connected region is also decided as a whole. It is new if its newness,
 averaged with the difference as weight, is above the second."""
+EXPRESSION_DRAWN_TO = 0.08
+"""`DRAWN_TO` if the edit asks for another expression. Each region of change is new then: if a faint new smile were taken for a tint,
+the old mouth's line would stay."""
 LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.72
 """A region of more than that share of the frame is judged with windows so many times as long, and by its colours. It is new above
 the last. These lengths were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8
@@ -122,13 +126,13 @@ class Change:
         return {"replaced": replaced, "shifted": shifted, "left": round(1 - replaced - shifted, 4)}
 
 
-def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, recolours: bool = False) -> Change:
+def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, asked: Asked = "anything") -> Change:
     """Compare two decodes of a frame and classify each place as left, shifted or replaced.
 
     `source` and `edited` `(3, H, W)` in -1..1 are the decodes of the photo's latent and of the edited one. `guide`, likewise, is
     the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
-    If the edit only `recolours`, nothing is replaced. It is computed on CUDA if `source` is there. Raises `ValueError` for other
-    shapes.
+    What the edit `asked` for says how to read a difference: if other colours, nothing is replaced; if another expression, whatever
+    is drawn anew is replaced, however faint. It is computed on CUDA if `source` is there. Raises `ValueError` for other shapes.
     """
     if source.ndim != 3 or source.shape[0] != 3 or not source.shape == edited.shape == guide.shape:
         shapes = ", ".join(str(tuple(each.shape)) for each in (source, edited, guide))
@@ -136,17 +140,18 @@ def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, 
     # On CUDA in float64, because float32 products there may be rounded to ten bits (TF32).
     place, dtype = (source.device, torch.float64) if source.is_cuda else (torch.device("cpu"), torch.float32)
     before, after, photo = (((each.detach().to(place, dtype) + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
-    return _change(before, after, photo, cell, recolours=recolours)
+    return _change(before, after, photo, cell, asked)
 
 
-def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, *, recolours: bool = False) -> Change:
+def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, asked: Asked) -> Change:
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
     difference = after - before
     strength = difference.square().sum(dim=0)
-    cover, faint = _drawing(difference, cell)
-    new = torch.zeros_like(strength) if recolours else _new(before, after, strength, cover + faint, cell)
+    drawn_to, region_new = (EXPRESSION_DRAWN_TO, 0.0) if asked == "expression" else (DRAWN_TO, REGION_NEW)
+    cover, faint = _drawing(difference, cell, drawn_to)
+    new = torch.zeros_like(strength) if asked == "colours" else _new(before, after, strength, cover + faint, cell, region_new)
     tone, amount = _tone(difference, strength, cell)
-    weights, bias = _matte(photo, amount, _radius(RECOLOURED_RADIUS if recolours else MATTE_RADIUS, cell))
+    weights, bias = _matte(photo, amount, _radius(RECOLOURED_RADIUS if asked == "colours" else MATTE_RADIUS, cell))
     offset, slope = _toning(photo, tone, amount, cell)
     covered = new * cover
     maps = (
@@ -267,7 +272,7 @@ def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Ten
     return tone - (gain - 1) * colour, gain - 1
 
 
-def _drawing(difference: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+def _drawing(difference: Tensor, cell: int, drawn_to: float) -> tuple[Tensor, Tensor]:
     """How far the decode covers the photo where something new stands, and how far the difference is added instead: `(H, W)`, 0..1.
 
     The decode covers what differs in and around a new thing, and what that encloses. A thin difference away from anything broader
@@ -277,14 +282,14 @@ def _drawing(difference: Tensor, cell: int) -> tuple[Tensor, Tensor]:
     broad, differs = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0), difference.abs().amax(dim=0)
     plain = differs > PLAIN_LEVEL
     visible = _labelled(broad > DRAWN_FROM)
-    thing = _reaching(visible, broad > DRAWN_TO)
+    thing = _reaching(visible, broad > drawn_to)
     near = peaks(thing.to(difference), _radius(NEAR_RADIUS, cell)) > 0
     parts = _labelled((near & (differs > NEAR_LEVEL)) | plain)
     part = _reaching(parts, thing) & _reaching(parts, plain)
     whole = _without_holes(peaks(part.to(difference), _radius(COVER_RADIUS, cell)) > 0)
     cover = blurred(whole[None].to(difference), COVER_SMOOTHING * cell)[0]
     faint = ~_reaching(visible, plain)
-    return cover, (1 - cover) * faint * _smoothstep(broad, DRAWN_FROM, DRAWN_TO)
+    return cover, (1 - cover) * faint * _smoothstep(broad, DRAWN_FROM, drawn_to)
 
 
 def _labelled(where: Tensor) -> NDArray[np.intp]:
@@ -309,12 +314,12 @@ def _without_holes(region: Tensor) -> Tensor:
     return region | torch.from_numpy(enclosed).to(region.device)
 
 
-def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int) -> Tensor:
+def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int, region_new: float) -> Tensor:
     """Where something new stands rather than another tone, by place and by region, if any of it is `shown`: `(H, W)` in 0..1."""
     newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
     weight = strength.sqrt()
     regions = _labelled(weight > REGION_LEVEL)
-    whole = _without_holes(_new_regions(before, after, weight, newness, wide, regions)).to(weight)
+    whole = _without_holes(_new_regions(before, after, weight, newness, wide, regions, region_new)).to(weight)
     by_region = blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
     return torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), by_region) * ~_undrawn(regions, shown)
 
@@ -330,7 +335,9 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_regions(before: Tensor, after: Tensor, weight: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp]) -> Tensor:
+def _new_regions(
+    before: Tensor, after: Tensor, weight: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp], region_new: float
+) -> Tensor:
     """Which of the `regions` of change are something new by mean, `(H, W)`, bool: the middle of a hat is as new as its brim.
 
     `weight` is how far the frames differ. `wide` is the newness by longer windows, which judges large regions.
@@ -339,7 +346,7 @@ def _new_regions(before: Tensor, after: Tensor, weight: Tensor, newness: Tensor,
     maps = weight * newness, weight * wide, weight, torch.ones_like(weight)
     # a GPU would add them up in no fixed order
     near, far, mass, area = (torch.bincount(labels.flatten(), weights=each.cpu().flatten()) for each in maps)
-    decided = near > REGION_NEW * mass
+    decided = near > region_new * mass
     for label in torch.nonzero(area > LARGE_SHARE * weight.numel()).flatten().tolist():
         here = (labels == label).to(before.device)
         unexplained = _unexplained(before[:, here], after[:, here])

@@ -100,7 +100,7 @@ class _Reading:
 
 
 class CpuThreads:
-    """How many threads torch should use. A set `OMP_NUM_THREADS` decides; else the allowed cores that others leave, at most `most`."""
+    """How many threads torch should use: `OMP_NUM_THREADS` if set, else one per allowed core that others leave, at most `most`."""
 
     def __init__(self, most: int, free: FreeCores | None = None) -> None:
         self._free = free or FreeCores()

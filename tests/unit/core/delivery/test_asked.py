@@ -1,4 +1,4 @@
-"""Whether the words of an edit ask for other colours only."""
+"""Whether the words of an edit ask for other colours or another expression only."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ from s2edit_core.delivery.asked import Asked, asked_for
         ("a woman with a red hat", "a woman with a hat", "colours"),
         ("a woman with BROWN hair, smiling", "A woman with auburn hair, smiling", "colours"),
         ("a woman with brown hair and green eyes", "a woman with green hair and brown eyes", "colours"),
+        ("a photo of a [I] woman", "a photo of a smiling [I] woman", "expression"),
+        ("a man", "A man with a big smile", "expression"),
+        ("a smiling man", "a surprised man, mouth open", "expression"),
+        ("a smiling woman with a hat", "a woman with a hat", "expression"),
+        ("a woman", "a smiling woman with red lips", "anything"),
+        ("a woman", "a woman with an open mouth and a cigar", "anything"),
+        ("a woman looking left", "a woman", "anything"),
         ("a woman with brown hair", "a woman with brown hair and a hat", "anything"),
         ("a woman with brown hair", "a woman with long red hair", "anything"),
         ("a woman", "a woman with a red hat", "anything"),

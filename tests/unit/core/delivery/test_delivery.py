@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from s2edit_core.delivery import canvas as canvas_module
@@ -163,17 +163,38 @@ def test_an_edit_that_only_recolours_replaces_nothing_whatever_the_model_draws()
     photo, edited = scene(HAIR, strands=0.3), scene(DYED, strands=0.6, seed=2)
     edited.paste((60, 20, 10), (250, 300, 500, 420))
     source, drawn = seen(photo), seen(edited)
-    free, held = (change_between(source, drawn, source, CELL, recolours=recolours) for recolours in (False, True))
+    free, held = (change_between(source, drawn, source, CELL, asked=asked) for asked in ("anything", "colours"))
     assert free.shares(torch.ones(FRAME, FRAME))["replaced"] > 0.02
     assert held.shares(torch.ones(FRAME, FRAME))["replaced"] == 0
     inside = disc(PHOTO, 0.29)
     assert detail(whole(photo).deliver(held), inside) > 0.8 * detail(photo, inside)
 
 
+def test_the_old_mouths_line_does_not_show_in_a_faint_new_smile() -> None:
+    """The model draws the smile as paler lips, which look like the old ones in another tone."""
+
+    def mouth(lips: tuple[int, int, int], line: tuple[int, int, int] | None) -> Image.Image:
+        face = Image.new("RGB", (PHOTO, PHOTO), SKIN)
+        drawing = ImageDraw.Draw(face)
+        drawing.ellipse((284, 360, 484, 420), fill=lips)
+        if line is not None:
+            drawing.line((304, 392, 464, 392), fill=line, width=10)
+        return face
+
+    photo, edited = mouth((200, 110, 105), (90, 30, 30)), mouth((240, 190, 190), None)
+    source, drawn, rows = seen(photo), seen(edited), (slice(390, 395), slice(320, 448))
+    tint, smile = (
+        array(whole(photo).deliver(change_between(source, drawn, source, 4, asked=asked)))[rows].mean()
+        for asked in ("anything", "expression")
+    )
+    assert tint < 150, "the line stays"
+    assert smile == pytest.approx(array(edited)[rows].mean(), abs=12)
+
+
 def test_dye_stays_in_the_photos_hair_where_the_model_draws_it_beside_its_place() -> None:
     photo, truth = scene(HAIR, strands=0.2), scene(DYED, strands=0.2)
     beside = torch.roll(seen(truth), 4, dims=2)  # half a latent cell to the right
-    change = change_between(seen(photo), beside, seen(photo), CELL, recolours=True)
+    change = change_between(seen(photo), beside, seen(photo), CELL, asked="colours")
     result = array(whole(photo).deliver(change))
     edge = PHOTO - (PHOTO // 2 - round(0.3 * PHOTO))
     assert np.abs(result - array(photo))[PHOTO // 2, edge + 4 : edge + 30].max() < 10
@@ -365,7 +386,7 @@ def test_in_float64_and_by_cofactors_as_on_a_gpu_the_change_is_the_same(monkeypa
     expected = change_between(before, after, before, CELL)
     exact = [((each.double() + 1) / 2).clamp(0, 1) for each in (before, after, before)]
     monkeypatch.setattr(difference, "_solved", difference._solved_by_cofactors)
-    found = difference._change(exact[0], exact[1], exact[2], CELL)
+    found = difference._change(exact[0], exact[1], exact[2], CELL, "anything")
     for name, values in vars(found).items():
         assert values.dtype == torch.float32
         assert torch.allclose(values, getattr(expected, name), atol=1e-3), name
