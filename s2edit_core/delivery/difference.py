@@ -76,8 +76,8 @@ REGION_LEVEL, REGION_NEW = 0.1, 0.65
 """Where the frames differ by more than the first, each connected region is also decided as a whole. It is new if its newness,
 averaged with the difference as weight, is above the second."""
 EXPRESSION_DRAWN_TO = 0.08
-"""`DRAWN_TO` if the edit asks for another expression. Then each region of change is new: a faint smile that were taken for a tint
-would keep the old mouth's line."""
+"""`DRAWN_TO` if the edit asks for another expression. Then each region of change is new: taken for a tint, a faint smile would
+keep the old mouth's line."""
 LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.72
 """A region of more than that share of the frame is judged with windows so many times as long, and by its colours. It is new above
 the last. These lengths were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8
