@@ -6,6 +6,7 @@
     model_card            words and guidance scales that suit the model
     loading               folder, single file or hub id to UNet, auto-encoder and text encoder
     freed_memory          how the C library treats memory that torch frees
+    thread_pools          the CPU threads of those that wait for a pass
     ddim                  sampling and inversion steps
     fingerprint           what ties a concept to the model that it was learned on
     clip_words            CLIP's vocabulary, which single files lack

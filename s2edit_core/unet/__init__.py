@@ -14,7 +14,6 @@
     text_projections     text states to K and V, for all layers at once
     precision            bf16, fp16 or fp32
     frozen_layers        faster linear layers and convolutions on the CPU
-    thread_pools         the CPU threads of those that wait for a pass
     kernels              those of our own on CUDA, and the layers that use them (a room)
 
 Rows of several users share a pass as elements of one batch. `pass_buffers` stacks their latents, K, V and gates, and `processors`

@@ -26,11 +26,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from s2edit_core.base_model.thread_pools import end_idle_threads
 from s2edit_core.device_faults import fault_of
 from s2edit_core.errors import DeviceFault, NumbersNotFinite
 from s2edit_core.unet.row_queue import PATIENCE, STAGES, Kind, RowQueue, Stage, Submission, Taken
 from s2edit_core.unet.rows import Answers, Evaluate, Rows, check_finite
-from s2edit_core.unet.thread_pools import end_idle_threads
 
 POLL_S = 0.1
 """Seconds between two calls of `while_waiting`."""

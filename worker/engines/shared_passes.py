@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
+from s2edit_core.base_model.thread_pools import end_idle_threads
 from s2edit_core.unet.row_scheduler import RowClient, RowScheduler, SchedulerStats
 from s2edit_core.unet.rows import Answers, Evaluate, Rows
-from s2edit_core.unet.thread_pools import end_idle_threads
 from worker.engines.cores import CpuThreads
 
 

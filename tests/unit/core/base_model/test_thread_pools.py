@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from s2edit_core.unet import thread_pools
+from s2edit_core.base_model import thread_pools
+from s2edit_core.base_model.thread_pools import end_idle_threads
 from s2edit_core.unet.row_scheduler import RowScheduler
 from s2edit_core.unet.rows import Answers, Rows
-from s2edit_core.unet.thread_pools import end_idle_threads
 from tests.unit.core.unet.waiting_rows import FakeUNet, rows_of
 
 THREADS = 4
