@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path("/")
-LEAST_TICKS = 50
-"""The ticks of `/proc/stat` per core below which a reading says nothing about idle cores."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+LEAST_S = 0.5
+"""The time below which the ticks of `/proc/stat` say nothing about idle cores."""
 
 
 def allowed_cores(root: Path = ROOT) -> int:
@@ -69,12 +70,16 @@ class FreeCores:
     _last: _Reading | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin to measure now."""
         self._last = self._read()
 
-    def read(self) -> float | None:
-        """Return the mean since the last result, or since the beginning. None if that is too short ago, or unknown."""
+    def read(self, least_s: float = LEAST_S) -> float | None:
+        """Return the mean since the last result or `restart`. None if that is less than `least_s` ago, or unknown."""
         now, last = self._read(), self._last
-        if now is None or last is None or now.all_ticks - last.all_ticks < LEAST_TICKS * now.cores:
+        if now is None or last is None or now.all_ticks - last.all_ticks < least_s * TICKS_PER_S * now.cores:
             return None
         self._last = now
         elapsed = (now.all_ticks - last.all_ticks) / now.cores
@@ -108,9 +113,16 @@ class CpuThreads:
         self._fixed = chosen.isdecimal() and int(chosen) > 0
         self._allowed = most if self._fixed else min(most, allowed_cores(self._free.root))
         self.count = self._allowed
+        self._choosing = threading.Lock()
 
-    def choose(self) -> None:
-        """Choose `count` anew, if the last time was long enough ago to tell what others use."""
-        free = self._free.read()
-        if not self._fixed and free is not None:
-            self.count = max(1, min(self._allowed, round(free)))
+    def restart(self) -> None:
+        """Forget what others have used so far. Any thread may call this."""
+        with self._choosing:
+            self._free.restart()
+
+    def choose(self, least_s: float = LEAST_S) -> None:
+        """Choose `count` anew by what others have used since the last time, if that was `least_s` ago. Any thread may call this."""
+        with self._choosing:
+            free = self._free.read(least_s)
+            if not self._fixed and free is not None:
+                self.count = max(1, min(self._allowed, round(free)))

@@ -13,19 +13,23 @@ from s2edit_core.unet.row_scheduler import RowClient, RowScheduler, SchedulerSta
 from s2edit_core.unet.rows import Answers, Evaluate, Rows
 from worker.engines.cores import CpuThreads
 
+CHOSEN_FOR_S = 5.0
+"""Seconds after which the UNet's threads are chosen anew while sessions go on."""
+
 
 class SharedPasses:
     """A `RowScheduler` that starts with the first session.
 
     The UNet gets all `threads`, and each of `jobs` sessions its share for everything else: every thread of this process has a pool
     of its own, so that without a limit there would be as many threads as sessions times cores. Their number is chosen anew when a
-    session begins.
+    session begins, and every `CHOSEN_FOR_S` seconds of a long one.
     """
 
     def __init__(self, evaluate: Evaluate, *, max_rows: int, jobs: int, threads: CpuThreads) -> None:
         self._evaluate, self._max_rows, self._jobs = evaluate, max_rows, jobs
         self._threads = threads
         end_idle_threads()  # those that have loaded the model
+        threads.restart()  # a service that starts has all its processes at work
         self._used_threads = 0  # by the thread that runs the passes
         self._starting = threading.Lock()
         self._scheduler: RowScheduler | None = None
@@ -58,6 +62,7 @@ class SharedPasses:
             return self._scheduler
 
     def _evaluate_rows(self, rows: Rows) -> Answers:
+        self._threads.choose(CHOSEN_FOR_S)
         if self._used_threads != (count := self._threads.count):
             _use_threads(count)
             self._used_threads = count

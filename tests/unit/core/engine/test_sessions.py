@@ -18,7 +18,7 @@ from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 from s2edit_core.vision.segmenters import BaseModelSegmenter
 from tests.unit.core.engine.runs import HAT, INPUTS, LEARNING, REQUEST, Run
-from worker.engines.cores import CpuThreads
+from worker.engines.cores import LEAST_S, CpuThreads
 from worker.engines.engine import Engine
 from worker.engines.guarded import GuardedEngine
 from worker.engines.s2edit_engine import S2EditEngine
@@ -185,8 +185,9 @@ class Threads(CpuThreads):
         super().__init__(most=1)
         self.counts = iter(counts)
 
-    def choose(self) -> None:
-        self.count = next(self.counts)
+    def choose(self, least_s: float = LEAST_S) -> None:
+        if least_s == LEAST_S:
+            self.count = next(self.counts)
 
 
 def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbone: Backbone) -> None:

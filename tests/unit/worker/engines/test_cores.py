@@ -93,6 +93,11 @@ def test_what_others_leave_is_measured_between_two_results(root: Path) -> None:
     assert free.read() == pytest.approx((200 + 150) / 100), "800 ticks are 100 on each of eight cores"
     use(root, busy=1600, idle=10000)
     assert free.read() == pytest.approx(8.0), "since the last result"
+    use(root, busy=2400, idle=10000)
+    assert free.read(least_s=2 * 100 / TICKS_PER_S) is None, "a caller may want more than a second"
+    free.restart()
+    use(root, busy=2400, idle=10400)
+    assert free.read() == pytest.approx(8.0), "what was before does not count"
     assert FreeCores(root / "nowhere", own.used_s).read() is None
 
 
