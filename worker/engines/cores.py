@@ -122,7 +122,9 @@ class CpuThreads:
 
     def choose(self, least_s: float = LEAST_S) -> None:
         """Choose `count` anew by what others have used since the last time, if that was `least_s` ago. Any thread may call this."""
+        if self._fixed:
+            return
         with self._choosing:
             free = self._free.read(least_s)
-            if not self._fixed and free is not None:
+            if free is not None:
                 self.count = max(1, min(self._allowed, round(free)))

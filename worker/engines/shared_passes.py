@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ import torch
 from s2edit_core.base_model.thread_pools import end_idle_threads
 from s2edit_core.unet.row_scheduler import RowClient, RowScheduler, SchedulerStats
 from s2edit_core.unet.rows import Answers, Evaluate, Rows
-from worker.engines.cores import CpuThreads
+from worker.engines.cores import LEAST_S, CpuThreads
 
 CHOSEN_FOR_S = 5.0
 """Seconds after which the UNet's threads are chosen anew while sessions go on."""
@@ -30,7 +31,8 @@ class SharedPasses:
         self._threads = threads
         end_idle_threads()  # those that have loaded the model
         threads.restart()  # a service that starts has all its processes at work
-        self._used_threads = 0  # by the thread that runs the passes
+        # Of the thread that runs the passes: the threads that it uses, and when it last looked whether to use others.
+        self._used_threads, self._looked_at = 0, time.monotonic()
         self._starting = threading.Lock()
         self._scheduler: RowScheduler | None = None
 
@@ -62,7 +64,9 @@ class SharedPasses:
             return self._scheduler
 
     def _evaluate_rows(self, rows: Rows) -> Answers:
-        self._threads.choose(CHOSEN_FOR_S)
+        if (now := time.monotonic()) - self._looked_at >= LEAST_S:  # passes may be short, and looking reads a file
+            self._looked_at = now
+            self._threads.choose(CHOSEN_FOR_S)
         if self._used_threads != (count := self._threads.count):
             _use_threads(count)
             self._used_threads = count

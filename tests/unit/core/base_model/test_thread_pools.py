@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -31,19 +31,8 @@ def threads_now() -> int:
 
 def run_apart(work: Callable[[], None]) -> None:
     """Run `work` in a thread that has no OpenMP threads yet, and raise what it raises."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
 
 
 def test_idle_threads_end_and_come_back_with_the_next_computation() -> None:
