@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from copy import copy
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any, Self
 
 import torch
@@ -35,7 +35,6 @@ from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_se
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.auxiliary_models import loading
-from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.cores import CpuThreads
 from worker.engines.edit_run import EditRun, Steps, with_checkpoints, with_previews
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
@@ -80,6 +79,7 @@ class S2EditEngine:
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
         backbone = self.pipeline.backbone
         self._most_jobs = fit_device(backbone, jobs)
+        self.facts = model_facts(backbone)  # before the passes: it computes, and they end the idle threads of what has
         self._passes = SharedPasses(
             lambda rows: backbone.evaluate(rows, check=False),
             max_rows=backbone.max_rows,
@@ -91,10 +91,6 @@ class S2EditEngine:
         # Both avoid decoding a photo twice: the photo of the last `find_mask`, for `plan`; and the last plan, for `edit`.
         self._decoded: tuple[bytes, int | None, Original] | None = None
         self._planned: tuple[EditRequest, EditInputs, EditRun] | None = None
-
-    @cached_property
-    def facts(self) -> ModelFacts:
-        return model_facts(self.pipeline.backbone)
 
     def most_jobs(self) -> int | None:
         return self._most_jobs
