@@ -32,6 +32,7 @@ from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas, to_image
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method.callbacks import OnStepEnd, adapt_callback
+from s2edit_core.method.composer import Compute
 from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
 from s2edit_core.method.inversion import Inversion
@@ -41,6 +42,7 @@ from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.row_queue import EvaluateStage
+from s2edit_core.unet.row_scheduler import RowClient
 from s2edit_core.unet.rows import finish
 from s2edit_core.vision.segmenters import Segmenter, open_segmenter
 
@@ -76,12 +78,14 @@ class S2EditPipeline(StagedPipeline):
         name: str = "",
         identity_embedder: report.Embedder | None = None,
         evaluate: EvaluateStage | None = None,
+        compute: Compute | None = None,
     ) -> None:
         """`name` identifies the model in reports. With an `identity_embedder`, reports include the identity similarity.
 
-        `evaluate` runs the UNet instead of the backbone: a `RowClient` lets several pipelines, each in a thread, share its passes.
+        `evaluate` runs the UNet instead of the backbone, and `compute` the auto-encoder instead of the calling thread: a
+        `RowClient` lets several pipelines, each in a thread, share the passes and the cores.
         """
-        super().__init__(backbone, evaluate=evaluate)
+        super().__init__(backbone, evaluate=evaluate, compute=compute)
         self.name = name
         self.identity_embedder = identity_embedder
 
@@ -92,6 +96,15 @@ class S2EditPipeline(StagedPipeline):
         The UNet gets `dtype`. Raises `ModelUnusable`.
         """
         return cls(Backbone.from_pretrained(str(model), device=device, dtype=dtype), name=str(model))
+
+    def sharing(self, client: RowClient) -> S2EditPipeline:
+        """Return a pipeline over the same model for one more thread, which evaluates through `client`.
+
+        On a CPU the auto-encoder runs there as well, because it would take cores from a pass.
+        """
+        compute = client.compute if self.backbone.device.type == "cpu" else None
+        embedder = self.identity_embedder
+        return S2EditPipeline(self.backbone, name=self.name, identity_embedder=embedder, evaluate=client.evaluate, compute=compute)
 
     # --- verbs -------------------------------------------------------------------------------------------------
 
@@ -251,7 +264,7 @@ class S2EditPipeline(StagedPipeline):
             "delivery": delivery,
             "variation": Variation(generator.initial_seed()) if generator and generator.initial_seed() else None,
         }
-        before = cache(lambda: self.backbone.decode_latent(inversion.path[0]))  # all prompts share it
+        before = cache(lambda: self.decoded(inversion.path[0]))  # all prompts share it
         if callback_on_step_end is not None:
             options["at_step_end"] = adapt_callback(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         edits = [
@@ -288,7 +301,7 @@ class S2EditPipeline(StagedPipeline):
         steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, variation=variation, **options)
         latent = finish(steps, on_progress)
         edited = time.perf_counter()
-        drawn = self.backbone.decode_latent(latent)
+        drawn = self.decoded(latent)
         frame = to_image(drawn)
         steered = bool(at_step_end) or bool(negative_prompt and negative_prompt.strip())
         asked = self.asked(inversion, prompt, steered=steered, varied=variation is not None)

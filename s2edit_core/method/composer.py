@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,12 +37,25 @@ from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm
 
+Compute = Callable[[Callable[[], Tensor]], Tensor]
+"""Calls what it gets, in a thread of its choice, and returns the result."""
+
 
 class Composer:
     """Builds the algorithms over one base model. Holds no user's data."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, *, compute: Compute | None = None) -> None:
+        """`compute` runs the auto-encoder, such as `RowClient.compute`; by default the calling thread does."""
         self.backbone = backbone
+        self._compute = compute or _directly
+
+    def encoded(self, canvas: Canvas) -> Tensor:
+        """Return the latent `(c, h, w)` of the canvas's frame; see `Backbone.encode_image`."""
+        return self._compute(lambda: self.backbone.encode_image(canvas.source()))
+
+    def decoded(self, latent: Tensor) -> Tensor:
+        """Return the image `(3, H, W)` in -1..1 of a latent; see `Backbone.decode_latent`."""
+        return self._compute(lambda: self.backbone.decode_latent(latent))
 
     def guidance(self, wanted: float | None, preset: PresetName = "paper") -> float:
         """Return the guidance scale `wanted`, or by default the one that the model's card recommends for `preset`."""
@@ -249,8 +262,7 @@ class Composer:
     def _lesson(
         self, canvas: Canvas, mask: Image.Image, prompt: str, subject: str, placeholder: str, request_words: Sequence[str]
     ) -> Lesson:
-        latent = self.backbone.encode_image(canvas.source())
-        return Lesson(latent, canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
+        return Lesson(self.encoded(canvas), canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
 
     def _reference_lesson(self, reference: Reference) -> Lesson:
         """Return the lesson of a reference.
@@ -335,3 +347,7 @@ def _only(algorithm: Algorithm[list[Tensor]]) -> Algorithm[Tensor]:
 def inversion_inputs(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
     """Return digests of the inputs of an inversion, which guard it against use with another photo or identity."""
     return {"canvas": canvas.digest, "concept": None if concept is None else concept.digest}
+
+
+def _directly(work: Callable[[], Tensor]) -> Tensor:
+    return work()

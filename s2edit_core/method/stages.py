@@ -18,7 +18,7 @@ from torch import Tensor
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.method.base_model_masks import find_subject_word, person_probability
-from s2edit_core.method.composer import Composer, inversion_inputs
+from s2edit_core.method.composer import Composer, Compute, inversion_inputs
 from s2edit_core.method.inputs import Reference
 from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning.learning import learn_concepts
@@ -36,8 +36,8 @@ class StagedPipeline(Composer):
     `evaluations` counts the rows that were evaluated so far. With `evaluate`, rows are evaluated by it, such as by a `RowClient`.
     """
 
-    def __init__(self, backbone: Backbone, *, evaluate: EvaluateStage | None = None) -> None:
-        super().__init__(backbone)
+    def __init__(self, backbone: Backbone, *, evaluate: EvaluateStage | None = None, compute: Compute | None = None) -> None:
+        super().__init__(backbone, compute=compute)
         self.evaluations = 0
         self.before_evaluation: Callable[[], None] | None = None  # called before each pass; an exception ends the stage
         self._evaluate_stage = evaluate or _evaluated_by(backbone)
@@ -101,7 +101,7 @@ class StagedPipeline(Composer):
         """Find how strongly `prompt` affects each part of `image`: `(h, w)` in 0..1 at the model's size."""
         whole = self.canvas(image, Image.new("L", image.size, 255))
         width, height = whole.frame
-        latent = self.backbone.encode_image(whole.source())
+        latent = self.encoded(whole)
         algorithm = person_probability(self.backbone, latent, prompt, (height, width), seed=seed)
         found: NDArray[np.float32] = (yield from evaluating(algorithm, self._evaluate("editing"))).cpu().numpy()
         return found
@@ -111,7 +111,7 @@ class StagedPipeline(Composer):
     ) -> Generator[Progress, None, str]:
         """Find the word of `prompt` whose attention matches `mask` best."""
         canvas = self.canvas(image, mask)
-        latent = self.backbone.encode_image(canvas.source())
+        latent = self.encoded(canvas)
         algorithm = find_subject_word(self.backbone, latent, prompt, canvas.mask(canvas.identity_mask), seed=seed)
         return (yield from evaluating(algorithm, self._evaluate("editing")))
 
@@ -127,7 +127,7 @@ class StagedPipeline(Composer):
         masked: bool = True,
     ) -> Generator[Progress, None, Inversion]:
         """Invert the canvas with its source `prompt`. The inversion's facts hold the prompt and digests of its inputs."""
-        latent = self.backbone.encode_image(canvas.source())
+        latent = self.encoded(canvas)
         source = self.source(canvas, prompt, concept, masked=masked)
         algorithm = invert(self.backbone, latent, source, options, steps=steps, guidance_scale=guidance_scale)
         inverted = yield from evaluating(algorithm, self._evaluate("inverting"))

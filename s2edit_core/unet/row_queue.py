@@ -19,7 +19,7 @@ import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -84,6 +84,38 @@ class Taken:
 
     def rows(self) -> Rows:
         return tuple(self.submission.rows[i] for i in self.indices)
+
+
+@dataclass(eq=False)
+class Computation:
+    """What a job lets the device's thread compute, and the seconds that it took.
+
+    `done` is set when the result, or an `error`, is there.
+    """
+
+    work: Callable[[], Any]
+    result: Any = None
+    error: BaseException | None = None
+    took_s: float = 0.0
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, now: Callable[[], float]) -> None:
+        """Compute, unless nobody waits any more."""
+        if self.done.is_set():
+            return
+        began = now()
+        try:
+            result, error = self.work(), None
+        except BaseException as raised:
+            result, error = None, raised
+        self.took_s = now() - began
+        self.end(result, error)
+
+    def end(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Wake the job that waits. Do nothing if it has been woken."""
+        if not self.done.is_set():
+            self.result, self.error = result, error
+            self.done.set()
 
 
 class RowQueue:

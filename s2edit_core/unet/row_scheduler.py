@@ -1,9 +1,10 @@
 """The row scheduler: one thread owns the device and fills its passes with the rows of all running jobs.
 
 Each job runs in a thread of its own and evaluates its rows through a `RowClient`, which waits for the answers. Everything beside
-the UNet (text encoder, auto-encoder, optimiser steps) runs in the job's thread. On CUDA, all threads use the default stream: work
-runs in the order in which the host submits it, so an answer can be used as soon as it is received. `row_queue` decides which rows
-a pass takes.
+the UNet (text encoder, optimiser steps) runs in the job's thread. On CUDA, so does the auto-encoder, and all threads use the
+default stream: work runs in the order in which the host submits it, so an answer can be used as soon as it is received. On a CPU,
+a pass uses every core, and waits for the slowest of its threads. So the auto-encoder runs in the device's thread, between passes
+(`RowClient.compute`). `row_queue` decides which rows a pass takes.
 
 Jobs join and leave between passes. A job that fails or is canceled withdraws its rows, and its companions do not notice:
 
@@ -21,15 +22,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TypeVar
 
 from s2edit_core.base_model.thread_pools import end_idle_threads
 from s2edit_core.device_faults import fault_of
 from s2edit_core.errors import DeviceFault, NumbersNotFinite
-from s2edit_core.unet.row_queue import PATIENCE, STAGES, Kind, RowQueue, Stage, Submission, Taken
+from s2edit_core.unet.row_queue import PATIENCE, STAGES, Computation, Kind, RowQueue, Stage, Submission, Taken
 from s2edit_core.unet.rows import Answers, Evaluate, Rows, check_finite
 
 POLL_S = 0.1
@@ -38,6 +40,7 @@ LINGER_S = 0.5
 LINGER_SHARE = 0.25
 """Longest wait for jobs that were just answered: in seconds, and as a share of the pass that goes ahead otherwise."""
 
+Computed = TypeVar("Computed")
 log = logging.getLogger(__name__)
 
 
@@ -61,16 +64,18 @@ class SchedulerStats:
 class RowClient:
     """One job's access to the UNet. Used by one thread; any thread may close it.
 
-    `while_waiting` is called about every `POLL_S` seconds while rows wait, with whether a pass has ended since the last call. What
-    it raises withdraws the rows. `companions_s` is the part of the waits that went into the rows of others: the rows of a pass
-    share its seconds equally.
+    `while_waiting` is called about every `POLL_S` seconds while rows or a computation wait, with whether the device has ended a
+    pass or a computation since the last call. What it raises withdraws what waits. `companions_s` is the part of the waits that
+    went into the work of others: the rows of a pass share its seconds equally.
     """
 
     def __init__(self, scheduler: RowScheduler, owner: str, while_waiting: Callable[[bool], None] | None = None) -> None:
         self.owner = owner
         self.closed = False
         self.companions_s = 0.0
-        self.submission: Submission | None = None  # that waits; guarded by the scheduler's lock, as is `closed`
+        # What waits; guarded by the scheduler's lock, as is `closed`.
+        self.submission: Submission | None = None
+        self.computation: Computation | None = None
         self.while_waiting = while_waiting
         self._scheduler = scheduler
 
@@ -84,20 +89,42 @@ class RowClient:
             return ()
         end_idle_threads()
         submission = self._scheduler.submit(self, rows, stage)
-        passes = self._scheduler.passes
         try:
-            while not submission.done.wait(POLL_S):
-                if self.while_waiting is not None:
-                    before, passes = passes, self._scheduler.passes
-                    self.while_waiting(passes != before)
-        except BaseException:
-            self._scheduler.withdraw(self)
-            raise
+            self._wait_until(submission.done.wait)
         finally:
             self.companions_s += max(0.0, self._scheduler.now() - submission.submitted_at - submission.device_s)
         if submission.error is not None:
             raise submission.error
         return submission.all_answers()
+
+    def compute(self, work: Callable[[], Computed]) -> Computed:
+        """Return the result of `work`, which the device's thread calls between two passes, with all cores.
+
+        Raises what `work` raises, and `SchedulerClosed` as `evaluate`.
+        """
+        end_idle_threads()
+        began = self._scheduler.now()
+        computation = self._scheduler.submit_computation(self, Computation(work))
+        try:
+            self._wait_until(computation.done.wait)
+        finally:
+            self.companions_s += max(0.0, self._scheduler.now() - began - computation.took_s)
+            self.computation = None
+        if computation.error is not None:
+            raise computation.error
+        computed: Computed = computation.result
+        return computed
+
+    def _wait_until(self, ended: Callable[[float], bool]) -> None:
+        seen = self._scheduler.ended
+        try:
+            while not ended(POLL_S):
+                if self.while_waiting is not None:
+                    before, seen = seen, self._scheduler.ended
+                    self.while_waiting(seen != before)
+        except BaseException:
+            self._scheduler.withdraw(self)
+            raise
 
     def close(self) -> None:
         """Leave. An `evaluate` that waits raises `SchedulerClosed`. Repeating this is safe."""
@@ -114,7 +141,8 @@ class RowScheduler:
     """Fills passes of `evaluate` with at most `max_rows` rows of all clients. A context manager that runs the device's thread.
 
     `evaluate` may answer rows whose numbers are not finite (`Answer.finite`) instead of raising `NumbersNotFinite` for all of them.
-    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off. `now` is monotonic, in seconds.
+    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off. The device's thread calls `prepare` before it
+    works. `now` is monotonic, in seconds.
     """
 
     def __init__(
@@ -124,15 +152,18 @@ class RowScheduler:
         max_rows: int,
         linger_s: float = LINGER_S,
         patience: int = PATIENCE,
+        prepare: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.passes = 0  # that have ended
+        self.ended = 0  # passes and computations
         self.now = now
-        self._evaluate = evaluate
+        self._evaluate, self._prepare = evaluate, prepare
         self._max_rows = max_rows
         self._linger_s = linger_s
         self._changed = threading.Condition()  # guards everything below
         self._queue = RowQueue(patience)
+        self._computations: deque[Computation] = deque()
         self._clients: dict[Submission, RowClient] = {}  # of the submissions that are not done
         self._answered: dict[RowClient, tuple[Stage, Kind]] = {}  # in the last pass, and what they had asked for
         self._closed = False
@@ -185,10 +216,7 @@ class RowScheduler:
         """Let `rows` wait for a pass. Raises `SchedulerClosed`, `DeviceFault`, or `ValueError` for rows without their source."""
         submission = Submission.of(rows, client.owner, stage, now=self.now)
         with self._changed:
-            if self._fault is not None:
-                raise _copied(self._fault)
-            if self._closed or client.closed:
-                raise SchedulerClosed("the scheduler was closed" if self._closed else "this client was closed")
+            self._check_open(client)
             self._answered.pop(client, None)
             self._clients[submission] = client
             client.submission = submission
@@ -196,13 +224,31 @@ class RowScheduler:
             self._changed.notify()
         return submission
 
+    def submit_computation(self, client: RowClient, computation: Computation) -> Computation:
+        """Let a computation wait for the end of the running pass. Raises `SchedulerClosed` or `DeviceFault`."""
+        with self._changed:
+            self._check_open(client)
+            self._answered.pop(client, None)
+            client.computation = computation
+            self._computations.append(computation)
+            self._changed.notify()
+        return computation
+
+    def _check_open(self, client: RowClient) -> None:
+        if self._fault is not None:
+            raise _copied(self._fault)
+        if self._closed or client.closed:
+            raise SchedulerClosed("the scheduler was closed" if self._closed else "this client was closed")
+
     def withdraw(self, client: RowClient, *, leave: bool = False) -> None:
-        """Drop the rows for which `client` waits, even from the running pass. With `leave`, refuse further ones."""
+        """Drop what `client` waits for, rows even from the running pass. With `leave`, refuse further work."""
         with self._changed:
             client.closed |= leave
             self._answered.pop(client, None)
             if client.submission is not None:
                 self._settle(client.submission, SchedulerClosed("this client was closed"))
+            if client.computation is not None:
+                client.computation.end(error=SchedulerClosed("this client was closed"))
             self._changed.notify()
 
     # --- the device's thread -----------------------------------------------------------------------------------
@@ -220,18 +266,27 @@ class RowScheduler:
         with self._changed:
             self._closed = True
             self._settle_all(self._queue.waiting())
+            while self._computations:
+                self._computations.popleft().end(error=SchedulerClosed("the scheduler was closed"))
             self._changed.notify_all()
 
     def tick(self) -> bool:
-        """Wait for rows and run one pass. Return False when no further pass can run. Only the device's thread calls this."""
+        """Wait for work, then do the computations and run one pass, of what waits.
+
+        Return False when no further pass can run. Only the device's thread calls this.
+        """
         with self._changed:
-            while not self._queue and not self._closed:
+            while not self._queue and not self._computations and not self._closed:
                 self._changed.wait()
-            self._linger()
+        self._prepare()
+        self._compute()
+        with self._changed:
+            if self._queue:
+                self._linger()
             if self._closed:
                 return False
             taken = self._queue.take(self._max_rows)
-            if not taken:  # withdrawn while this thread lingered
+            if not taken:  # nothing waited, or it was withdrawn while this thread lingered
                 return True
             began = self.now()
             for each in taken:
@@ -242,6 +297,16 @@ class RowScheduler:
             self._pass_s[taken[0].rows()[0].target is not None] = self._last_pass_s
             self._hand_back(taken, results)
             return self._fault is None
+
+    def _compute(self) -> None:
+        """Do all computations that wait. They are few: each job needs passes between its own."""
+        while True:
+            with self._changed:
+                if not self._computations:
+                    return
+                computation = self._computations.popleft()
+            computation.run(self.now)
+            self.ended += 1
 
     def _linger(self) -> None:
         """Wait for the jobs that were just answered, if the next pass has room for their rows or they should go before it."""
@@ -287,6 +352,7 @@ class RowScheduler:
 
     def _hand_back(self, taken: Sequence[Taken], results: Sequence[Answers | Exception]) -> None:
         self.passes += 1
+        self.ended += 1
         self._device_s += self._last_pass_s
         rows = sum(len(each.indices) for each in taken)
         self._rows_per_pass[rows] += 1

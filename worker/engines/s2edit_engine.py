@@ -104,7 +104,7 @@ class S2EditEngine:
         with self._passes.client(owner) as client:
             made = copy(self)
             made._client, made._decoded, made._planned = client, None, None
-            made.pipeline = S2EditPipeline(self.pipeline.backbone, name=self.pipeline.name, evaluate=client.evaluate)
+            made.pipeline = self.pipeline.sharing(client)
             if isinstance(self.segmenter, BaseModelSegmenter):
                 made.segmenter = BaseModelSegmenter(made.pipeline)
             yield made
@@ -247,10 +247,10 @@ class S2EditEngine:
         yield finishing
         made, measures, wanted = [], [], Output.of(request)
         watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
-        before = self.pipeline.backbone.decode_latent(inverted.path[0])
+        before = self.pipeline.decoded(inverted.path[0])
         for i, latent in enumerate(latents):
             yield finishing  # again after each slow piece of work: the worker must see that it advances
-            raw = self.pipeline.backbone.decode_latent(latent)
+            raw = self.pipeline.decoded(latent)
             yield finishing
             varied, steered = request.seed_of(i) is not None, bool(request.negative_prompt)
             asked = self.pipeline.asked(inverted, run.prompts.target, steered=steered, varied=varied)

@@ -11,19 +11,19 @@ import torch
 
 from s2edit_core.base_model.thread_pools import end_idle_threads
 from s2edit_core.unet.row_scheduler import RowClient, RowScheduler, SchedulerStats
-from s2edit_core.unet.rows import Answers, Evaluate, Rows
+from s2edit_core.unet.rows import Evaluate
 from worker.engines.cores import LEAST_S, CpuThreads
 
 CHOSEN_FOR_S = 5.0
-"""Seconds after which the UNet's threads are chosen anew while sessions go on."""
+"""Seconds after which the device's threads are chosen anew while sessions go on."""
 
 
 class SharedPasses:
     """A `RowScheduler` that starts with the first session.
 
-    The UNet gets all `threads`, and each of `jobs` sessions its share for everything else: every thread of this process has a pool
-    of its own, so that without a limit there would be as many threads as sessions times cores. Their number is chosen anew when a
-    session begins, and every `CHOSEN_FOR_S` seconds of a long one.
+    The device's thread gets all `threads`, and each of `jobs` sessions its share for everything else: every thread of this process
+    has a pool of its own, so that without a limit there would be as many threads as sessions times cores. Their number is chosen
+    anew when a session begins, and every `CHOSEN_FOR_S` seconds of a long one.
     """
 
     def __init__(self, evaluate: Evaluate, *, max_rows: int, jobs: int, threads: CpuThreads) -> None:
@@ -31,7 +31,7 @@ class SharedPasses:
         self._threads = threads
         end_idle_threads()  # those that have loaded the model
         threads.restart()  # a service that starts has all its processes at work
-        # Of the thread that runs the passes: the threads that it uses, and when it last looked whether to use others.
+        # Of the device's thread: the threads that it uses, and when it last looked whether to use others.
         self._used_threads, self._looked_at = 0, time.monotonic()
         self._starting = threading.Lock()
         self._scheduler: RowScheduler | None = None
@@ -59,18 +59,17 @@ class SharedPasses:
         with self._starting:
             self._threads.choose()
             if self._scheduler is None:
-                self._scheduler = RowScheduler(self._evaluate_rows, max_rows=self._max_rows)
+                self._scheduler = RowScheduler(self._evaluate, max_rows=self._max_rows, prepare=self._use_free_cores)
                 self._scheduler.start()
             return self._scheduler
 
-    def _evaluate_rows(self, rows: Rows) -> Answers:
+    def _use_free_cores(self) -> None:
         if (now := time.monotonic()) - self._looked_at >= LEAST_S:  # passes may be short, and looking reads a file
             self._looked_at = now
             self._threads.choose(CHOSEN_FOR_S)
         if self._used_threads != (count := self._threads.count):
             _use_threads(count)
             self._used_threads = count
-        return self._evaluate(rows)
 
 
 def _use_threads(threads: int) -> None:

@@ -202,7 +202,7 @@ def decode(pipe: S2EditPipeline, jobs: Jobs, edited: Sequence[Tensor]) -> list[I
     """Decode the edited latents, bring each edit back to its photo, and return the decoded frames."""
     frames = []
     for person, inversion, z in zip(jobs.people, jobs.inversions, edited, strict=True):
-        drawn, before = (pipe.backbone.decode_latent(latent) for latent in (z, inversion.path[0]))
+        drawn, before = (pipe.decoded(latent) for latent in (z, inversion.path[0]))
         if not bool(torch.isfinite(drawn).all()):
             raise ValueError("the decoded picture is not finite")
         pipe.deliver(person.canvas, before, drawn)

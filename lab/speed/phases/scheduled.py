@@ -51,7 +51,8 @@ class _TimedPasses:
 
 
 def whole_job(pipe: S2EditPipeline, client: RowClient, person: Person, how: Preset, guidance: float, seed: int) -> None:
-    """Learn, invert, edit and decode one person, with the UNet behind `client`."""
+    """Learn, invert, edit and decode one person, with the model behind `client`."""
+    pipe = pipe.sharing(client)
 
     def run(algorithm: Algorithm[Any], stage: Stage) -> Any:
         def evaluate(rows: Rows) -> Answers:
@@ -60,7 +61,7 @@ def whole_job(pipe: S2EditPipeline, client: RowClient, person: Person, how: Pres
         return drive(algorithm, evaluate)
 
     backbone, canvas = pipe.backbone, person.canvas
-    latent: Tensor = backbone.encode_image(canvas.source())
+    latent: Tensor = pipe.encoded(canvas)
     lesson = Lesson(latent, canvas.mask(canvas.identity_mask), person.prompt, person.subject)
     (concept,) = run(learn_concepts(backbone, [lesson], how.learning, seed=seed), "learning")
     source = pipe.source(canvas, person.prompt, concept)

@@ -178,6 +178,25 @@ def test_threads_encode_prompts_with_their_own_embeddings(backbone: Backbone) ->
         assert all(pool.map(encode, range(8)))
 
 
+def test_on_a_cpu_the_auto_encoder_runs_between_passes_with_the_threads_of_the_device(
+    shared: S2EditEngine, cold: Run, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[tuple[str, str]] = []
+    for name in ("encode_image", "decode_latent"):
+        real = getattr(backbone, name)
+
+        def traced(tensor: torch.Tensor, name: str = name, real: Callable[..., torch.Tensor] = real) -> torch.Tensor:
+            where.append((name, threading.current_thread().name))
+            return real(tensor)
+
+        monkeypatch.setattr(backbone, name, traced)
+    (run,) = at_once(shared, edit(REQUEST))
+    assert isinstance(run, Run), run
+    assert run.edited.picture == cold.edited.picture
+    assert {name for name, _ in where} == {"encode_image", "decode_latent"}
+    assert {thread for _, thread in where} == {"device"}
+
+
 class Threads(CpuThreads):
     """Finds other cores free when each session begins."""
 
@@ -190,12 +209,12 @@ class Threads(CpuThreads):
             self.count = next(self.counts)
 
 
-def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbone: Backbone) -> None:
-    in_unet: list[int] = []
+def test_sessions_divide_the_threads_of_idle_cores_and_the_device_uses_all(backbone: Backbone) -> None:
+    of_device: list[int] = []
     together = threading.Barrier(4)
 
     def evaluate(rows: Rows) -> Answers:
-        in_unet.append(torch.get_num_threads())
+        of_device.append(torch.get_num_threads())
         return backbone.evaluate(rows)
 
     passes = SharedPasses(evaluate, max_rows=16, jobs=4, threads=Threads(*[8] * 4, *[4] * 4))
@@ -203,14 +222,15 @@ def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbon
 
     def share(owner: int) -> int:
         with passes.client(str(owner)) as client:
+            client.compute(lambda: of_device.append(torch.get_num_threads()))
             client.evaluate((row,), "editing")
             together.wait(PATIENCE_S)
             return torch.get_num_threads()
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(share, range(4))) == [2] * 4
-        assert set(in_unet) == {8}
-        in_unet.clear()
+        assert set(of_device) == {8}
+        of_device.clear()
         assert list(pool.map(share, range(4))) == [1] * 4, "chosen anew"
     passes.close()
-    assert set(in_unet) == {4}
+    assert set(of_device) == {4}
