@@ -40,6 +40,7 @@ from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import inside_of
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.domains import Placement
 
 SIZES = (1024, 2048, 3464)
 """Sides of the photographs: 1, 4 and 12 megapixels."""
@@ -155,10 +156,11 @@ class Setting:
     frame_size: int
     multiple: int
     cell: int
+    placement: Placement
     work: Path
 
     def canvas(self, photo: Image.Image, mask: Image.Image) -> Canvas:
-        return make_canvas(photo, mask, None, frame_size=self.frame_size, multiple=self.multiple)
+        return make_canvas(photo, mask, None, frame_size=self.frame_size, multiple=self.multiple, placement=self.placement)
 
     def frames(self, number: int) -> Frames:
         return read_frames(frames_path(self.work, self.fingerprint, "balanced", number))
@@ -204,7 +206,14 @@ def main() -> None:
     wanted = parser.parse_args()
     pipe = S2EditPipeline.from_pretrained(wanted.model)
     backbone, sizes = pipe.backbone, [int(size) for size in wanted.sizes.split(",")]
-    card = Setting(backbone.fingerprint, backbone.frame_size, backbone.frame_multiple, backbone.latent_scale, wanted.work)
+    card = Setting(
+        backbone.fingerprint,
+        backbone.frame_size,
+        backbone.frame_multiple,
+        backbone.latent_scale,
+        backbone.card.placement("person"),
+        wanted.work,
+    )
     people = unseen(wanted.people, EDITS)
     for person in people:
         frames_of(pipe, person, "balanced", wanted.work)

@@ -55,7 +55,7 @@ def _drawn(pipe: S2EditPipeline, case: Case, preset: PresetName) -> dict[str, Te
     how, photo = PRESETS[preset], case.photo
     shot = photograph(photo.subject, DRAWN_AT, case.seed)
     identity = pipe.learn(shot.picture, shot.mask, photo.prompt, photo.word, options=how.learning)
-    canvas = pipe.canvas(shot.picture, shot.mask)
+    canvas = pipe.canvas(shot.picture, shot.mask, subject="person")
     inverting = pipe.inverting(
         canvas,
         with_identity(photo.prompt, identity, "source_prompt"),

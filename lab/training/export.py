@@ -10,6 +10,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def write_model(parts: dict[str, Any], plan: Plan, folder: Path) -> None:
 
 def _on_card(domain: Domain) -> dict[str, Any]:
     words: dict[str, Any] = {"subjects": list(domain.subjects), "attribute_words": list(domain.word_bank)}
-    return words | ({"scene": True} if domain.scene else {})
+    return words | ({"scene": True} if domain.scene else {}) | {"placement": asdict(domain.placement)}
 
 
 def describe(result: Path, facts: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from s2edit_core.request.domains import Placement
+
 UNSEEN = 10_000_000
 """First seed that is never trained on. Evaluation and the demo take their subjects from here on."""
 
@@ -38,6 +40,8 @@ class Domain(Protocol):
     """The attribute words to which L_semantic holds [I] orthogonal (S²Edit, arXiv 2507.04584). Never a subject word."""
     scene: bool
     """Whether its edits change the whole picture."""
+    placement: Placement
+    """Where its pictures show the subject."""
     words: frozenset[str]
     """Every word that a caption can contain."""
     labels: Mapping[str, tuple[str, ...]]

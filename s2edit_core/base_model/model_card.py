@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.request.domains import DEFAULT_DOMAINS, DEFAULT_SUBJECTS, Domain, domain_of, subjects_of, word_bank
+from s2edit_core.request.domains import DEFAULT_DOMAINS, DEFAULT_SUBJECTS, Domain, Placement, domain_of, subjects_of, word_bank
 from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.request.spec import PHASES, PLACEHOLDER, Phase
 
 CARD = "s2edit.json"
 _EXPECTED = (
-    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words, and scene, true or "
-    "false), guidance_scale (a number), guidance_by_preset and phase_seconds (objects of numbers) and segmenter (a name), each of "
-    "which may be left out"
+    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words, scene, true or false, and "
+    "placement, an object), guidance_scale (a number), guidance_by_preset and phase_seconds (objects of numbers) and segmenter (a "
+    "name), each of which may be left out"
 )
 
 
@@ -53,6 +53,10 @@ class ModelCard:
         """Return whether edits of `subject` change the whole scene."""
         domain = domain_of(self.domains, subject)
         return domain is not None and domain.scene
+
+    def placement(self, subject: str) -> Placement:
+        """Return where the model's training pictures show `subject`. An unknown one counts as one of the first domain."""
+        return (domain_of(self.domains, subject) or self.domains[0]).placement
 
     def guidance(self, preset: PresetName) -> float:
         """Return the guidance scale for `preset`."""
@@ -129,7 +133,18 @@ def _domain(values: object) -> Domain:
     scene = values.get("scene", False)
     if not isinstance(scene, bool):
         raise TypeError(f"scene must be true or false, not {scene!r}")
-    return Domain(subjects, _words(values.get("attribute_words", [])), scene)
+    return Domain(subjects, _words(values.get("attribute_words", [])), scene, _placement(values.get("placement", {})))
+
+
+def _placement(values: object) -> Placement:
+    """Return a domain's placement; what it leaves out has the defaults."""
+    if not isinstance(values, dict) or values.keys() - {"context", "widest", "middle", "square"}:
+        raise TypeError(f"placement must be an object of context, widest, middle and square, not {values!r}")
+    if not isinstance(values.get("square", False), bool):
+        raise TypeError(f"square must be true or false, not {values['square']!r}")
+    found = {name: _number(values[name], at_least=1) for name in ("context", "widest") if name in values}
+    middle = {"middle": tuple(_number(each, at_least=0) for each in values["middle"])} if "middle" in values else {}
+    return replace(Placement(), **{**found, **middle, "square": values.get("square", False)})
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -17,15 +17,17 @@ from PIL import Image
 from torch import Tensor
 
 from s2edit_core.delivery.difference import STRIP_PIXELS, Change, apply, noise_level
-from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, union
+from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import Seam
 from s2edit_core.errors import ImageInvalid
-from s2edit_core.pictures.files import GROWTH, check_mask, grown, inside_of
+from s2edit_core.pictures.files import check_mask, grown, inside_of
 from s2edit_core.pictures.mask_regions import without_specks
+from s2edit_core.request.domains import Placement
 
 SEAM = 0.02
 """Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""
+DEFAULT_PLACEMENT = Placement()
 GRAIN_SAMPLE = 1024
 """Side of the square, in the middle of the crop, where the photo's noise is measured."""
 
@@ -132,7 +134,13 @@ def _strips(rows: slice, width: int) -> Iterator[slice]:
 
 
 def make_canvas(
-    photo: Image.Image, identity_mask: Image.Image, edit_mask: Image.Image | None, *, frame_size: int, multiple: int
+    photo: Image.Image,
+    identity_mask: Image.Image,
+    edit_mask: Image.Image | None,
+    *,
+    frame_size: int,
+    multiple: int,
+    placement: Placement = DEFAULT_PLACEMENT,
 ) -> Canvas:
     """Choose the crop around the masks, and a frame of `frame_size` along its long side, divisible by `multiple`.
 
@@ -149,14 +157,14 @@ def make_canvas(
         check_mask(edit_mask, photo.size, "edit_mask")
     if not 1 <= multiple <= frame_size:
         raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
-    held = extent(inside_of(grown(identity_mask, GROWTH)))
-    framing = framed(held, photo.size, frame_size=frame_size, multiple=multiple)
+    subject = extent(inside_of(identity_mask))
+    framing = framed(subject, photo.size, frame_size=frame_size, multiple=multiple, placement=placement)
     if edit_mask is None:
         return Canvas(photo, _within(grown(identity_mask), framing.box), identity_mask, framing.box, framing.frame)
     chosen = without_specks(edit_mask)
     changes = extent(inside_of(chosen))
     if not holds(framing.box, changes):
-        framing = framed(union(held, changes), photo.size, frame_size=frame_size, multiple=multiple)
+        framing = framed(subject, photo.size, frame_size=frame_size, multiple=multiple, placement=placement, required=changes)
     return Canvas(photo, chosen, identity_mask, framing.box, framing.frame)
 
 

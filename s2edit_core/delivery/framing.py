@@ -9,10 +9,10 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from s2edit_core.request.domains import Placement
+
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels of the photo."""
-CONTEXT = 1.6
-"""Side of the crop relative to the box around the masks: the model needs a face's surroundings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,26 @@ class Framing:
         return self.frame[0] / self.frame[1] * (bottom - top) / (right - left)
 
 
-def framed(required: Box, size: tuple[int, int], *, frame_size: int, multiple: int) -> Framing:
-    """Choose box and frame so that the box `required` of a photo of `size` (width, height) is visible.
+def framed(
+    subject: Box, size: tuple[int, int], *, frame_size: int, multiple: int, placement: Placement, required: Box | None = None
+) -> Framing:
+    """Choose box and frame for a photo of `size` (width, height), so that the boxes `subject` and `required` are visible.
 
-    The frame's longer side is `frame_size`, and both sides are divisible by `multiple`. Among the frames for which a box of exactly
-    that aspect ratio holds `required` and fits into the photo, the choice is the one closest to a square with context. If there is
-    none, the frame with the least stretch is chosen.
+    The frame's longer side is `frame_size`, and both sides are divisible by `multiple`. The choice is the frame closest to a square
+    for which a box of exactly that aspect ratio fits into the photo: a square is what models draw best. If there is none, or if it
+    is no square and the model draws squares only, the frame with the least stretch is chosen. The subject lies in the box as in
+    `placement`, as far as the photo and what must be visible allow.
     """
-    preferred = _around(required, size)
-    width, height = preferred[2] - preferred[0], preferred[3] - preferred[1]
+    held = subject if required is None else union(subject, required)
     frames = _frames(frame_size, multiple)
-    frames.sort(key=lambda frame: abs(math.log(frame[0] / frame[1] * height / width)))
-    for frame in frames:
-        box = _exact(required, size, frame)
+    if placement.square:
+        frames = [frame for frame in frames if frame[0] == frame[1]]
+    for frame in sorted(frames, key=_elongation):
+        box = _exact(subject, held, size, frame, placement)
         if box is not None:
             return Framing(box, frame)
-    return Framing(preferred, frames[0])
+    box = _cut(subject, held, size, placement)
+    return min((Framing(box, frame) for frame in frames), key=lambda framing: abs(math.log(framing.stretch)))
 
 
 def _frames(frame_size: int, multiple: int) -> list[tuple[int, int]]:
@@ -54,37 +58,46 @@ def _frames(frame_size: int, multiple: int) -> list[tuple[int, int]]:
     return [(long, side) for side in sides] + [(side, long) for side in sides if side != long]
 
 
-def _exact(required: Box, size: tuple[int, int], frame: tuple[int, int]) -> Box | None:
-    """Return a box of the frame's exact aspect ratio around `required`; None if none fits.
+def _elongation(frame: tuple[int, int]) -> float:
+    return abs(math.log(frame[0] / frame[1]))
 
-    The box is `CONTEXT` times as long as `required` if the photo has room.
-    """
+
+def _exact(subject: Box, held: Box, size: tuple[int, int], frame: tuple[int, int], placement: Placement) -> Box | None:
+    """Return a box of the frame's exact aspect ratio around `held`; None if none fits."""
     ratio = Fraction(*frame)
     across, down = ratio.numerator, ratio.denominator
-    width, height = required[2] - required[0], required[3] - required[1]
-    least = max(-(-width // across), -(-height // down))
+    least = max(-(-(held[2] - held[0]) // across), -(-(held[3] - held[1]) // down))
     most = min(size[0] // across, size[1] // down)
     if least > most:
         return None
-    units = min(max(least, round(CONTEXT * max(width, height) / max(across, down))), most)
-    x0, x1 = _span(required[0], required[2], units * across, size[0])
-    y0, y1 = _span(required[1], required[3], units * down, size[1])
+    units = min(max(least, round(_wanted(subject, size, placement) / max(across, down))), most)
+    return _placed(subject, held, size, (units * across, units * down), placement)
+
+
+def _cut(subject: Box, held: Box, size: tuple[int, int], placement: Placement) -> Box:
+    """Return a box around `held`, square if the photo has room, otherwise cut at the photo's borders."""
+    side = max(_wanted(subject, size, placement), held[2] - held[0], held[3] - held[1])
+    return _placed(subject, held, size, (min(side, size[0]), min(side, size[1])), placement)
+
+
+def _wanted(subject: Box, size: tuple[int, int], placement: Placement) -> int:
+    """Return the side of the box that shows the subject as large as in the model's training pictures."""
+    longer = max(subject[2] - subject[0], subject[3] - subject[1])
+    return min(size) if min(size) <= placement.widest * longer else round(placement.context * longer)
+
+
+def _placed(subject: Box, held: Box, size: tuple[int, int], sides: tuple[int, int], placement: Placement) -> Box:
+    """Return the box with `sides` that shows the subject in its place, moved to hold `held` and to lie in the photo."""
+    x0, x1 = _span((subject[0], subject[2]), (held[0], held[2]), sides[0], size[0], placement.middle[0])
+    y0, y1 = _span((subject[1], subject[3]), (held[1], held[3]), sides[1], size[1], placement.middle[1])
     return x0, y0, x1, y1
 
 
-def _around(required: Box, size: tuple[int, int]) -> Box:
-    """Return a box around `required`, `CONTEXT` times as large, square if the photo has room."""
-    side = round(CONTEXT * max(required[2] - required[0], required[3] - required[1]))
-    x0, x1 = _span(required[0], required[2], side, size[0])
-    y0, y1 = _span(required[1], required[3], side, size[1])
-    return x0, y0, x1, y1
-
-
-def _span(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
-    """Return an interval of `length` around the middle of low..high, moved and if needed cut to lie in 0..limit."""
-    if length >= limit:
-        return 0, limit
-    start = min(max(0, round((low + high) / 2 - length / 2)), limit - length)
+def _span(subject: tuple[int, int], held: tuple[int, int], length: int, limit: int, middle: float) -> tuple[int, int]:
+    """Return the interval of `length` in 0..limit that holds `held` and shows the subject's middle nearest to `middle`."""
+    start = round(sum(subject) / 2 - middle * length)
+    start = min(max(start, held[1] - length), held[0])
+    start = min(max(start, 0), limit - length)
     return start, start + length
 
 

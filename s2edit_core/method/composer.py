@@ -62,13 +62,25 @@ class Composer:
         return wanted if wanted is not None else self.backbone.card.guidance(preset)
 
     def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None, *, subject: str = "") -> Canvas:
-        """Fit `photo` (RGB) and its masks (L, same size) into the model's frame. Raises `ImageInvalid`, `MaskInvalid`.
+        """Fit `photo` (RGB) and its masks (L, same size) into the frame, where the model's training pictures show `subject`.
 
         Without an `edit_mask`, what may change is the mask and a margin, or the whole photo if edits of `subject` change the scene.
+        Raises `ImageInvalid`, `MaskInvalid`.
         """
         if edit_mask is None and self.backbone.card.changes_scene(subject):
             edit_mask = Image.new("L", photo.size, 255)
-        return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
+        return self._canvas(photo, mask, edit_mask, subject)
+
+    def identity_canvas(self, photo: Image.Image, mask: Image.Image, subject: str = "") -> Canvas:
+        """Fit the subject alone into the frame, as its identity is learned, whatever an edit may change. Raises as `canvas`."""
+        return self._canvas(photo, mask, None, subject)
+
+    def _canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None, subject: str) -> Canvas:
+        backbone = self.backbone
+        placement = backbone.card.placement(subject)
+        return make_canvas(
+            photo, mask, edit_mask, frame_size=backbone.frame_size, multiple=backbone.frame_multiple, placement=placement
+        )
 
     def subject_of(self, prompt: str, concept: Concept | None) -> str:
         """Return the subject of `concept`, otherwise the one that `prompt` names; empty if there is none."""
@@ -274,7 +286,6 @@ class Composer:
         check_mask(reference.mask, image.size, "mask")
         if reference.placeholder == PLACEHOLDER:
             person = reference.mask
-        canvas = self.canvas(image, person if person is not None else Image.new("L", image.size, 255))
         if reference.subject is None and reference.placeholder != PLACEHOLDER:
             raise PromptInvalid(
                 "an attribute needs a subject: the word of the prompt that names it, such as makeup",
@@ -282,6 +293,7 @@ class Composer:
                 reason="subject_unknown",
             )
         subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
+        canvas = self.identity_canvas(image, person if person is not None else Image.new("L", image.size, 255), subject)
         prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
 

@@ -60,8 +60,6 @@ SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
 """The transpositions that swap width and height."""
 INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
-GROWTH = 0.12
-"""Margin around the identity mask that the frame always shows, relative to the longer side of the mask's box."""
 EDIT_GROWTH = 0.2
 """Margin of the default edit mask, relative to the longer side of the identity mask's box. A hat needs this much. A wide edit mask
 does no harm: what the edit does not change stays as in the photo.

@@ -9,6 +9,27 @@ from s2edit_core.request.spec import PLACEHOLDER
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a model's training pictures show their subjects. A model draws subjects best that are placed like them.
+
+    `context` is the usual side of the pictures relative to the longer side of the subject's box, and `widest` the largest one: what
+    fits into a square photo within that is seen whole. `middle` is where the middle of the box usually lies, from the left and from
+    the top, 0..1. `square` says that all pictures are squares. Raises `ValueError` for other numbers.
+    """
+
+    context: float = 2.0
+    widest: float = 2.0
+    middle: tuple[float, float] = (0.5, 0.5)
+    square: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.context <= self.widest:
+            raise ValueError(f"context must be 1 or more, and at most widest, not {self.context:g} and {self.widest:g}")
+        if not (len(self.middle) == 2 and all(0 <= each <= 1 for each in self.middle)):
+            raise ValueError(f"middle must be two numbers from 0 to 1, not {self.middle!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """One kind of subject: the words that name it, and the words for what a prompt may change about it."""
 
@@ -16,6 +37,7 @@ class Domain:
     attribute_words: tuple[str, ...] = ()
     scene: bool = False
     """Whether edits change the whole scene, as snow and night do around a church, and not the subject alone."""
+    placement: Placement = Placement()
 
 
 DEFAULT_DOMAINS: tuple[Domain, ...] = (

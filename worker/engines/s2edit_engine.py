@@ -157,7 +157,7 @@ class S2EditEngine:
         reference, person = self._reference(request), request.kind == "identity"
         check_pictures(inputs, request.max_pixels, person=person)
         photo = self._original(inputs.image, request.max_pixels).photo
-        self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
+        self.pipeline.identity_canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
         return self._learned_id(request, inputs, reference, InputScale.of(inputs.image, photo.size, request.max_pixels))
 
     def learn(
@@ -299,7 +299,7 @@ class S2EditEngine:
         scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
-        identity_canvas = self.pipeline.canvas(photo, mask)  # does not depend on the edit mask
+        identity_canvas = self.pipeline.identity_canvas(photo, mask, prompts.subject)
         if self.captioner is not None and request.source_prompt is None:
             with self._turn:
                 caption = self.captioner.caption(photo.crop(identity_canvas.box))

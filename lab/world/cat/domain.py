@@ -18,6 +18,7 @@ from lab.world.cat.painter import paint
 from lab.world.cat.setting import Setting
 from lab.world.domain import Subject, check_known
 from lab.world.painting.fields import Field
+from s2edit_core.request.domains import Placement
 
 
 class Cats:
@@ -27,6 +28,7 @@ class Cats:
     subjects: tuple[str, ...] = SUBJECTS
     word_bank: tuple[str, ...] = WORD_BANK
     scene: bool = False
+    placement: Placement = Placement(1.15, 1.25, (0.5, 0.56), square=True)
     words: frozenset[str] = WORDS
     labels: Mapping[str, tuple[str, ...]] = LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES

@@ -16,6 +16,7 @@ from lab.world.church.photo import BUILDING, photo
 from lab.world.church.subject import IDENTITY_NAMES, Attributes, Identity, Setting, identity_vector
 from lab.world.domain import Domain, Subject, check_known
 from lab.world.painting.fields import Field
+from s2edit_core.request.domains import Placement
 
 
 class Churches:
@@ -25,6 +26,7 @@ class Churches:
     subjects: tuple[str, ...] = captions.SUBJECTS
     word_bank: tuple[str, ...] = captions.WORD_BANK
     scene: bool = True
+    placement: Placement = Placement(1.45, 1.65, (0.5, 0.5), square=True)
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES

@@ -14,6 +14,7 @@ from PIL import Image
 from lab.world.domain import Subject
 from lab.world.person import captions, portrait
 from lab.world.person.identity import EYE_COLOURS, Attributes, Identity, Setting
+from s2edit_core.request.domains import Placement
 
 SIZE = 128
 _SPREADS = tuple(field.name for field in fields(Identity) if field.type == "float" and field.name != "skin")
@@ -26,6 +27,7 @@ class PersonDomain:
     subjects: tuple[str, ...] = captions.SUBJECTS
     word_bank: tuple[str, ...] = captions.WORD_BANK
     scene: bool = False
+    placement: Placement = Placement(1.4, 1.65, (0.5, 0.46), square=True)
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = ("skin", *_SPREADS, "eye_red", "eye_green", "eye_blue", "freckles", "moles", "scar")

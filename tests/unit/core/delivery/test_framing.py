@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2edit_core.delivery.framing import CONTEXT, extent, framed, holds
+from s2edit_core.delivery.framing import extent, framed, holds, union
+from s2edit_core.request.domains import Placement
 
 
 @st.composite
@@ -19,56 +20,109 @@ def photos_with_boxes(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int,
     return (width, height), (left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height)))
 
 
-@given(photos_with_boxes(), st.sampled_from([(128, 32), (512, 64), (512, 8), (64, 16)]))
+PLACEMENTS = (Placement(), Placement(1.4, 1.6, (0.5, 0.46)), Placement(1.2, 1.3, (0.4, 0.6), square=True))
+
+
+@given(
+    photos_with_boxes(),
+    photos_with_boxes(),
+    st.sampled_from([(128, 32), (512, 64), (512, 8), (64, 16)]),
+    st.sampled_from(PLACEMENTS),
+)
 @settings(max_examples=300, deadline=None)
 def test_the_box_holds_what_must_be_seen_lies_in_the_photo_and_keeps_the_aspect(
-    case: tuple[tuple[int, int], tuple[int, int, int, int]], model: tuple[int, int]
+    case: tuple[tuple[int, int], tuple[int, int, int, int]],
+    other: tuple[tuple[int, int], tuple[int, int, int, int]],
+    model: tuple[int, int],
+    placement: Placement,
 ) -> None:
-    size, held = case
-    found = framed(held, size, frame_size=model[0], multiple=model[1])
+    size, subject = case
+    required = tuple(min(each, limit) for each, limit in zip(other[1], (size[0] - 1, size[1] - 1, *size), strict=True))
+    held = union(subject, required)  # type: ignore[arg-type]
+    found = framed(subject, size, frame_size=model[0], multiple=model[1], placement=placement, required=required)  # type: ignore[arg-type]
     left, top, right, bottom = found.box
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
     assert holds(found.box, held)
     assert max(found.frame) == model[0]
     assert all(side % model[1] == 0 for side in found.frame)
+    assert found.frame[0] == found.frame[1] or not placement.square
     exact = Fraction(right - left, bottom - top) == Fraction(*found.frame)
     assert exact == (found.stretch == pytest.approx(1, abs=1e-12))
     if not exact:  # then no frame's aspect fits around what must be seen
         for short in range(model[1], model[0] + 1, model[1]):
+            if placement.square and short != model[0]:
+                continue
             for across, down in ((model[0], short), (short, model[0])):
                 ratio = Fraction(across, down)
                 units = max(-(-(held[2] - held[0]) // ratio.numerator), -(-(held[3] - held[1]) // ratio.denominator))
                 assert units * ratio.numerator > size[0] or units * ratio.denominator > size[1]
 
 
-def test_a_person_amid_a_landscape_photo_is_seen_in_a_square_with_context() -> None:
-    found = framed((1800, 900, 2200, 1500), (4000, 3000), frame_size=512, multiple=64)
+def test_a_person_amid_a_landscape_photo_lies_where_the_training_pictures_show_people() -> None:
+    found = framed((1800, 900, 2200, 1500), (4000, 3000), frame_size=512, multiple=64, placement=Placement(1.5, 1.6, (0.5, 0.4)))
     assert found.frame == (512, 512)
     left, top, right, bottom = found.box
-    assert right - left == bottom - top == round(CONTEXT * 600)
-    assert ((left + right) / 2, (top + bottom) / 2) == (2000, 1200)
+    assert right - left == bottom - top == 900
+    assert ((2000 - left) / 900, (1200 - top) / 900) == pytest.approx((0.5, 0.4))
+
+
+@pytest.mark.parametrize(("side", "seen"), [(540, 540), (630, 630), (650, 570)])
+def test_a_photo_that_is_framed_like_the_training_pictures_is_seen_whole(side: int, seen: int) -> None:
+    placement = Placement(1.425, 1.6)
+    found = framed((50, 60, 350, 460), (side, side), frame_size=128, multiple=32, placement=placement)
+    assert found.box[2] - found.box[0] == found.box[3] - found.box[1] == seen
+
+
+@pytest.mark.parametrize("size", [(1024, 512), (512, 1024), (910, 512), (1600, 700)])
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_a_person_anywhere_in_a_wide_or_tall_photo_is_seen_in_a_square(size: tuple[int, int], at: float) -> None:
+    """Before, the frame took the aspect of what the photo's border left of the context: the model had never seen such frames."""
+    left, top = round(at * (size[0] - 400)), round(at * (size[1] - 450))
+    found = framed((left, top, left + 400, top + 450), size, frame_size=128, multiple=32, placement=Placement())
+    assert found.frame == (128, 128)
+    assert found.stretch == 1
 
 
 @pytest.mark.parametrize("size", [(3024, 4032), (4032, 3024), (1080, 1920), (3000, 2000), (1170, 2532)])
 def test_a_person_who_fills_a_phone_photo_is_not_stretched(size: tuple[int, int]) -> None:
     """Before, both sides were rounded to the model's multiple: faces were up to a ninth too wide."""
     held = (round(size[0] * 0.1), round(size[1] * 0.15), round(size[0] * 0.9), round(size[1] * 0.9))
-    assert framed(held, size, frame_size=512, multiple=64).stretch == 1
-    assert framed(held, size, frame_size=128, multiple=32).stretch == 1
+    assert framed(held, size, frame_size=512, multiple=64, placement=Placement()).stretch == 1
+    assert framed(held, size, frame_size=128, multiple=32, placement=Placement()).stretch == 1
+
+
+def test_the_frame_closest_to_a_square_holds_what_no_square_can() -> None:
+    found = framed((100, 0, 700, 400), (1000, 400), frame_size=512, multiple=64, placement=Placement())
+    assert found.frame == (512, 320)
+    assert found.stretch == 1
+    stretched = framed((100, 0, 700, 400), (1000, 400), frame_size=512, multiple=64, placement=Placement(1.0, 1.0, square=True))
+    assert stretched.frame == (512, 512)
+    assert stretched.box == (100, 0, 700, 400)
+    assert stretched.stretch == pytest.approx(2 / 3)
 
 
 def test_where_the_masks_reach_both_borders_the_frame_is_stretched_and_says_how_far() -> None:
-    found = framed((0, 0, 1000, 950), (1000, 950), frame_size=128, multiple=32)
+    found = framed((0, 0, 1000, 950), (1000, 950), frame_size=128, multiple=32, placement=Placement())
     assert found.box == (0, 0, 1000, 950)
     assert found.stretch == pytest.approx(0.95)
 
 
 def test_a_crop_at_the_border_is_moved_before_it_is_cut() -> None:
-    found = framed((90, 0, 100, 20), (100, 100), frame_size=64, multiple=16)
+    found = framed((90, 0, 100, 20), (100, 100), frame_size=64, multiple=16, placement=Placement(1.6, 1.6))
     left, top, right, bottom = found.box
     assert (top, right) == (0, 100)
     assert (right - left, bottom - top) == (32, 32)
+
+
+def test_what_else_must_be_seen_widens_the_box_and_moves_it() -> None:
+    found = framed(
+        (400, 400, 500, 500), (1000, 1000), frame_size=64, multiple=16, placement=Placement(1.5, 1.5), required=(450, 100, 460, 480)
+    )
+    left, top, right, bottom = found.box
+    assert (right - left, bottom - top) == (400, 400)
+    assert top == 100
+    assert (left + right) / 2 == 450
 
 
 def test_the_extent_is_left_top_right_bottom() -> None:

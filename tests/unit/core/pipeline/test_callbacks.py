@@ -31,7 +31,7 @@ def test_progress_and_callback_see_each_step(edit: Any, pipe: S2EditPipeline, in
     timesteps = pipe.backbone.schedule.timesteps(4)
     assert [p.step for p in seen] == [1, 2, 3, 4]
     assert called == list(enumerate(timesteps))
-    assert {tuple(each.shape) for each in latents} == {(1, 4, 6, 8)}
+    assert {tuple(each.shape) for each in latents} == {(1, 4, 8, 8)}
     assert torch.equal(latents[-1], out.latents)
     assert torch.equal(out.latents, edit().latents)
     called.clear()
@@ -89,7 +89,7 @@ def test_diffusers_own_callbacks_say_themselves_what_they_ask_for(edit: Any) -> 
 
 @pytest.mark.parametrize(("latents", "found"), [(torch.zeros(4, 6, 8), r"shape \(4, 6, 8\)"), ("none", "str")])
 def test_latents_of_another_shape_are_refused(edit: Any, latents: Any, found: str) -> None:
-    with pytest.raises(OptionInvalid, match=rf"latents of shape \(1, 4, 6, 8\), not {found}"):
+    with pytest.raises(OptionInvalid, match=rf"latents of shape \(1, 4, 8, 8\), not {found}"):
         edit(callback_on_step_end=lambda *_: {"latents": latents})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, attribute_words_of, subjects_of, word_bank
+from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, Placement, attribute_words_of, subjects_of, word_bank
 
 PEOPLE, CATS = Domain(("woman", "Man"), ("hat", "smiling")), Domain(("cat",), ("fluffy", "hat"))
 BOTH = (PEOPLE, CATS)
@@ -54,6 +54,14 @@ def test_a_card_says_whose_edits_change_the_scene(tmp_path: Path) -> None:
     assert ModelCard().changes_scene("church")
 
 
+def test_a_card_says_where_its_pictures_show_a_subject(tmp_path: Path) -> None:
+    placed = {"context": 1.2, "widest": 1.3, "middle": [0.5, 0.6], "square": True}
+    read = card(tmp_path, domains=[{"subjects": ["cat"], "placement": placed}, {"subjects": ["woman"]}])
+    assert read.placement("Cat") == Placement(1.2, 1.3, (0.5, 0.6), square=True)
+    assert read.placement("woman") == ModelCard().placement("woman") == Placement()
+    assert read.placement("makeup") == read.placement("cat"), "an unknown subject counts as one of the first domain"
+
+
 def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
     assert card(tmp_path, subjects=["cat"], attribute_words=["fluffy"]).domains == (Domain(("cat",), ("fluffy",)),)
     assert card(tmp_path, guidance_scale=2).domains == DEFAULT_DOMAINS
@@ -70,6 +78,13 @@ def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
         ({"domains": [{"attribute_words": ["hat"]}]}, "subjects"),
         ({"domains": [{"subjects": []}]}, "there are no subjects"),
         ({"domains": [{"subjects": ["cat"], "attribute_words": "hat"}]}, "expected a list of words"),
+        ({"domains": [{"subjects": ["cat"], "placement": 1.5}]}, "placement must be an object"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"side": 1.5}}]}, "placement must be an object"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"context": 0.5}}]}, "expected a number of 1 or more"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"context": 3}}]}, "at most widest"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"middle": [0.5, 2]}}]}, "middle must be two numbers"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"middle": [0.5]}}]}, "middle must be two numbers"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"square": 1}}]}, "square must be true or false"),
         ({"domains": [{"subjects": ["cat"]}], "subjects": ["cat"]}, "subjects must be inside the domains"),
     ],
 )

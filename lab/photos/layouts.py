@@ -1,0 +1,141 @@
+"""`python -m lab.photos.layouts`: do edits succeed as often where the person is only a part of the photo?
+
+Each unseen person is edited in a portrait, and in photos that hold that portrait beside, below or diagonally to those of other
+people. The true mask says who is meant. The judge looks at the portrait's part of the delivered picture, whose distance to the true
+answer is measured as well. Intervals are of a bootstrap over people. Resumable: people of the same setting stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lab.judges.attributes import AttributeJudge, load_judge
+from lab.measures.bootstrap import interval
+from lab.measures.metrics import psnr
+from lab.measures.results import dumped, machine
+from lab.photos.people import PEOPLE, sampled, unseen
+from lab.quality.worlds.edits import Case
+from lab.training.train import MODEL
+from s2edit_core.delivery.canvas import to_tensor
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.presets import PRESETS, Preset
+from s2edit_core.request.prompts import changed_words
+
+SCALE = 4
+"""Pixels of the photo per pixel of a rendered portrait, along each side."""
+LAYOUTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
+    "portrait": ((1, 1), (0, 0)),
+    "beside": ((2, 1), (1, 0)),
+    "below": ((1, 2), (0, 1)),
+    "corner": ((2, 2), (1, 0)),
+}
+"""By name: columns and rows of portraits, and the column and row of the person that is edited."""
+EDITS = ("kept",)
+"""The group of edits that leave the layout as it is and reveal nothing."""
+OTHERS = 5_000
+"""The other people of a photo are numbered from here."""
+
+
+def composed(case: Case, number: int, layout: str) -> tuple[Image.Image, Image.Image, tuple[int, int, int, int]]:
+    """Return photo and mask in a layout, and the box of the person's portrait."""
+    (columns, rows), at = LAYOUTS[layout]
+    side = SCALE * case.photo.picture.width
+    photo, mask = (Image.new(mode, (columns * side, rows * side)) for mode in ("RGB", "L"))
+    for i, place in enumerate((column, row) for row in range(rows) for column in range(columns)):
+        corner = (place[0] * side, place[1] * side)
+        picture = case.photo.picture if place == at else PEOPLE.render(sampled(OTHERS + 4 * number + i))
+        photo.paste(picture.resize((side, side), Image.Resampling.LANCZOS), corner)
+        if place == at:
+            mask.paste(case.photo.mask.resize((side, side), Image.Resampling.BILINEAR), corner)
+    left, top = at[0] * side, at[1] * side
+    return photo, mask, (left, top, left + side, top + side)
+
+
+def records_of(
+    pipe: S2EditPipeline, case: Case, number: int, layout: str, preset: Preset, judge: AttributeJudge
+) -> list[dict[str, Any]]:
+    """Return a record per edit of one person in one layout."""
+    photo, mask, box = composed(case, number, layout)
+    source, word = case.photo.prompt, case.photo.word
+    words = dict.fromkeys(word for target in case.targets for word in changed_words(source, target.answer.prompt))
+    identity = pipe.learn(photo, mask, source, word, options=preset.learning, request_words=tuple(words))
+    inversion = pipe.invert(
+        photo,
+        mask,
+        source,
+        identity,
+        options=preset.inversion,
+        num_inference_steps=preset.steps,
+        guidance_scale=preset.guidance(pipe.guidance(None, preset.name)),
+    )
+    found = []
+    for target in case.targets:
+        out = pipe(target.answer.prompt, image=photo, mask=mask, identity=identity, inversion=inversion, injection=preset.injection)
+        (delivered,) = list(out.images)
+        seen = delivered.crop(box).resize(case.photo.picture.size, Image.Resampling.LANCZOS)
+        classes = judge.classes(to_tensor(seen)[None], PEOPLE.name)
+        wanted = PEOPLE.label(target.answer.subject.attributes)
+        right = {name: int(shown[0]) == wanted[name] for name, shown in classes.items()}
+        found.append(
+            {
+                "person": number,
+                "edit": target.edit.name,
+                "layout": layout,
+                "success": all(right[name] for name in target.changes),
+                "side_effects": sum(not each for name, each in right.items() if name not in target.changes),
+                "psnr": round(psnr(np.asarray(seen), np.asarray(target.answer.picture)), 3),
+                "stretch": out.reports[0]["canvas"]["stretch"],
+            }
+        )
+    return found
+
+
+def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the figures of each layout with intervals."""
+    found: dict[str, Any] = {}
+    for layout in LAYOUTS:
+        own = [record for record in records if record["layout"] == layout]
+        if own:
+            people = [record["person"] for record in own]
+            found[layout] = {"edits": len(own), "people": len(set(people))} | {
+                name: interval([float(record[name]) for record in own], people).rounded()
+                for name in ("success", "side_effects", "psnr")
+            }
+    return found
+
+
+def run(pipe: S2EditPipeline, wanted: argparse.Namespace, judge: AttributeJudge) -> None:
+    """Measure person by person, and write the results after each."""
+    setting = {"preset": wanted.preset, "model": pipe.backbone.fingerprint}
+    saved: dict[str, Any] = json.loads(wanted.out.read_text()) if wanted.out.exists() else {}
+    records = saved["records"] if saved.get("setting") == setting else []
+    done = {record["person"] for record in records}
+    for number, case in enumerate(unseen(wanted.people, EDITS)):
+        if number in done:
+            continue
+        for layout in LAYOUTS:
+            records += records_of(pipe, case, number, layout, PRESETS[wanted.preset], judge)
+        saved = {"setting": setting, "summary": summary(records), "machine": machine(), "records": records}
+        wanted.out.write_text(dumped(saved))
+        print(number + 1, "people", json.dumps(saved["summary"]), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--preset", choices=tuple(PRESETS), default="instant")
+    parser.add_argument("--out", type=Path, default=Path("lab/results/layouts.json"))
+    wanted = parser.parse_args()
+    run(S2EditPipeline.from_pretrained(wanted.model), wanted, load_judge())
+
+
+if __name__ == "__main__":
+    main()
