@@ -81,8 +81,12 @@ def check_filled(name: str, text: str) -> None:
 
 
 def read_part(name: str, part: ReceivedFile) -> Upload:
-    """Return the file in the part `name`. Blocks. Raises `DigestMismatch`."""
+    """Return the file in the part `name`. Blocks. Raises `DigestMismatch`, and `OptionInvalid` for an empty file."""
     data = part.file.read()
+    if not data:
+        raise OptionInvalid(
+            f"the part {name!r} is an empty file: send the picture, or leave it out", field=name, reason="part_empty"
+        )
     check_digest(part.headers.get("content-digest"), data, f"the part {name!r}")
     return Upload(data, media_type(data))
 

@@ -79,7 +79,7 @@ def shared_measurements(preset: str, seconds: Mapping[str, float]) -> dict[str, 
 
     An edit learns an identity as a job that only learns one does, with the same preset.
     """
-    found = re.fullmatch(r"(?P<mode>test:)?(?P<learning>identity:)?(?P<preset>[^:]+)(?::x\d+)?", preset)
+    found = re.fullmatch(r"(?P<mode>test:)?(?P<learning>identity:)?(?P<preset>[^:]+)(?::x\d+)?(?::s\d+)?", preset)
     if found is None or found["preset"] == "mask" or "learning" not in seconds:
         return {}
     keys = {f"{found['mode'] or ''}{kind}{found['preset']}" for kind in ("", "identity:")} - {preset}

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import AliasChoices
 from pydantic import Field as StoredAs
 
+from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskMode, MaskRequest, Phase
 from s2edit_jobs.records.errors import RecordNewer
 from s2edit_jobs.records.stored import checked_fields, damaged, read_record, read_values
@@ -339,7 +340,9 @@ def estimate_key(spec: JobSpec) -> str:
         return f"{mode}mask"
     if isinstance(request, LearningRequest):
         return f"{mode}{request.kind}:{request.preset}"
-    return f"{mode}{request.preset}" if request.variants == 1 else f"{mode}{request.preset}:x{request.variants}"
+    variants = "" if request.variants == 1 else f":x{request.variants}"
+    steps = "" if request.steps in (None, PRESETS[request.preset].steps) else f":s{request.steps}"
+    return f"{mode}{request.preset}{variants}{steps}"
 
 
 def first_record(spec: JobSpec) -> JobRecord:

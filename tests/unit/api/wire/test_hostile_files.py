@@ -27,7 +27,10 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT
 from worker.attempts.runner import run_job
 
-REASONS = {"image_format", "image_damaged", "image_too_large", "image_too_small", "image_mode", "image_profile", "image_too_costly"}
+REASONS = {
+    *("image_format", "image_damaged", "image_too_large", "image_too_small", "image_mode", "image_profile", "image_too_costly"),
+    "part_empty",
+}
 NO_LESS_THAN = 600
 
 

@@ -84,6 +84,8 @@ def test_a_dry_run_and_the_accepted_edit_have_one_estimate() -> None:
         ("balanced", ["identity:balanced"]),
         ("identity:balanced", ["balanced"]),
         ("balanced:x2", ["balanced", "identity:balanced"]),
+        ("balanced:s10", ["balanced", "identity:balanced"]),
+        ("balanced:x2:s10", ["balanced", "identity:balanced"]),
         ("test:balanced", ["test:identity:balanced"]),
         ("test:identity:balanced", ["test:balanced"]),
         ("test:balanced:x4", ["test:balanced", "test:identity:balanced"]),

@@ -165,3 +165,13 @@ def test_variants_are_measured_apart(knowing: Api) -> None:
     knowing.store.estimates.measured("balanced:x2", {**PACE, "editing": 4.0})
     assert try_out(knowing, variants="2")["eta_s"] == 17.5
     assert try_out(knowing, variants="2")["identity"] == try_out(knowing)["identity"]
+
+
+def test_edits_with_steps_of_their_own_are_measured_apart(knowing: Api) -> None:
+    knowing.store.estimates.measured("balanced", PACE)
+    known = try_out(knowing)["eta_s"]
+    assert known is not None
+    assert try_out(knowing, steps="50")["eta_s"] == known, "the preset's own"
+    assert try_out(knowing, steps="300")["eta_s"] is None
+    knowing.store.estimates.measured("balanced:s300", {**PACE, "editing": 4.0})
+    assert try_out(knowing, steps="300")["eta_s"] == 17.5
