@@ -11,6 +11,7 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
@@ -62,6 +63,8 @@ class _Exchange:
         began = time.perf_counter()
         try:
             await self._app(self._scope, receive, send_with_id)
+        except ClientDisconnect:  # a sender who cuts a body off can do so at will: that is no error, and nobody reads an answer
+            log.info("the sender has gone", action="sender_gone", route=self._route)
         except Exception as error:
             log.exception("a request failed", action="request_failed", route=self._route)
             if self._status is not None:  # the response has begun, so the connection must break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
+from starlette.types import Message
 
 from api.app import create_app
 from s2edit_jobs.access.keys import KeyRing
@@ -21,6 +24,7 @@ from s2edit_jobs.library.uploads import SWEEP_AFTER_S
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from tests.logged import logging_to_memory
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -77,6 +81,41 @@ def app(api: Api, tmp_path: Path) -> Iterator[App]:
 
 
 class TestSending:
+    def test_a_body_that_is_cut_off_is_no_error_of_ours_and_can_be_sent_again(self, app: App) -> None:
+        """Anybody can cut off a body, as often as he likes, and would fill the log with stack traces."""
+        data = pictures.photo()
+        announced = app.announce(data)
+        put = announced.json()["put"]
+        url = urlsplit(put["url"])
+        headers = {"host": "testserver", "content-length": str(len(data)), **put["headers"]}
+        parts: list[Message] = [{"type": "http.request", "body": data[:9], "more_body": True}, {"type": "http.disconnect"}]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return parts.pop(0)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "PUT",
+            "path": url.path,
+            "raw_path": url.path.encode(),
+            "query_string": url.query.encode(),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+            "server": ("testserver", 80),
+            "client": ("testclient", 1),
+            "scheme": "http",
+            "http_version": "1.1",
+        }
+        with logging_to_memory() as stream:
+            asyncio.run(app.http.app(scope, receive, send))  # type: ignore[arg-type]
+        assert stream.of("sender_gone")
+        assert not stream.of("request_failed")
+        assert sent == []
+        assert app.send(announced, data).status_code == 200
+
     def test_an_upload_is_announced_sent_and_arrives(self, app: App) -> None:
         data = pictures.photo()
         announced = app.announce(data)

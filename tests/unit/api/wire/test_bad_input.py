@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
     "three numbers": ({"mask": None, "at": "1,2,3"}, "at_invalid", "at"),
     "no image, no mask": ({"image": None, "mask": None}, "image_missing", "image"),
     "an empty file": ({"image": b""}, "part_empty", "image"),
-    "an empty mask": ({"mask": b""}, "part_empty", "mask"),
+    "an empty file as mask": ({"mask": b""}, "part_empty", "mask"),
     "not an image": ({"image": b"%PDF-1.7 hello"}, "image_format", "image"),
     "a GIF": ({"image": pictures.photo(format="GIF")}, "image_format", "image"),
     "a cut off image": ({"image": pictures.photo()[:-200]}, "image_damaged", "image"),
