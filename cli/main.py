@@ -157,22 +157,24 @@ def doctor(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Before, declare the object store in the settings the right one. See the docs.")
     ] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data of the service. [S2EDIT_DATA_DIR]")] = None,
 ) -> None:
     """Check each part of the installation. Exits with 1 if one is broken."""
+    settings = _settings(data_dir=data_dir)
     if adopt:
-        _adopt()
+        _adopt(settings)
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     broken = False
-    for finding in examine(_settings()):
+    for finding in examine(settings):
         console.print(f"[{colours[finding.verdict]}]{finding.verdict:7}[/] {finding.part:18} ", end="")
         console.print(finding.text, markup=False, soft_wrap=True)
         broken |= finding.verdict == "broken"
     raise typer.Exit(1 if broken else 0)
 
 
-def _adopt() -> None:
+def _adopt(settings: Settings) -> None:
     try:
-        console.print(f"the service's object store is now {adopt_store(_settings())}", markup=False)
+        console.print(f"the service's object store is now {adopt_store(settings)}", markup=False)
     except (ServiceUnavailable, EmbeddedRedisError, NotConfigured) as error:
         _fail(str(error))
 

@@ -357,6 +357,13 @@ def test_doctor_exits_with_one_if_a_part_is_broken(tmp_path: Path, monkeypatch: 
     assert "broken" in result.output
 
 
+def test_doctor_examines_the_folder_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr("cli.main.examine", lambda settings: seen.append(settings.data_dir) or [])
+    assert runner.invoke(app, ["doctor", "--data-dir", str(tmp_path / "data")]).exit_code == 0
+    assert seen == [tmp_path / "data"]
+
+
 def test_doctor_aligns_the_texts_of_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = ("versions", "segmenter", "captioner", "safety_checker", "a_part_with_a_long_name")
     monkeypatch.setattr("cli.main.examine", lambda _: [Finding(part, "ok", "none") for part in parts])
