@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +138,12 @@ def _domain(values: object) -> Domain:
 
 def _placement(values: object) -> Placement:
     """Return a domain's placement; what it leaves out has the defaults."""
-    if not isinstance(values, dict) or values.keys() - {"context", "widest", "middle", "square"}:
-        raise TypeError(f"placement must be an object of context, widest, middle and square, not {values!r}")
+    if not isinstance(values, dict) or values.keys() - {"context", "widest", "headroom", "square"}:
+        raise TypeError(f"placement must be an object of context, widest, headroom and square, not {values!r}")
     if not isinstance(values.get("square", False), bool):
         raise TypeError(f"square must be true or false, not {values['square']!r}")
-    found = {name: _number(values[name], at_least=1) for name in ("context", "widest") if name in values}
-    middle = {"middle": tuple(_number(each, at_least=0) for each in values["middle"])} if "middle" in values else {}
-    return replace(Placement(), **{**found, **middle, "square": values.get("square", False)})
+    found = {name: _number(values[name], at_least=0) for name in ("context", "widest", "headroom") if values.get(name) is not None}
+    return Placement(**found, square=values.get("square", False))
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -88,14 +88,16 @@ def _wanted(subject: Box, size: tuple[int, int], placement: Placement) -> int:
 
 def _placed(subject: Box, held: Box, size: tuple[int, int], sides: tuple[int, int], placement: Placement) -> Box:
     """Return the box with `sides` that shows the subject in its place, moved to hold `held` and to lie in the photo."""
-    x0, x1 = _span((subject[0], subject[2]), (held[0], held[2]), sides[0], size[0], placement.middle[0])
-    y0, y1 = _span((subject[1], subject[3]), (held[1], held[3]), sides[1], size[1], placement.middle[1])
+    down = None if placement.headroom is None else subject[1] - round(placement.headroom * sides[1])
+    x0, x1 = _span((subject[0], subject[2]), (held[0], held[2]), sides[0], size[0])
+    y0, y1 = _span((subject[1], subject[3]), (held[1], held[3]), sides[1], size[1], down)
     return x0, y0, x1, y1
 
 
-def _span(subject: tuple[int, int], held: tuple[int, int], length: int, limit: int, middle: float) -> tuple[int, int]:
-    """Return the interval of `length` in 0..limit that holds `held` and shows the subject's middle nearest to `middle`."""
-    start = round(sum(subject) / 2 - middle * length)
+def _span(subject: tuple[int, int], held: tuple[int, int], length: int, limit: int, start: int | None = None) -> tuple[int, int]:
+    """Return an interval of `length` in 0..limit that holds `held`, as near as possible to `start`, or around `subject`."""
+    if start is None:
+        start = round((sum(subject) - length) / 2)
     start = min(max(start, held[1] - length), held[0])
     start = min(max(start, 0), limit - length)
     return start, start + length

@@ -13,20 +13,20 @@ class Placement:
     """Where a model's training pictures show their subjects. A model draws subjects best that are placed like them.
 
     `context` is the usual side of the pictures relative to the longer side of the subject's box, and `widest` the largest one: what
-    fits into a square photo within that is seen whole. `middle` is where the middle of the box usually lies, from the left and from
-    the top, 0..1. `square` says that all pictures are squares. Raises `ValueError` for other numbers.
+    fits into a square photo within that is seen whole. `headroom` is the share of the picture above the subject, 0..1; None if its
+    box lies in the middle. `square` says that all pictures are squares. Raises `ValueError` for other numbers.
     """
 
     context: float = 2.0
     widest: float = 2.0
-    middle: tuple[float, float] = (0.5, 0.5)
+    headroom: float | None = None
     square: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.context <= self.widest:
             raise ValueError(f"context must be 1 or more, and at most widest, not {self.context:g} and {self.widest:g}")
-        if not (len(self.middle) == 2 and all(0 <= each <= 1 for each in self.middle)):
-            raise ValueError(f"middle must be two numbers from 0 to 1, not {self.middle!r}")
+        if self.headroom is not None and not 0 <= self.headroom <= 1:
+            raise ValueError(f"headroom must be from 0 to 1, not {self.headroom:g}")
 
 
 @dataclass(frozen=True, slots=True)

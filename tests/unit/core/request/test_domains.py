@@ -55,9 +55,9 @@ def test_a_card_says_whose_edits_change_the_scene(tmp_path: Path) -> None:
 
 
 def test_a_card_says_where_its_pictures_show_a_subject(tmp_path: Path) -> None:
-    placed = {"context": 1.2, "widest": 1.3, "middle": [0.5, 0.6], "square": True}
+    placed = {"context": 1.2, "widest": 1.3, "headroom": 0.1, "square": True}
     read = card(tmp_path, domains=[{"subjects": ["cat"], "placement": placed}, {"subjects": ["woman"]}])
-    assert read.placement("Cat") == Placement(1.2, 1.3, (0.5, 0.6), square=True)
+    assert read.placement("Cat") == Placement(1.2, 1.3, 0.1, square=True)
     assert read.placement("woman") == ModelCard().placement("woman") == Placement()
     assert read.placement("makeup") == read.placement("cat"), "an unknown subject counts as one of the first domain"
 
@@ -80,10 +80,10 @@ def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
         ({"domains": [{"subjects": ["cat"], "attribute_words": "hat"}]}, "expected a list of words"),
         ({"domains": [{"subjects": ["cat"], "placement": 1.5}]}, "placement must be an object"),
         ({"domains": [{"subjects": ["cat"], "placement": {"side": 1.5}}]}, "placement must be an object"),
-        ({"domains": [{"subjects": ["cat"], "placement": {"context": 0.5}}]}, "expected a number of 1 or more"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"context": 0.5}}]}, "context must be 1 or more"),
         ({"domains": [{"subjects": ["cat"], "placement": {"context": 3}}]}, "at most widest"),
-        ({"domains": [{"subjects": ["cat"], "placement": {"middle": [0.5, 2]}}]}, "middle must be two numbers"),
-        ({"domains": [{"subjects": ["cat"], "placement": {"middle": [0.5]}}]}, "middle must be two numbers"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"headroom": 2}}]}, "headroom must be from 0 to 1"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"headroom": "much"}}]}, "expected a number"),
         ({"domains": [{"subjects": ["cat"], "placement": {"square": 1}}]}, "square must be true or false"),
         ({"domains": [{"subjects": ["cat"]}], "subjects": ["cat"]}, "subjects must be inside the domains"),
     ],
