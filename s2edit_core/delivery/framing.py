@@ -83,7 +83,8 @@ def _cut(subject: Box, held: Box, size: tuple[int, int], placement: Placement) -
 def _wanted(subject: Box, size: tuple[int, int], placement: Placement) -> int:
     """Return the side of the box that shows the subject as large as in the model's training pictures."""
     longer = max(subject[2] - subject[0], subject[3] - subject[1])
-    return min(size) if min(size) <= placement.widest * longer else round(placement.context * longer)
+    usual = round(placement.context * longer)
+    return max(usual, min(size)) if min(size) <= placement.widest * longer else usual
 
 
 def _placed(subject: Box, held: Box, size: tuple[int, int], sides: tuple[int, int], placement: Placement) -> Box:

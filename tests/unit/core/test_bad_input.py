@@ -93,7 +93,7 @@ CASES: dict[str, Case] = {
     "edit mask of another size": (lambda _: canvas(edit_mask=OTHER), MaskInvalid, "the edit_mask is .* they must have one size"),
     "no frame": (lambda _: canvas(frame_size=0), ValueError, "can't have sides divisible by 8"),
     "sides of nothing": (lambda _: canvas(multiple=0), ValueError, "divisible by 0"),
-    "frame of another size": (lambda _: canvas().paste(torch.zeros(3, 8, 8)), ValueError, r"expected the frame \(3, 24, 32\)"),
+    "frame of another size": (lambda _: canvas().paste(torch.zeros(3, 8, 8)), ValueError, r"expected the frame \(3, 32, 32\)"),
     "mask of another photo": (lambda _: canvas().mask(OTHER), ValueError, r"the photo's size \(48, 40\), got L \(40, 48\)"),
     "box around nothing": (lambda _: extent(np.zeros((4, 4), dtype=bool)), ValueError, "the mask is empty"),
     "margin of nothing": (lambda _: grown(Image.new("L", (8, 8))), MaskInvalid, "empty"),
@@ -217,7 +217,7 @@ def test_it_is_refused_and_said_what_would_be_right(backbone: Backbone, name: st
 
 def test_what_stands_beside_the_bad_input_is_good(backbone: Backbone) -> None:
     """Else the cases above might be refused for another reason."""
-    assert canvas().frame == (32, 24)
+    assert canvas().frame == (32, 32)
     assert torch.isfinite(vary_noise(LATENT, LATENT[0], 1, 0.5)).all()
     assert editing(backbone).shape == (4, 8, 8)  # type: ignore[attr-defined]
     assert isinstance(inverting(backbone), Inversion)

@@ -45,7 +45,7 @@ def test_a_form_that_is_wrong(images: Images) -> None:
     assert_refused(images.edit(image="https://x.test/a.png"), "image", "picture_unreadable")
     assert_refused(images.edit(image="u_nothing"), "image", "upload_unknown")
     assert_refused(images.edit(image=b"no picture"), "image", "image_format")
-    assert_refused(images.edit(image=b""), "image", "image_format")
+    assert_refused(images.edit(image=b""), "image", "part_empty")
     assert_refused(images.edit(**{"svg[reasoning][effort]": "low", "svg[model]": "x"}), "svg", "option_unsupported")
     assert_refused(images.edit(**{f"x{i}": "1" for i in range(200)}), None, "malformed_request")
     assert_refused(images.edit(**{"image[]": [pictures.photo()] * 30}), None, "malformed_request")
