@@ -1,1 +1,1 @@
-"""Benches on full-resolution photographs: delivery, cost, masks, decoding, watermark. `python -m lab.photos` is the first."""
+"""Benches on full-resolution photographs: delivery, cost, masks, layouts, decoding. `python -m lab.photos` is the first."""

@@ -20,13 +20,12 @@ from lab.judges.attributes import AttributeJudge, load_judge
 from lab.measures.bootstrap import interval
 from lab.measures.metrics import psnr
 from lab.measures.results import dumped, machine
+from lab.photos.editing import EDITS, edits_of, judged
 from lab.photos.people import PEOPLE, sampled, unseen
 from lab.quality.worlds.edits import Case
 from lab.training.train import MODEL
-from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.presets import PRESETS, Preset
-from s2edit_core.request.prompts import changed_words
 
 SCALE = 4
 """Pixels of the photo per pixel of a rendered portrait, along each side."""
@@ -37,8 +36,6 @@ LAYOUTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "corner": ((2, 2), (1, 0)),
 }
 """By name: columns and rows of portraits, and the column and row of the person that is edited."""
-EDITS = ("kept",)
-"""The group of edits that leave the layout as it is and reveal nothing."""
 OTHERS = 5_000
 """The other people of a photo are numbered from here."""
 
@@ -63,37 +60,16 @@ def records_of(
 ) -> list[dict[str, Any]]:
     """Return a record per edit of one person in one layout."""
     photo, mask, box = composed(case, number, layout)
-    source, word = case.photo.prompt, case.photo.word
-    words = dict.fromkeys(word for target in case.targets for word in changed_words(source, target.answer.prompt))
-    identity = pipe.learn(photo, mask, source, word, options=preset.learning, request_words=tuple(words))
-    inversion = pipe.invert(
-        photo,
-        mask,
-        source,
-        identity,
-        options=preset.inversion,
-        num_inference_steps=preset.steps,
-        guidance_scale=preset.guidance(pipe.guidance(None, preset.name)),
-    )
     found = []
-    for target in case.targets:
-        out = pipe(target.answer.prompt, image=photo, mask=mask, identity=identity, inversion=inversion, injection=preset.injection)
+    for target, out in edits_of(pipe, case, photo, mask, case.photo.prompt, preset):
         (delivered,) = list(out.images)
         seen = delivered.crop(box).resize(case.photo.picture.size, Image.Resampling.LANCZOS)
-        classes = judge.classes(to_tensor(seen)[None], PEOPLE.name)
-        wanted = PEOPLE.label(target.answer.subject.attributes)
-        right = {name: int(shown[0]) == wanted[name] for name, shown in classes.items()}
-        found.append(
-            {
-                "person": number,
-                "edit": target.edit.name,
-                "layout": layout,
-                "success": all(right[name] for name in target.changes),
-                "side_effects": sum(not each for name, each in right.items() if name not in target.changes),
-                "psnr": round(psnr(np.asarray(seen), np.asarray(target.answer.picture)), 3),
-                "stretch": out.reports[0]["canvas"]["stretch"],
-            }
-        )
+        about = {"person": number, "edit": target.edit.name, "layout": layout}
+        measured = {
+            "psnr": round(psnr(np.asarray(seen), np.asarray(target.answer.picture)), 3),
+            "stretch": out.reports[0]["canvas"]["stretch"],
+        }
+        found.append(about | judged(judge, seen, target) | measured)
     return found
 
 

@@ -20,48 +20,26 @@ from PIL import Image
 from lab.judges.attributes import AttributeJudge, load_judge
 from lab.measures.bootstrap import interval
 from lab.measures.results import dumped, machine
+from lab.photos.editing import EDITS, edits_of, judged
 from lab.photos.masks import overlap
-from lab.photos.people import PEOPLE, unseen
+from lab.photos.people import unseen
 from lab.quality.worlds.edits import Case
 from lab.training.train import MODEL
-from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.presets import PRESETS, Preset
-from s2edit_core.request.prompts import changed_words
 
 TRUE, FOUND = "true mask", "found mask"
-EDITS = ("kept",)
-"""The group of edits that leave the layout as it is and reveal nothing."""
 
 
 def edits_with(
     pipe: S2EditPipeline, case: Case, mask: Image.Image, preset: Preset, judge: AttributeJudge
 ) -> dict[str, dict[str, Any]]:
     """By edit: whether the delivered picture shows what was asked for, and how many other attributes changed."""
-    picture, source = case.photo.picture, f"a photo of a {case.photo.word}"
-    words = dict.fromkeys(word for target in case.targets for word in changed_words(source, target.answer.prompt))
-    identity = pipe.learn(picture, mask, source, case.photo.word, options=preset.learning, request_words=tuple(words))
-    inversion = pipe.invert(
-        picture,
-        mask,
-        source,
-        identity,
-        options=preset.inversion,
-        num_inference_steps=preset.steps,
-        guidance_scale=preset.guidance(pipe.guidance(None, preset.name)),
-    )
+    source = f"a photo of a {case.photo.word}"
     found = {}
-    for target in case.targets:
-        prompt = target.answer.prompt
-        out = pipe(prompt, image=picture, mask=mask, identity=identity, inversion=inversion, injection=preset.injection)
+    for target, out in edits_of(pipe, case, case.photo.picture, mask, source, preset):
         (delivered,) = list(out.images)
-        seen = judge.classes(to_tensor(delivered)[None], PEOPLE.name)
-        wanted = PEOPLE.label(target.answer.subject.attributes)
-        right = {name: int(shown[0]) == wanted[name] for name, shown in seen.items()}
-        found[target.edit.name] = {
-            "success": all(right[name] for name in target.changes),
-            "side_effects": sum(not each for name, each in right.items() if name not in target.changes),
-        }
+        found[target.edit.name] = judged(judge, delivered, target)
     return found
 
 
