@@ -17,7 +17,7 @@ from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import ResolvedReference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode
 
-VERSION = 7
+VERSION = 8
 """Version of the algorithms. Raise it when the same inputs lead to another concept or inversion."""
 
 

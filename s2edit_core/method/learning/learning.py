@@ -200,7 +200,7 @@ def _take_step(optimiser: torch.optim.AdamW, prompt: LearnedPrompt, answers: Ans
     """Take one optimiser step with the gradients in the answers to the prompt's rows. Each pass has answered a part of them."""
     parts = [answer.parameter_gradients for answer in answers if answer.parameter_gradients]
     for parameter, gradient in zip(prompt.parameters, summed_gradients(parts), strict=True):
-        parameter.grad = gradient
+        parameter.grad = gradient.contiguous()  # torch's fused AdamW takes the elements of any other gradient in the wrong order
     torch.nn.utils.clip_grad_norm_(list(_parameters(optimiser)), 1.0, foreach=True)
     optimiser.step()
 
