@@ -33,14 +33,13 @@ def after_steps(backbone: Backbone, lessons: list[Lesson], mode: LearningMode, s
     options = LearningOptions(
         mode=mode, start_steps=0, token_steps=0, joint_steps=steps, batch=2, kv_rate=RATE, joint_token_rate=RATE
     )
-    last: list[Answers] = [()]
+    seen: list[Answers] = [()]
 
     def evaluate(rows: Rows) -> Answers:
-        if rows:
-            last[:] = [backbone.evaluate(rows)]
-        return last[0] if rows else ()
+        seen.append(backbone.evaluate(rows) if rows else ())
+        return seen[-1]
 
-    return list(drive(learn_concepts(backbone, lessons, options), evaluate)), last[0]
+    return list(drive(learn_concepts(backbone, lessons, options), evaluate)), seen[-1]
 
 
 @pytest.mark.parametrize("mode", ["lora_kv", "kv"])
