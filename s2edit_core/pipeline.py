@@ -37,7 +37,7 @@ from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.stages import StagedPipeline
-from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.options import AttributeOptions, ColumnOptions, InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
@@ -145,7 +145,7 @@ class S2EditPipeline(StagedPipeline):
         *,
         placeholder: str = PLACEHOLDER,
         person: Image.Image | None = None,
-        options: LearningOptions | None = None,
+        options: AttributeOptions | None = None,
         request_words: Sequence[str] = (),
         seed: int = 0,
         on_progress: OnProgress | None = None,
@@ -154,12 +154,14 @@ class S2EditPipeline(StagedPipeline):
 
         `mask` is L, of the image's size, white inside. If `prompt` does not hold the placeholder, it is inserted before `subject`,
         or before the word that names the person. An attribute needs its `subject`; its frame is cropped around `person` (L), or
-        shows the whole photo. The concept is learned to be orthogonal to the card's attribute words and to those `request_words`
-        that the card knows.
+        shows the whole photo. By default it is learned as columns of its own (`ColumnOptions`). With `LearningOptions`, a concept
+        is learned to be orthogonal to the card's attribute words and to those `request_words` that the card knows.
 
         Raises `ImageInvalid`, `MaskInvalid` or `PromptInvalid` for inputs that can't be used.
         """
         reference = Reference(image, mask, prompt, subject, placeholder, person, request_words)
+        if options is None and placeholder != PLACEHOLDER:
+            options = ColumnOptions()
         (concept,) = self.learn_together([reference], options=options, seed=seed, on_progress=on_progress)
         return concept
 
@@ -167,7 +169,7 @@ class S2EditPipeline(StagedPipeline):
         self,
         references: Sequence[Reference],
         *,
-        options: LearningOptions | None = None,
+        options: AttributeOptions | None = None,
         seed: int = 0,
         on_progress: OnProgress | None = None,
     ) -> tuple[Concept, ...]:

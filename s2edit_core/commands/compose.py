@@ -50,7 +50,7 @@ def compose(args: argparse.Namespace) -> None:
         make_reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),
     ]
     seconds: dict[str, float] = {}
-    identity, attribute = learn_references(args, pipe, references, request, seconds)
+    identity, attribute = learn_references(args, pipe, references, request.resolve().learning, request.seed, seconds)
     if args.keep:
         attribute.save(args.keep)
     pictures, attributes = (original, mask, edit_mask), [Attribute(attribute, region)]

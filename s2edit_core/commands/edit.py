@@ -67,7 +67,7 @@ def edit(args: argparse.Namespace) -> None:
         source, target, subject = edit_prompts(args, pipe)
         mask = mask or find_mask(args, pipe, photo, source)
         reference = make_reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target))
-        (identity,) = learn_references(args, pipe, [reference], request, seconds)
+        (identity,) = learn_references(args, pipe, [reference], request.resolve().learning, request.seed, seconds)
     pictures = (original, mask, edit_mask)
     seed = request.seed if args.identity else None  # otherwise the seed has decided how the identity was learned
     finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion, seed)

@@ -13,6 +13,7 @@ from s2edit_core.commands.arguments import add_learning_mode, whole
 from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_mask, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid
+from s2edit_core.request.options import AttributeOptions, LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, EditRequest, Progress
@@ -45,7 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", metavar="FILE", help=f"written every {CHECKPOINT_STEPS} steps; learning resumes from it if it exists"
     )
-    parser.add_argument("--export", metavar="FOLDER", help="also write the concept for diffusers, as textual inversion and LoRA")
+    parser.add_argument(
+        "--export",
+        metavar="FOLDER",
+        help="also write the concept for diffusers, as textual inversion and LoRA; an attribute is then learned as a person is",
+    )
 
 
 def learn(args: argparse.Namespace) -> None:
@@ -65,7 +70,10 @@ def learn(args: argparse.Namespace) -> None:
     pipe = load_pipeline(args)
     mask = mask or find_mask(args, pipe, photo, args.prompt)
     reference = make_reference(photo, mask, args.prompt, args.subject, name, person, args.words)
-    (concept,) = learn_references(args, pipe, [reference], request, {}, checkpoint=args.checkpoint)
+    preset = request.resolve()
+    columns = name != PLACEHOLDER and not (args.mode or args.export)
+    options = preset.attribute if columns else preset.learning
+    (concept,) = learn_references(args, pipe, [reference], options, request.seed, {}, checkpoint=args.checkpoint)
     concept.save(args.output)
     if args.export:
         pipe.export(concept, args.export)
@@ -92,7 +100,8 @@ def learn_references(
     args: argparse.Namespace,
     pipe: S2EditPipeline,
     references: Sequence[Reference],
-    request: EditRequest,
+    options: AttributeOptions,
+    seed: int,
     seconds: dict[str, float],
     *,
     checkpoint: str | None = None,
@@ -104,8 +113,8 @@ def learn_references(
     from s2edit_core.method.learning.learning import Checkpoint
     from s2edit_core.method.learning.learning_state import LearningState
 
-    options = request.resolve().learning
-    options = replace(options, mode=args.mode or options.mode)
+    if args.mode and isinstance(options, LearningOptions):
+        options = replace(options, mode=args.mode)
     path = Path(checkpoint) if checkpoint else None
     state = None
     if path and path.exists():
@@ -115,7 +124,7 @@ def learn_references(
         if path and isinstance(progress, Checkpoint) and progress.state is not None:
             progress.state.save(path)
 
-    steps = pipe.learning_together(references, options, seed=request.seed, state=state, every=CHECKPOINT_STEPS if path else 0)
+    steps = pipe.learning_together(references, options, seed=seed, state=state, every=CHECKPOINT_STEPS if path else 0)
     learned = run_stage(args, steps, seconds, "learning", also=keep)
     if path:
         path.unlink(missing_ok=True)

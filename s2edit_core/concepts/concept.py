@@ -1,7 +1,8 @@
 """A concept, learned from one photo, as a value: a token embedding, and optionally changes of the key and value projections.
 
-An identity [I] says who is in the picture. An attribute [A], such as a makeup, can be applied to anybody. Both are learned and
-stored in the same way; `conditioning` treats them differently, by their placeholder.
+An identity [I] says who is in the picture. An attribute [A], such as a makeup, can be applied to anybody. Both are stored in the
+same way; `conditioning` treats them differently, by their placeholder. An attribute may change its own columns of keys and values
+instead of the projections.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from s2edit_core.base_model.fingerprint import Fingerprints
 from s2edit_core.concepts.seal import OPEN, sealed
-from s2edit_core.errors import ArtifactMismatch, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
@@ -88,7 +89,9 @@ class Concept:
 
     `token` `(d,)` is the embedding of the placeholder. `keys` and `values` hold one change per cross-attention layer, or nothing.
     `subject` is the word after the placeholder, from whose embedding the token started; an attribute needs it (see `conditioning`).
-    Raises `ValueError` for parts that do not match.
+    `key_columns` and `value_columns` are those of an attribute that stands in the place of its word: one tensor `(columns, inner)`
+    per cross-attention layer, added to the keys and values of the word and of the last `padding` tokens of a prompt. Raises
+    `ValueError` for parts that do not match.
     """
 
     token: Tensor
@@ -98,16 +101,40 @@ class Concept:
     facts: dict[str, Any] = field(default_factory=dict)  # for reports: subject, prompt, steps, losses
     placeholder: str = PLACEHOLDER
     subject: str = ""
+    key_columns: tuple[Tensor, ...] = ()
+    value_columns: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind == "attribute" and not self.subject:
             raise ValueError("an attribute needs a subject, the word after its placeholder")
+        if self.key_columns or self.value_columns:
+            self._check_columns()
         if self.token.ndim != 1:
             raise ValueError(f"a concept's token must be one embedding (d,), not {tuple(self.token.shape)}")
         if len(self.keys) != len(self.values):
             raise ValueError(
                 f"a concept must change keys and values of the same layers, not {len(self.keys)} keys and {len(self.values)} values"
             )
+
+    def _check_columns(self) -> None:
+        if self.kind == "identity" or self.keys:
+            raise ValueError("only an attribute that does not change the projections can change columns of its own")
+        if len(self.key_columns) != len(self.value_columns):
+            keys, values = len(self.key_columns), len(self.value_columns)
+            raise ValueError(f"a concept must change columns of the same layers, not {keys} of keys and {values} of values")
+        counts = {len(each) if each.ndim == 2 else 0 for each in (*self.key_columns, *self.value_columns)}
+        if len(counts) > 1 or counts == {0}:
+            raise ValueError(f"a concept must change equally many columns, one or more, in each layer, not {sorted(counts)}")
+
+    @property
+    def padding(self) -> int:
+        """The number of padding tokens at the end of a prompt whose columns an attribute changes beside that of its word."""
+        return len(self.key_columns[0]) - 1 if self.key_columns else 0
+
+    @property
+    def replaced(self) -> str:
+        """The words after its placeholder that the placeholder stands for in a prompt: none unless it changes columns."""
+        return self.subject if self.key_columns else ""
 
     @property
     def kind(self) -> Literal["identity", "attribute"]:
@@ -138,6 +165,8 @@ class Concept:
             for i, delta in enumerate(deltas):
                 for part, tensor in vars(delta).items():
                     tensors[f"{name}.{i}.{part}"] = tensor
+        for name, columns in (("key_columns", self.key_columns), ("value_columns", self.value_columns)):
+            tensors |= {f"{name}.{i}": tensor for i, tensor in enumerate(columns)}
         about = {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
@@ -166,6 +195,8 @@ class Concept:
                 facts=about["facts"],
                 placeholder=about["placeholder"],
                 subject=about["subject"],
+                key_columns=_columns(moved, "key_columns"),
+                value_columns=_columns(moved, "value_columns"),
             )
 
     def save(self, path: str | Path) -> None:
@@ -198,8 +229,13 @@ class Concept:
 
         A LoRA changes the columns of all tokens. An identity does so here, too. An attribute, which here acts only in its own
         column and region, has a stronger effect there. A full change becomes a LoRA of full rank. Raises `ValueError` for another
-        number of layers.
+        number of layers, `OptionInvalid` for an attribute that changes columns, which no LoRA does.
         """
+        if self.key_columns:
+            raise OptionInvalid(
+                f"{self.placeholder} changes columns of keys and values, which a LoRA can't: learn it in the mode lora_kv",
+                field="options.mode",
+            )
         if self.keys and len(self.keys) != len(layers):
             raise ValueError(f"the concept changes {len(self.keys)} layers, not {len(layers)}: pass the layers of its own model")
         tensors = {}
@@ -230,18 +266,24 @@ def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
     return tuple(deltas)
 
 
+def _columns(tensors: dict[str, Tensor], name: str) -> tuple[Tensor, ...]:
+    """Read the columns stored under `name`."""
+    columns: list[Tensor] = []
+    while (key := f"{name}.{len(columns)}") in tensors:
+        columns.append(tensors[key])
+    return tuple(columns)
+
+
 def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -> list[Path]:
     """Write `concept` for diffusers: for `load_textual_inversion` and, unless it is only a token, for `load_lora_weights`.
 
-    `layers` are the backbone's. Creates `folder` if needed, and returns the files that were written.
+    `layers` are the backbone's. Creates `folder` if needed, and returns the files that were written. Raises as `Concept.lora`.
     """
+    files = {"learned_embeds.safetensors": concept.learned_embeds(), "pytorch_lora_weights.safetensors": concept.lora(layers)}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, tensors in (
-        ("learned_embeds.safetensors", concept.learned_embeds()),
-        ("pytorch_lora_weights.safetensors", concept.lora(layers)),
-    ):
+    for name, tensors in files.items():
         if tensors:
             write_whole(folder / name, save(tensors, metadata={"format": "pt"}))
             written.append(folder / name)

@@ -8,12 +8,16 @@ The two kinds of concept affect different columns (tokens) of keys and values:
 - An attribute [A] comes from a photo of somebody else, of whom nothing else may be transferred. It acts through its own column
   alone: W + ΔW_A projects only that column. All other columns are computed with the subject word's embedding in place of [A]'s. So
   neither later words nor the end token, which no mask restricts, carry the reference. Its gate restricts it to its region.
+- An attribute that was learned as columns stands in the place of its word: "[A] makeup" is read as "makeup". Its changes are added
+  to K and V of that word and of the last padding tokens, so an attribute without changes is its word. Its gate restricts all of
+  these. Each further attribute has the padding before.
 
 Each column is thus projected as it was in learning, whatever other concepts the prompt holds, and an attribute fits any identity.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -32,14 +36,34 @@ from s2edit_core.unet.backbone import Backbone
 
 @dataclass(frozen=True)
 class Tokens:
-    """A tokenised prompt: padded `ids` `(tokens,)`, and the positions of each placeholder in it."""
+    """A tokenised prompt: padded `ids` `(tokens,)`, the positions of each placeholder in it, and how many ids are `padding`."""
 
     ids: Tensor
     positions: Mapping[str, tuple[int, ...]]
+    padding: int = 0
 
 
-def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> Tokens:
-    """Tokenise `prompt`, with each placeholder as one token.
+Placeholders = Sequence[str] | Mapping[str, str]
+"""The names of placeholders, or for each the words after it that it stands for (see `Concept.replaced`)."""
+
+
+def find_placeholders(prompt: str, placeholders: Placeholders) -> list[tuple[int, int, str]]:
+    """Return where the tidy `prompt` holds `placeholders`, with the words that they stand for: start, end and name, in order."""
+    replaced = placeholders if isinstance(placeholders, Mapping) else dict.fromkeys(placeholders, "")
+    found = []
+    for name, words in replaced.items():
+        after = rf"(?i:\s+{re.escape(tidy(words))}(?![\w'-]))?" if words else ""
+        found += [(*match.span(), name) for match in re.finditer(re.escape(name) + after, prompt)]
+    return sorted(found)
+
+
+def replaced_words(concepts: Mapping[str, Concept]) -> dict[str, str]:
+    """Return the placeholders of `concepts`, and the words that each stands for."""
+    return {name: concept.replaced for name, concept in concepts.items()}
+
+
+def tokenize(backbone: Backbone, prompt: str, placeholders: Placeholders, *, field: str = "prompt") -> Tokens:
+    """Tokenise `prompt`, with each placeholder, and the words that it stands for, as one token.
 
     Raises `PromptInvalid` for a prompt that is too long or not text; `field` names it in the message.
     """
@@ -49,15 +73,13 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
     limit: int = tokenizer.model_max_length
     ids: list[int] = [tokenizer.bos_token_id]
     positions: dict[str, tuple[int, ...]] = {}
-    rest = tidy(prompt)
-    while rest:
-        found = [(at, name) for name in placeholders if (at := rest.find(name)) >= 0]
-        at, name = min(found) if found else (len(rest), "")
-        ids += tokenizer(rest[:at], add_special_tokens=False).input_ids
-        if name:
-            positions[name] = (*positions.get(name, ()), len(ids))
-            ids.append(tokenizer.eos_token_id)  # stands in: `text_states` replaces its embedding
-        rest = rest[at + len(name) :]
+    text, at = tidy(prompt), 0
+    for start, end, name in find_placeholders(text, placeholders):
+        ids += tokenizer(text[at:start], add_special_tokens=False).input_ids
+        positions[name] = (*positions.get(name, ()), len(ids))
+        ids.append(tokenizer.eos_token_id)  # stands in: `text_states` replaces its embedding
+        at = end
+    ids += tokenizer(text[at:], add_special_tokens=False).input_ids
     if len(ids) + 1 > limit:
         raise PromptInvalid(
             f"the {field} has {len(ids) + 1} tokens, including begin and end; the limit is {limit}: shorten it",
@@ -65,7 +87,24 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
             reason="prompt_too_long",
         )
     padding = [tokenizer.pad_token_id] * (limit - len(ids) - 1)
-    return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions)
+    return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions, len(padding))
+
+
+def own_columns(tokens: Tokens, concepts: Mapping[str, Concept]) -> dict[str, tuple[int, ...]]:
+    """Return the columns of each placeholder in the prompt: its positions, and the padding that is its own."""
+    padding = padding_of(tokens, concepts)
+    return {name: (*positions, *padding.get(name, ())) for name, positions in tokens.positions.items()}
+
+
+def padding_of(tokens: Tokens, concepts: Mapping[str, Concept]) -> dict[str, tuple[int, ...]]:
+    """Return the padding that each attribute of the prompt has for itself, from the prompt's end on. There may be too little."""
+    free, found = tokens.padding, {}
+    last = len(tokens.ids)
+    for name, concept in concepts.items():
+        count = min(concept.padding, free) if name in tokens.positions else 0
+        found[name] = tuple(range(last - count, last))
+        last, free = last - count, free - count
+    return found
 
 
 @dataclass(frozen=True)
@@ -156,9 +195,7 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
     if states.ndim != 2 or states.shape[1] != width:
         raise ValueError(f"expected text states (tokens, {width}), got {tuple(states.shape)}")
     for concept in concepts:
-        if concept.keys and len(concept.keys) != len(backbone.layers):
-            changed, has = len(concept.keys), len(backbone.layers)
-            raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, but the model has {has}")
+        _check_layers(concept, len(backbone.layers))
     rounded = states.to(backbone.dtype)
     exact = states.to(torch.promote_types(backbone.dtype, torch.float32))  # half precision would lose small changes
     projections = backbone.text_projections
@@ -169,6 +206,12 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
             changes.append([stacked_changes([[deltas[i] for i in group.members]], exact[None]) for group in projections.groups])
     projected = projections(rounded, changes)
     return KeysValues(tuple(projected[: len(backbone.layers)]), tuple(projected[len(backbone.layers) :]))
+
+
+def _check_layers(concept: Concept, has: int) -> None:
+    changed = len(concept.keys or concept.key_columns)
+    if changed not in (0, has):
+        raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, but the model has {has}")
 
 
 def keys_values_together(backbone: Backbone, states: Tensor, concepts: Sequence[Concept]) -> list[Tensor]:
@@ -209,8 +252,13 @@ def conditioned(backbone: Backbone, tokens: Tokens, concepts: Mapping[str, Conce
     states = text_states(backbone, tokens, embeddings)
     prompt = keys_values(backbone, states, list(identities.values()))
     features = {name: states[tokens.positions[name][0]] for name in identities if name in tokens.positions}
+    padding = padding_of(tokens, attributes)
     for name, concept in attributes.items():
         positions = list(tokens.positions[name])
+        if concept.key_columns:
+            prompt = _with_changes(prompt, positions, padding[name], concept)
+            features[name] = states[positions[0]]
+            continue
         own = text_states(backbone, tokens, embeddings | {name: concept.token})[positions]
         prompt = _with_columns(prompt, positions, keys_values(backbone, own, [concept]))
         features[name] = own[0]
@@ -227,18 +275,43 @@ def _with_columns(prompt: KeysValues, positions: Sequence[int], columns: KeysVal
     return KeysValues(put(prompt.keys, columns.keys), put(prompt.values, columns.values))
 
 
+def _with_changes(prompt: KeysValues, positions: Sequence[int], padding: Sequence[int], concept: Concept) -> KeysValues:
+    """Return `prompt` with the changes of `concept` added to its columns at `positions` and `padding`."""
+    _check_layers(concept, len(prompt.keys))
+    index = torch.tensor([*positions, *padding], device=prompt.keys[0].device)
+    # Prompts with less padding have less of the changes. The last column is the last one of the prompt, as in learning.
+    mine = torch.tensor([0] * len(positions) + [1 + concept.padding - len(padding) + i for i in range(len(padding))])
+
+    def add(whole: tuple[Tensor, ...], changes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        pairs = zip(whole, changes, strict=True)
+        return tuple((old.to(new.dtype).index_add(0, index, new[mine])).to(old.dtype) for old, new in pairs)
+
+    return KeysValues(add(prompt.keys, concept.key_columns), add(prompt.values, concept.value_columns))
+
+
 def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, Concept], *, field: str = "prompt") -> KeysValues:
     """Return keys and values of `prompt` with its concepts, without gradients. Raises as `tokenize`."""
     with torch.no_grad():
-        return conditioned(backbone, tokenize(backbone, prompt, list(concepts), field=field), concepts).prompt
+        return conditioned(backbone, tokenize(backbone, prompt, replaced_words(concepts), field=field), concepts).prompt
 
 
 def prompt_gates(
-    backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], latent_size: tuple[int, int], *, field: str = "prompt"
+    backbone: Backbone,
+    prompt: str,
+    masks: Mapping[str, Tensor],
+    latent_size: tuple[int, int],
+    *,
+    concepts: Mapping[str, Concept] | None = None,
+    field: str = "prompt",
 ) -> Gates | None:
-    """Return the gates of the placeholders in `prompt` that have a mask `(H, W)` in 0..1; None if none has."""
-    tokens = tokenize(backbone, prompt, list(masks), field=field)
-    pairs = [(position, masks[name]) for name, positions in tokens.positions.items() for position in positions]
+    """Return the gates of the placeholders in `prompt` that have a mask `(H, W)` in 0..1; None if none has.
+
+    The gate of an attribute of `concepts` that changes columns restricts all of these.
+    """
+    concepts = concepts or {}
+    tokens = tokenize(backbone, prompt, {name: "" for name in masks} | replaced_words(concepts), field=field)
+    columns = own_columns(tokens, concepts)
+    pairs = [(column, mask) for name, mask in masks.items() for column in columns.get(name, ())]
     if not pairs:
         return None
     gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)

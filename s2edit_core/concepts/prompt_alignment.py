@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from s2edit_core.concepts.conditioning import tokenize
+from s2edit_core.concepts.conditioning import Placeholders, find_placeholders, tokenize
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.request.options import InjectionMode
 from s2edit_core.request.words import tidy
@@ -62,23 +62,22 @@ class PromptTokens:
         return [self.of_span(*match.span()) for match in re.finditer(r"\S+", self.prompt)]
 
 
-def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> PromptTokens:
+def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Placeholders, *, field: str = "prompt") -> PromptTokens:
     """Tokenise `prompt` as `conditioning.tokenize` does, each placeholder as one token. Raises as that function."""
     length = len(tokenize(backbone, prompt, placeholders, field=field).ids)
     prompt = tidy(prompt)
     tokenizer = backbone.tokenizer
     symbols: list[Hashable] = [tokenizer.bos_token_id]
     spans = [(0, 0)]
-    pattern = "|".join(re.escape(name) for name in placeholders)
     at = 0
-    for match in [*(re.finditer(pattern, prompt) if pattern else ()), None]:
-        found = tokenizer(prompt[at : match.start() if match else None], add_special_tokens=False, return_offsets_mapping=True)
+    for first, last, name in [*find_placeholders(prompt, placeholders), (len(prompt), len(prompt), None)]:
+        found = tokenizer(prompt[at:first], add_special_tokens=False, return_offsets_mapping=True)
         symbols += found.input_ids
         spans += [(at + start, at + end) for start, end in found.offset_mapping]
-        if match:
-            symbols.append(match[0])
-            spans.append(match.span())
-            at = match.end()
+        if name:
+            symbols.append(name)
+            spans.append((first, last))
+            at = last
     return PromptTokens(prompt, (*symbols, tokenizer.eos_token_id), (*spans, (0, 0)), length, field)
 
 

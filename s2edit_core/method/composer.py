@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,14 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.concepts.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
+from s2edit_core.concepts.conditioning import (
+    conditioned,
+    own_columns,
+    prompt_gates,
+    prompt_keys_values,
+    replaced_words,
+    tokenize,
+)
 from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
@@ -27,6 +35,7 @@ from s2edit_core.method.inputs import Attribute, Reference, Variation, check_att
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning.lesson import Lesson
+from s2edit_core.method.learning.views import views
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.options import InjectionOptions
@@ -51,7 +60,10 @@ class Composer:
 
     def encoded(self, canvas: Canvas) -> Tensor:
         """Return the latent `(c, h, w)` of the canvas's frame; see `Backbone.encode_image`."""
-        return self._compute(lambda: self.backbone.encode_image(canvas.source()))
+        return self._encoded(canvas.source())
+
+    def _encoded(self, picture: Tensor) -> Tensor:
+        return self._compute(lambda: self.backbone.encode_image(picture))
 
     def decoded(self, latent: Tensor) -> Tensor:
         """Return the image `(3, H, W)` in -1..1 of a latent; see `Backbone.decode_latent`."""
@@ -142,7 +154,7 @@ class Composer:
         self._check_inversion(inversion, canvas, concept)
         check_strength(strength, inversion.steps)
         target = prompt_keys_values(self.backbone, prompt, concepts)
-        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), concepts, field="prompt")
         first = inversion.steps - round(strength * inversion.steps)
         starts = [self._varied_start(canvas, inversion, first, each) if each else None for each in variations]
         guide = None
@@ -231,7 +243,7 @@ class Composer:
             options,
             edit_mask=self._cells(canvas, canvas.edit_mask),
             attribute_mask=torch.stack(regions).amax(dim=0) if regions else None,
-            placeholders=tuple(self._concepts(concept, attributes)),
+            placeholders=replaced_words(self._concepts(concept, attributes)),
         )
 
     def _cells(self, canvas: Canvas, mask: Image.Image) -> Tensor:
@@ -241,10 +253,10 @@ class Composer:
     def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
         """Return the source side of an edit: the conditioned source prompt and its gates."""
         concepts = self._concepts(concept)
-        tokens = tokenize(self.backbone, prompt, list(concepts), field="source_prompt")
+        tokens = tokenize(self.backbone, prompt, replaced_words(concepts), field="source_prompt")
         with torch.no_grad():
             now = conditioned(self.backbone, tokens, concepts)
-        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None), field="source_prompt")
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None), concepts, field="source_prompt")
         return Source(prompt=now.prompt, gates=gates, states=now.states, concepts=tuple(concepts.values()))
 
     def leakage_rows(
@@ -262,11 +274,11 @@ class Composer:
         The algorithm evaluates one row, in the middle of the inverted path. The share is exactly 0 for gated placeholders.
         """
         concepts, masks = self._concepts(concept, attributes), self._masks(canvas, concept, attributes)
-        positions = tokenize(self.backbone, prompt, list(concepts)).positions
-        placeholders = {name: MaskedPlaceholder(positions[name], mask) for name, mask in masks.items() if name in positions}
+        columns = own_columns(tokenize(self.backbone, prompt, replaced_words(concepts)), concepts)
+        placeholders = {name: MaskedPlaceholder(columns[name], mask) for name, mask in masks.items() if name in columns}
         if not placeholders:
             return {}
-        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), concepts, field="prompt")
         target = prompt_keys_values(self.backbone, prompt, concepts)
         shares = yield from leakage(self.backbone, inversion.path, target, gates, placeholders)
         return {name: float(share.max()) for name, share in shares.items()}
@@ -276,8 +288,8 @@ class Composer:
     ) -> Lesson:
         return Lesson(self.encoded(canvas), canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
 
-    def _reference_lesson(self, reference: Reference) -> Lesson:
-        """Return the lesson of a reference.
+    def _reference_lesson(self, reference: Reference, *, seen: int = 1, seed: int = 0) -> Lesson:
+        """Return the lesson of a reference, in so many views.
 
         The frame of an identity is cropped around its mask. The frame of an attribute shows the person who wears it, or the whole
         photo.
@@ -295,7 +307,9 @@ class Composer:
         subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
         canvas = self.identity_canvas(image, person if person is not None else Image.new("L", image.size, 255), subject)
         prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
-        return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
+        lesson = self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
+        others = views(canvas.source(), lesson.mask, seen, seed)[1:]
+        return replace(lesson, others=tuple(replace(lesson, latent=self._encoded(view), mask=mask) for view, mask in others))
 
     def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
         """Return all concepts by placeholder.
@@ -330,8 +344,10 @@ class Composer:
             masks[attribute.concept.placeholder] = canvas.mask(region)
         return masks
 
-    def _gates(self, canvas: Canvas, prompt: str, masks: Mapping[str, Tensor], *, field: str) -> Gates | None:
-        return prompt_gates(self.backbone, prompt, masks, self._latent_size(canvas), field=field)
+    def _gates(
+        self, canvas: Canvas, prompt: str, masks: Mapping[str, Tensor], concepts: Mapping[str, Concept], *, field: str
+    ) -> Gates | None:
+        return prompt_gates(self.backbone, prompt, masks, self._latent_size(canvas), concepts=concepts, field=field)
 
     def _latent_size(self, canvas: Canvas) -> tuple[int, int]:
         """Return height and width of the frame's latent."""

@@ -163,11 +163,15 @@ def located(
 ) -> Generator[Rows | Progress, Answers, tuple[SourceGuide | None, Inversion]]:
     """Return guide and inversion of an edit that blends by the difference of the prompts, with the region that it changes.
 
-    Residuals fade where the difference is large and where attributes act. What is located already, or blends otherwise, is returned
-    as it is: all variants of an edit change the same region.
+    Residuals fade where the difference is large and where attributes act. An edit that asks for nothing but attributes changes
+    their regions. What is located already, or blends otherwise, is returned as it is: all variants of an edit change the same
+    region.
     """
     if guide is None or guide.options.blend != "difference" or guide.edit_mask is not None:
         return guide, inversion
+    if guide.only_attributes and guide.attribute_mask is not None:
+        where = guide.attribute_mask.to(inversion.path)
+        return replace(guide, edit_mask=where), inversion.faded(where)
     difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
     changed = soft_threshold(dilate(difference), guide.options.blend_threshold)
     fading = guide.with_attributes(soft_threshold(difference, guide.options.fade_threshold))

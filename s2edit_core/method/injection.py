@@ -10,15 +10,16 @@ If the inversion's source branch is the inverted path itself, its latents come f
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2edit_core.concepts.conditioning import keys_values
+from s2edit_core.concepts.conditioning import Placeholders, keys_values
 from s2edit_core.concepts.prompt_alignment import PromptTokens, align, prompt_tokens
+from s2edit_core.delivery.asked import asks_only_for
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.base_model_masks import prediction_difference
 from s2edit_core.method.inversion import Inversion, Source
@@ -44,6 +45,7 @@ class SourceGuide:
     blend_words: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # token positions in the source and the target prompt
     edit_mask: Tensor | None = None  # (h, w) in latent cells, 0..1: where the edit keeps its own latents
     attribute_mask: Tensor | None = None  # (h, w) in latent cells, 0..1: where attributes act
+    only_attributes: bool = False  # whether the edit asks for nothing else
 
     def with_attributes(self, mask: Tensor) -> Tensor:
         """Return the union of `mask` `(h, w)` and the region where attributes act."""
@@ -59,18 +61,20 @@ def source_guide(
     *,
     edit_mask: Tensor | None = None,
     attribute_mask: Tensor | None = None,
-    placeholders: Sequence[str] = (PLACEHOLDER,),
+    placeholders: Placeholders = (PLACEHOLDER,),
 ) -> SourceGuide:
     """Align both prompts and locate the words that `options` name.
 
     `edit_mask` `(h, w)` in latent cells, 0..1, is needed for the blend by edit mask. `attribute_mask`, of the same shape, is where
-    attributes act: blends that locate the edit leave these cells to it. Raises `PromptInvalid` for words that the prompts lack,
-    `ValueError` if the edit mask is missing.
+    attributes act: blends that locate the edit leave these cells to it, and only these if the prompts differ by nothing but
+    attributes that stand for their words. Raises `PromptInvalid` for words that the prompts lack, `ValueError` if the edit mask is
+    missing.
     """
     here = prompt_tokens(backbone, source_prompt, placeholders, field="source_prompt")
     there = prompt_tokens(backbone, prompt, placeholders)
     if options.blend == "edit_mask" and edit_mask is None:
         raise ValueError("the blend 'edit_mask' needs the edit mask")
+    named = [f"{name} {words}" for name, words in placeholders.items() if words] if isinstance(placeholders, Mapping) else []
     return SourceGuide(
         source,
         align(here, there, options.mode, dict(options.reweight)),
@@ -78,6 +82,7 @@ def source_guide(
         _blend_words(here, there, options) if options.blend == "words" else None,
         edit_mask if options.blend == "edit_mask" else None,
         attribute_mask,
+        attribute_mask is not None and asks_only_for(source_prompt, prompt, named),
     )
 
 

@@ -17,13 +17,15 @@ from torch import Tensor
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import Canvas
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.method.base_model_masks import find_subject_word, person_probability
 from s2edit_core.method.composer import Composer, Compute, inversion_inputs
 from s2edit_core.method.inputs import Reference
 from s2edit_core.method.inversion import Inversion, invert
+from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.learning_state import LearningState
-from s2edit_core.request.options import InversionOptions, LearningOptions
+from s2edit_core.request.options import AttributeOptions, ColumnOptions, InversionOptions, LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.row_queue import EvaluateStage, Stage
@@ -76,7 +78,7 @@ class StagedPipeline(Composer):
     def learning_together(
         self,
         references: Sequence[Reference],
-        options: LearningOptions,
+        options: AttributeOptions,
         *,
         seed: int = 0,
         state: LearningState | None = None,
@@ -84,10 +86,21 @@ class StagedPipeline(Composer):
     ) -> Generator[Progress, None, tuple[Concept, ...]]:
         """Learn the concepts of several references in shared passes, each orthogonal to the others.
 
-        For `state` and `every` see `learning`.
+        With `ColumnOptions`, a single attribute is learned. For `state` and `every` see `learning`.
         """
+        if isinstance(options, ColumnOptions):
+            return ((yield from self._learning_columns(references, options, seed, state, every)),)
         lessons = [self._reference_lesson(reference) for reference in references]
         algorithm = learn_concepts(self.backbone, lessons, options, seed=seed, state=state, every=every)
+        return (yield from evaluating(algorithm, self._evaluate("learning")))
+
+    def _learning_columns(
+        self, references: Sequence[Reference], options: ColumnOptions, seed: int, state: LearningState | None, every: int
+    ) -> Generator[Progress, None, Concept]:
+        if len(references) != 1:
+            raise OptionInvalid("an attribute is learned as columns by itself: learn the concepts one by one", field="options.mode")
+        lesson = self._reference_lesson(references[0], seen=options.views, seed=seed)
+        algorithm = learn_columns(self.backbone, lesson, options, seed=seed, state=state, every=every)
         return (yield from evaluating(algorithm, self._evaluate("learning")))
 
     def finding_mask(self, image: Image.Image, prompt: str, *, seed: int = 0) -> Generator[Progress, None, Image.Image]:

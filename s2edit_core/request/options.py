@@ -80,6 +80,50 @@ class LearningOptions:
         return self.token_steps + (0 if self.mode == "token" else self.joint_steps)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnOptions:
+    """Learning an attribute [A] as changes of its own columns of keys and values (`method.learning.columns`).
+
+    Raises `OptionInvalid` for values out of range.
+    """
+
+    person_steps: int = 60  # what else the reference shows, which is thrown away
+    column_steps: int = 60
+    batch: int = 4  # noise levels per step
+    padding: int = 3  # columns of padding that [A] has beside the one of its word
+    views: int = 8  # of the reference: itself, mirrored, then shifted and scaled
+    person_rate: float = 0.05  # of Adam, in standard deviations of a layer's keys or values; decays to a tenth
+    column_rate: float = 0.1
+    guided: float = 0.4  # share of the guidance of `balanced` edits under which [A] is fitted; 0: none
+
+    def __post_init__(self) -> None:
+        check_number("person_steps", self.person_steps, 0, 5000)
+        check_number("column_steps", self.column_steps, 0, 5000)
+        check_number("batch", self.batch, 1, 64)
+        check_number("padding", self.padding, 0, 64)
+        check_number("views", self.views, 1, 64)
+        for name in ("person_rate", "column_rate"):
+            check_number(name, getattr(self, name), 0.0, 10.0)
+        check_number("guided", self.guided, 0.0, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values, with the `mode` that no `LearningOptions` have."""
+        return {"mode": "columns", **asdict(self)}
+
+    def scale(self, guidance_scale: float) -> float:
+        """Return the guidance scale of learning for edits at `guidance_scale`."""
+        return 1 + self.guided * (guidance_scale - 1)
+
+    @property
+    def steps(self) -> int:
+        """The steps of both phases."""
+        return self.person_steps + self.column_steps
+
+
+AttributeOptions = LearningOptions | ColumnOptions
+"""How an attribute is learned: as an identity is, or as changes of its own columns."""
+
+
 LATER: Mapping[str, Any] = {"weighting": "prediction", "semantic_power": 8}
 """Options of learning that earlier releases do not know, with the values that those learned with."""
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.options import AttributeOptions
 from s2edit_core.request.prompts import ResolvedReference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode
 
@@ -105,9 +105,10 @@ def plan_learning(
 
     Arguments as in `plan_edit`. `bank` is the card's word bank for `reference`.
     """
-    learning = request.resolve().learning
     name = _mask_name(mask, mask_mode)
-    return _concept_id(reference, learning, request.seed, image=image, mask=name, model=model, bank=bank, scaled_to=scaled_to)
+    return _concept_id(
+        reference, request.learning, request.seed, image=image, mask=name, model=model, bank=bank, scaled_to=scaled_to
+    )
 
 
 def _mask_name(mask: bytes, mode: MaskMode) -> str:
@@ -117,7 +118,7 @@ def _mask_name(mask: bytes, mode: MaskMode) -> str:
 
 def _concept_id(
     reference: ResolvedReference,
-    learning: LearningOptions,
+    learning: AttributeOptions,
     seed: int,
     *,
     image: bytes,

@@ -7,10 +7,18 @@ Every choice that the paper's abstract and figures leave open is a named option:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions, check_number
+from s2edit_core.request.options import (
+    NO_INJECTION,
+    AttributeOptions,
+    ColumnOptions,
+    InjectionOptions,
+    InversionOptions,
+    LearningOptions,
+    check_number,
+)
 
 PresetName = Literal["paper", "balanced", "instant"]
 MIN_STEPS, MAX_STEPS = 2, 999  # 1000 "leading" steps with offset 1 would begin after the last timestep
@@ -25,6 +33,7 @@ class Preset:
     steps: int
     guidance_scale: float | None = None  # None: the model card's recommendation for this preset
     learning: LearningOptions
+    attribute: AttributeOptions = field(default_factory=ColumnOptions)  # how an attribute is learned by itself
     inversion: InversionOptions
     injection: InjectionOptions = NO_INJECTION
 
@@ -51,6 +60,7 @@ PRESETS: Mapping[PresetName, Preset] = {
         name="paper",
         steps=50,
         learning=_AS_PUBLISHED,
+        attribute=_AS_PUBLISHED,
         inversion=InversionOptions(tier="null_text", warm_start=False),
     ),
     "balanced": Preset(

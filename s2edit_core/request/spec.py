@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request import presets
-from s2edit_core.request.options import check_number
+from s2edit_core.request.options import AttributeOptions, check_number
 from s2edit_core.request.picture_limits import MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.presets import Preset, PresetName
 from s2edit_core.request.texts import MAX_NAME_CHARS, MAX_PROMPT_CHARS, check_text
@@ -204,6 +204,11 @@ class LearningRequest:
     def resolve(self) -> Preset:
         """Return the preset."""
         return presets.PRESETS[self.preset]
+
+    @property
+    def learning(self) -> AttributeOptions:
+        """How the preset learns a concept of this kind."""
+        return self.resolve().attribute if self.kind == "attribute" else self.resolve().learning
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -178,7 +178,7 @@ class S2EditEngine:
         state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
         learning = self.pipeline.learning_together(
             [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder)],
-            request.resolve().learning,
+            request.learning,
             seed=request.seed,
             state=state,
             every=CHECKPOINT_STEPS,

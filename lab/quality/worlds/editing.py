@@ -21,7 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from lab.quality.worlds.edits import Case, Photo, Target
 from lab.quality.worlds.settings import Setting, Way
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.concepts.conditioning import prompt_gates, prompt_keys_values
+from s2edit_core.concepts.conditioning import prompt_gates, prompt_keys_values, replaced_words
 from s2edit_core.delivery.canvas import Canvas, to_image, to_tensor
 from s2edit_core.method.editing import edit, vary_noise
 from s2edit_core.method.injection import source_guide
@@ -234,14 +234,14 @@ class Editor:
         own = {PLACEHOLDER: self.canvas.mask(self.canvas.identity_mask)} if concept and setting.learning.masked else {}
         size = (inversion.path.shape[-2], inversion.path.shape[-1])
         target = prompt_keys_values(self.backbone, prompt, concepts)
-        gates = prompt_gates(self.backbone, prompt, {**own, **masks}, size)
+        gates = prompt_gates(self.backbone, prompt, {**own, **masks}, size, concepts=concepts)
         regions = [self._cells(mask, size) for mask in masks.values()]
         where = torch.stack(regions).amax(0) if regions else None
         guide = None
         if setting.injection.acts:
             source_prompt = self.prompt(self.case.photo.prompt, concept)
             source = self.pipe.source(self.canvas, source_prompt, concept, masked=setting.learning.masked)
-            names = tuple(concepts) or (PLACEHOLDER,)
+            names = replaced_words(concepts) or (PLACEHOLDER,)
             guide = source_guide(
                 self.backbone, source, source_prompt, prompt, setting.injection, attribute_mask=where, placeholders=names
             )

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, get_args
 
-from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.options import (
+    NO_INJECTION,
+    AttributeOptions,
+    ColumnOptions,
+    InjectionOptions,
+    InversionOptions,
+    LearningOptions,
+)
 from s2edit_core.request.presets import PRESETS, PresetName
 
 Origin = Literal["none", "same", "other", "three"]
@@ -26,6 +33,7 @@ class Setting:
     steps: int = 50
     gain: float = 1.0  # multiplies that guidance
     learning: LearningOptions = field(default_factory=LearningOptions)
+    attribute: AttributeOptions = field(default_factory=ColumnOptions)  # of a transfer
     inversion: InversionOptions = field(default_factory=lambda: PRESETS["balanced"].inversion)
     injection: InjectionOptions = NO_INJECTION
     residual: float = 1.0  # share of the residuals that is kept
@@ -42,6 +50,7 @@ def _preset(name: PresetName) -> Setting:
         preset=name,
         steps=preset.steps,
         learning=preset.learning,
+        attribute=preset.attribute,
         inversion=preset.inversion,
         injection=preset.injection,
     )
@@ -86,6 +95,7 @@ VARIANTS: dict[str, Variant] = {
     "long": _learned("300 joint steps", joint_steps=300),
     "velocity": _learned("L_ldm of v", weighting="velocity"),
     "fast": _learned("4 × the rate of K and V", kv_rate=2e-3),
+    "embedded": _sampled("[A] as a token and low-rank changes", attribute=LearningOptions()),
     "unblended": Variant("without blend", injection={"blend": "none"}),
     "faded": Variant("residual gone where the edit acts", injection={"fade_threshold": 0.3}),
     "half": _sampled("half the residual", residual=0.5),

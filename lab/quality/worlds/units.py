@@ -22,14 +22,17 @@ from lab.quality.worlds.records import Key, Record
 from lab.quality.worlds.settings import Way, setting_of
 from lab.quality.worlds.transfers import Transfer, transfer_of
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.delivery.canvas import to_image
+from s2edit_core.delivery.canvas import Canvas, to_image
 from s2edit_core.method.inputs import Attribute
+from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
+from s2edit_core.method.learning.views import views
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.options import AttributeOptions, ColumnOptions
 from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import ATTRIBUTE
-from s2edit_core.unet.rows import drive_all
+from s2edit_core.unet.rows import Algorithm, drive_all
 
 REMEMBERED = 64
 """Number of true answers that are kept encoded and decoded."""
@@ -177,5 +180,21 @@ def _learned(editor: Editor, way: Way, transfer: Transfer, *, together: bool) ->
             ("together", name, options), lambda: learn_concepts(editor.backbone, lessons, options)
         )
         return identity, attribute
-    (attribute,), _ = editor.once(("attribute", name, options), lambda: learn_concepts(editor.backbone, (lesson,), options))
-    return editor.concept(way)[0], attribute
+    return editor.concept(way)[0], _attribute(editor, lesson, canvas, way.setting.attribute)
+
+
+def _attribute(editor: Editor, lesson: Lesson, canvas: Canvas, options: AttributeOptions) -> Concept:
+    """Return the attribute, learned by itself."""
+    key = ("attribute", lesson.subject, options)
+    attribute: Concept
+    if isinstance(options, ColumnOptions):
+        others = views(canvas.source(), lesson.mask, options.views, 0)[1:]
+        seen = tuple(replace(lesson, latent=editor.backbone.encode_image(picture), mask=mask) for picture, mask in others)
+        (attribute,), _ = editor.once(key, lambda: _alone(learn_columns(editor.backbone, replace(lesson, others=seen), options)))
+    else:
+        (attribute,), _ = editor.once(key, lambda: learn_concepts(editor.backbone, (lesson,), options))
+    return attribute
+
+
+def _alone(learning: Algorithm[Concept]) -> Algorithm[tuple[Concept]]:
+    return ((yield from learning),)

@@ -137,11 +137,29 @@ def noised_rows(
     The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v, or to that of v
     for every model (see `Weighting`). Together they are the mean over the rows.
     """
-    schedule, latent = learner.backbone.schedule, learner.lesson.latent
+    latents = [learner.lesson.latent] * count
+    rows = [(learner.gates, learner.loss_weights)] * count
+    return rows_with_noise(learner.backbone, latents, rows, prompt, draw, weighting)
+
+
+def rows_with_noise(
+    backbone: Backbone,
+    latents: Sequence[Tensor],
+    kept: Sequence[tuple[Gates | None, Tensor | None]],
+    prompt: KeysValues | TrainablePrompt,
+    draw: torch.Generator,
+    weighting: Weighting,
+) -> Rows:
+    """Return one row for each of `latents` `(c, h, w)`, with the gates and the weights of its cells that `kept` has for it.
+
+    For noise levels, targets and weights see `noised_rows`.
+    """
+    schedule, count = backbone.schedule, len(latents)
     part = schedule.train_timesteps / count
     t = ((torch.arange(count) + torch.rand(count, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
-    eps = torch.randn((count, *latent.shape), generator=draw).to(latent)
-    noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
+    clean = torch.stack(list(latents))
+    eps = torch.randn(clean.shape, generator=draw).to(clean)
+    noisy = schedule.add_noise(clean, eps, t.to(clean.device))
     trainable = prompt if isinstance(prompt, TrainablePrompt) else None
     given = prompt if isinstance(prompt, KeysValues) else NO_PROMPT
     return tuple(
@@ -149,10 +167,10 @@ def noised_rows(
             noisy[i],
             level,
             given,
-            learner.gates,
+            kept[i][0],
             target=eps[i],
             weight=(1 / schedule.alpha(level) if weighting == "velocity" else schedule.loss_weight(level)) / count,
-            loss_weights=learner.loss_weights,
+            loss_weights=kept[i][1],
             trainable=trainable,
         )
         for i, level in enumerate(t.tolist())

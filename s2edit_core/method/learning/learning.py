@@ -96,7 +96,7 @@ def learn_concepts(
     and ends with identical bytes. Raises `ArtifactMismatch` for the state of another learning, `OptionInvalid` for repeated
     placeholders, `PromptInvalid` for a prompt without its placeholder, `MaskInvalid` for an empty mask.
     """
-    _check_lessons(lessons)
+    check_lessons(lessons)
     learners = [new_learner(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
     for learner in learners:
         learner.word_list = tuple(orthogonal_words(backbone, learner.lesson))
@@ -137,7 +137,7 @@ def _most_steps(options: LearningOptions) -> tuple[int, int]:
     return options.token_steps, options.steps - options.token_steps
 
 
-def _check_lessons(lessons: Sequence[Lesson]) -> None:
+def check_lessons(lessons: Sequence[Lesson]) -> None:
     names = [checked_placeholder(lesson.placeholder) for lesson in lessons]
     if not names or len(set(names)) < len(names):
         raise OptionInvalid(f"each concept needs a placeholder of its own, not {names}", field="options.placeholder")

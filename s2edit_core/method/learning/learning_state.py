@@ -19,7 +19,7 @@ from s2edit_core.base_model.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.learning.lesson import Lesson
-from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.options import AttributeOptions
 from s2edit_core.whole_files import write_whole
 
 FORMAT = "s2edit-learning-1"
@@ -148,7 +148,7 @@ class LearningState:
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint)
 
 
-def settings_digest(lessons: Sequence[Lesson], options: LearningOptions, seed: int) -> str:
+def settings_digest(lessons: Sequence[Lesson], options: AttributeOptions, seed: int) -> str:
     """Return a digest of everything that a learning depends on except the model."""
     digest = hashlib.sha256(json.dumps([options.to_dict(), seed], sort_keys=True).encode())
     for lesson in (photo for each in lessons for photo in (each, *each.others)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s2edit_core.delivery.asked import Asked, asked_for
+from s2edit_core.delivery.asked import Asked, asked_for, asks_only_for
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,21 @@ from s2edit_core.delivery.asked import Asked, asked_for
 )
 def test_an_edit_asks_for_colours_if_no_other_word_differs(source: str, target: str, asked: Asked) -> None:
     assert asked_for(source, target) == asked
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "attributes", "only"),
+    [
+        ("a photo of a [I] woman", "a photo of a [I] woman with [A] makeup", ["[A] makeup"], True),
+        ("a photo of a woman with red hair", "a photo of a woman with red hair and [A]  Makeup", ["[A] makeup"], True),
+        ("a photo of a woman", "a photo of a woman wearing a [Hat] straw hat", ["[Hat] straw hat"], True),
+        ("a woman", "a woman with [A] makeup and [B] hat", ["[A] makeup", "[B] hat"], True),
+        ("a photo of a woman", "a photo of a smiling woman with [A] makeup", ["[A] makeup"], False),
+        ("a photo of a woman with red hair", "a photo of a woman with black hair and [A] makeup", ["[A] makeup"], False),
+        ("a woman", "a woman with [A] makeup and a hat", ["[A] makeup"], False),
+        ("a woman with [A] makeup", "a woman with [A] makeup", ["[A] makeup"], False),
+        ("a woman", "a woman with [A] makeup", [], False),
+    ],
+)
+def test_an_edit_may_ask_for_attributes_only(source: str, target: str, attributes: list[str], only: bool) -> None:
+    assert asks_only_for(source, target, attributes) is only

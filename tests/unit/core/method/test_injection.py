@@ -238,6 +238,21 @@ def test_where_attributes_act_the_edit_stays_too(backbone: Backbone, monkeypatch
     assert (result - photo_latent())[:, free].abs().amin() > 1e-9
 
 
+def test_an_edit_that_asks_for_attributes_alone_stays_in_their_region(backbone: Backbone) -> None:
+    """The region is given, so no pass looks for it; words beside the attribute are looked for as ever."""
+    applied = torch.zeros(8, 8, dtype=torch.float64)
+    applied[:2, 5:] = 1.0
+    options = {"attribute_mask": applied, "placeholders": {"[A]": "lipstick"}}
+    seen: list[Rows] = []
+    alone = edited(backbone, inverted(backbone, "residual"), DIFFERENCE, f"{SOURCE} and [A] lipstick", **options)
+    result = drive(alone, watched(backbone, seen))
+    assert torch.equal(result[:, applied == 0], photo_latent()[:, applied == 0])
+    assert (result - photo_latent())[:, applied > 0].abs().amin() > 1e-9
+    assert len(seen) == STEPS
+    more = edited(backbone, inverted(backbone, "residual"), DIFFERENCE, f"{TARGET} and [A] lipstick", **options)
+    assert not torch.equal(drive(more, backbone.evaluate)[:, applied == 0], photo_latent()[:, applied == 0])
+
+
 def test_where_the_prompts_agree_nothing_is_edited(backbone: Backbone) -> None:
     result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE, SOURCE), backbone.evaluate)
     assert torch.equal(result, photo_latent())
