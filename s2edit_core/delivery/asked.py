@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from difflib import SequenceMatcher
 from typing import Literal
@@ -55,7 +56,11 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
     """
     if source_prompt == prompt:
         return "nothing"
-    differing = _differing(source_prompt, prompt)
+    before, after = _words(source_prompt), _words(prompt)
+    differing: set[str] = set()
+    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind != "equal":
+            differing.update(before[i:j], after[k:m])
     if differing & COLOURS and differing <= COLOURS | ALWAYS_THERE | JOINING:
         return "colours"
     return "expression" if differing & EXPRESSIONS and differing <= EXPRESSIONS | ABOUT_EXPRESSIONS | JOINING else "anything"
@@ -64,19 +69,10 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
 def asks_only_for(source_prompt: str, prompt: str, attributes: Collection[str]) -> bool:
     """Return whether an edit asks for nothing but `attributes`, each given by its placeholder and its words: "[A] makeup"."""
     found = {word for each in attributes for word in _words(each)}
-    differing = _differing(source_prompt, prompt)
+    before, after = Counter(_words(source_prompt)), Counter(_words(prompt))
+    differing = set((after - before) + (before - after))
     return bool(found & differing) and differing <= found | JOINING | WEARING
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\[\w+\]|\w+", tidy(text).lower())
-
-
-def _differing(source_prompt: str, prompt: str) -> set[str]:
-    """Return the words and placeholders that only one of the prompts has, or has elsewhere."""
-    before, after = _words(source_prompt), _words(prompt)
-    differing: set[str] = set()
-    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind != "equal":
-            differing.update(before[i:j], after[k:m])
-    return differing

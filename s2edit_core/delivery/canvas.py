@@ -61,6 +61,14 @@ class Canvas:
         cropped = which.crop(self.box).resize(self.frame, Image.Resampling.BOX)
         return torch.tensor(np.asarray(cropped), dtype=torch.float32) / 255
 
+    def region(self, cells: Tensor) -> Image.Image:
+        """A mask of the photo, L, from strengths `(h, w)` in 0..1 of cells of the frame, of which `mask` returns about the same."""
+        left, top, right, bottom = self.box
+        levels = Image.fromarray((cells.detach().cpu().float() * 255).round().byte().numpy())
+        mask = Image.new("L", self.photo.size)
+        mask.paste(levels.resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+        return mask
+
     @property
     def stretch(self) -> float:
         """How much wider the frame shows things than they are; 1 unless the masks reach too close to the photo's borders."""

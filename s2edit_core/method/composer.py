@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
+from s2edit_core.method.attribute_regions import needs_region, with_regions
 from s2edit_core.method.editing import AtStepEnd, edit_variants, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
@@ -44,7 +46,7 @@ from s2edit_core.request.prompts import check_negative, check_placeholders, know
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, check_strength
 from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Algorithm
+from s2edit_core.unet.rows import Algorithm, Result
 
 Compute = Callable[[Callable[[], Tensor]], Tensor]
 """Calls what it gets, in a thread of its choice, and returns the result."""
@@ -138,7 +140,7 @@ class Composer:
         """Return variants of one edit as an algorithm over shared rows, which ends with their latents `(c, h, w)`.
 
         Each of `variations` draws a variant from the same inversion; None is the edit itself. What depends on the prompts alone is
-        made once.
+        made once. Attributes that stand for their words and have no region act where their words do (`attribute_regions`).
 
         `strength` (above 0, at most 1) is how far back along the inverted path the edit starts; 1 starts from noise. Attributes act
         in the target prompt only and stay inside their regions, whether [I] is `masked` or not. Attention `injection` needs the
@@ -153,6 +155,11 @@ class Composer:
         check_attribute_placeholders(prompt, attributes)
         self._check_inversion(inversion, canvas, concept)
         check_strength(strength, inversion.steps)
+        if any(map(needs_region, attributes)):
+            drawn = partial(self.variant_rows, canvas, prompt, concept, inversion, variations=variations, masked=masked)
+            drawn = partial(drawn, negative_prompt=negative_prompt, strength=strength, injection=injection)
+            drawn = partial(drawn, source_prompt=source_prompt, at_step_end=at_step_end)
+            return _placed(with_regions(self.backbone, canvas, prompt, concepts, inversion, attributes), drawn)
         target = prompt_keys_values(self.backbone, prompt, concepts)
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), concepts, field="prompt")
         first = inversion.steps - round(strength * inversion.steps)
@@ -364,6 +371,11 @@ class Composer:
                 raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
         if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
             raise ArtifactMismatch("the inversion and the frame of this photo differ in size: invert this photo again")
+
+
+def _placed(regions: Algorithm[list[Attribute]], drawn: Callable[..., Algorithm[Result]]) -> Algorithm[Result]:
+    """Return an algorithm that finds the `regions` of attributes, then does what is `drawn` with these."""
+    return (yield from drawn(attributes=(yield from regions)))
 
 
 def _only(algorithm: Algorithm[list[Tensor]]) -> Algorithm[Tensor]:

@@ -75,6 +75,7 @@ PRESETS: Mapping[PresetName, Preset] = {
         steps=20,
         # 50 evaluations with gradients. Four noise levels a step would cost 150 more and gain 0.06 dB (docs/evidence.md).
         learning=LearningOptions(token_steps=30, joint_steps=20, batch=1),
+        attribute=ColumnOptions(person_steps=20, column_steps=40, batch=2),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
     ),

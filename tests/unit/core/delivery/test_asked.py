@@ -46,6 +46,7 @@ def test_an_edit_asks_for_colours_if_no_other_word_differs(source: str, target: 
         ("a photo of a [I] woman", "a photo of a [I] woman with [A] makeup", ["[A] makeup"], True),
         ("a photo of a woman with red hair", "a photo of a woman with red hair and [A]  Makeup", ["[A] makeup"], True),
         ("a photo of a woman", "a photo of a woman wearing a [Hat] straw hat", ["[Hat] straw hat"], True),
+        ("a woman with short hair and bangs", "a woman with short hair, bangs and [A] makeup", ["[A] makeup"], True),
         ("a woman", "a woman with [A] makeup and [B] hat", ["[A] makeup", "[B] hat"], True),
         ("a photo of a woman", "a photo of a smiling woman with [A] makeup", ["[A] makeup"], False),
         ("a photo of a woman with red hair", "a photo of a woman with black hair and [A] makeup", ["[A] makeup"], False),
