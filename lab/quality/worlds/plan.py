@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from lab.quality.worlds.edits import case_of
 from lab.quality.worlds.settings import Way, parsed, setting_of
 from lab.quality.worlds.transfers import WEARABLES, transfer_of
 
-TransferWay = Literal["words", "attribute", "attribute+identity", "together"]
-"""How a transfer is done: named in words, with [A], with [A] and [I], or with both learned side by side."""
-TRANSFER_WAYS: tuple[TransferWay, ...] = ("words", "attribute", "attribute+identity", "together")
+TransferWay = Literal["words", "attribute", "found", "attribute+identity", "together"]
+"""How a transfer is done: named in words; with [A] in a given region, or in one that is found; with [A] and [I]; or with both
+learned side by side, as token and changes of the projections."""
+TRANSFER_WAYS: tuple[TransferWay, ...] = get_args(TransferWay)
 UNEDITED, AUTOENCODER = "unedited", "autoencoder"
 """The source itself, and the true answer encoded and decoded: what doing nothing gives, and the best that the model can."""
 

@@ -27,6 +27,7 @@ FIXED = {"unedited": "the photo, unedited", "autoencoder": "true answer, encoded
 TRANSFERS = {
     "words": "[I], in words",
     "attribute": "[A], no [I]",
+    "found": "[A], its region found",
     "attribute+identity": "[A] and [I]",
     "together": "[A] and [I], learned together",
 }

@@ -23,6 +23,7 @@ from lab.quality.worlds.settings import Way, setting_of
 from lab.quality.worlds.transfers import Transfer, transfer_of
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import Canvas, to_image
+from s2edit_core.method.attribute_regions import with_regions
 from s2edit_core.method.inputs import Attribute
 from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
@@ -155,7 +156,7 @@ def _run_transfer(bench: Bench, stage: Stage, transfer: Transfer) -> Iterator[li
 def transferred(editor: Editor, setting: str, transfer: Transfer, how: TransferWay) -> Tensor:
     """Return the edited frame of a transfer."""
     used = setting_of(setting)
-    way = Way(setting, "none" if how == "attribute" else "same")
+    way = Way(setting, "none" if how in ("attribute", "found") else "same")
     if how == "words":
         target = Target(Edit(transfer.wearable.name, lambda _: {}), {}, transfer.answer)
         return editor.edited({way: [target]})[way, target][0]
@@ -164,7 +165,12 @@ def transferred(editor: Editor, setting: str, transfer: Transfer, how: TransferW
     prompt = transfer.prompt(transfer.answer)
     if identity is not None:
         prompt = with_placeholder(prompt, transfer.photo.word, field="prompt")
-    sampling = editor.sampling(used, prompt, identity, inversion, [Attribute(attribute, transfer.target_region)])
+    placed = [Attribute(attribute, transfer.target_region)]
+    if how == "found":
+        looked_for = [Attribute(attribute)]
+        finding = with_regions(editor.backbone, editor.canvas, prompt, {ATTRIBUTE: attribute}, inversion, looked_for)
+        placed = drive_all([finding], editor.evaluate)[0]
+    sampling = editor.sampling(used, prompt, identity, inversion, placed)
     return editor.backbone.decode_latent(drive_all([sampling], editor.evaluate)[0])
 
 
