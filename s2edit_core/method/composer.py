@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -37,7 +36,6 @@ from s2edit_core.method.inputs import Attribute, Reference, Variation, check_att
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning.lesson import Lesson
-from s2edit_core.method.learning.views import views
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.options import InjectionOptions
@@ -295,16 +293,13 @@ class Composer:
     ) -> Lesson:
         return Lesson(self.encoded(canvas), canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
 
-    def _reference_lesson(self, reference: Reference, *, seen: int = 1, seed: int = 0) -> Lesson:
-        """Return the lesson of a reference, in so many views.
+    def _reference_lesson(self, reference: Reference) -> Lesson:
+        """Return the lesson of a reference.
 
         The frame of an identity is cropped around its mask. The frame of an attribute shows the person who wears it, or the whole
         photo.
         """
-        image, person = reference.image, reference.person
-        check_mask(reference.mask, image.size, "mask")
-        if reference.placeholder == PLACEHOLDER:
-            person = reference.mask
+        check_mask(reference.mask, reference.image.size, "mask")
         if reference.subject is None and reference.placeholder != PLACEHOLDER:
             raise PromptInvalid(
                 "an attribute needs a subject: the word of the prompt that names it, such as makeup",
@@ -312,11 +307,15 @@ class Composer:
                 reason="subject_unknown",
             )
         subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
-        canvas = self.identity_canvas(image, person if person is not None else Image.new("L", image.size, 255), subject)
+        canvas = self._reference_canvas(reference)
         prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
-        lesson = self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
-        others = views(canvas.source(), lesson.mask, seen, seed)[1:]
-        return replace(lesson, others=tuple(replace(lesson, latent=self._encoded(view), mask=mask) for view, mask in others))
+        return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
+
+    def _reference_canvas(self, reference: Reference) -> Canvas:
+        shown = reference.mask if reference.placeholder == PLACEHOLDER else reference.person
+        subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
+        whole = Image.new("L", reference.image.size, 255)
+        return self.identity_canvas(reference.image, shown if shown is not None else whole, subject)
 
     def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
         """Return all concepts by placeholder.

@@ -104,9 +104,27 @@ def test_a_cancellation_is_noticed_before_the_first_step(engine: S2EditEngine, p
             raise Canceled
 
     shown: list[object] = []
+    somebody = LearningRequest(kind="identity", prompt="a photo of a woman with black hair", preset="instant")
     with pytest.raises(Canceled):
-        shown.extend(engine.learn(HAT, INPUTS, check=check))
+        shown.extend(engine.learn(somebody, INPUTS, check=check))
     assert (len(asked), shown) == (passes, [])
+
+
+@pytest.mark.parametrize("passes", [1, 2, 7])
+def test_a_cancellation_of_an_attribute_is_noticed_at_every_pass(engine: S2EditEngine, passes: int) -> None:
+    class Canceled(Exception):
+        pass
+
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == passes:
+            raise Canceled
+
+    with pytest.raises(Canceled):
+        list(engine.learn(HAT, INPUTS, check=check))
+    assert len(asked) == passes
 
 
 def test_an_attribute_acts_inside_the_edit_mask_alone(engine: S2EditEngine, cold: Run, hat: Learned) -> None:

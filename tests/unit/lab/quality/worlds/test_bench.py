@@ -26,7 +26,8 @@ from s2edit_core.request.spec import Progress
 from s2edit_core.unet.rows import drive
 
 SHORT = LearningOptions(token_steps=2, joint_steps=2, start_steps=1, batch=2)
-QUICK = replace(BASES["balanced"], title="quick", steps=3, learning=SHORT)
+COLUMNS = ColumnOptions(person_steps=2, column_steps=2, batch=2, views=2)
+QUICK = replace(BASES["balanced"], title="quick", steps=3, learning=SHORT, attribute=COLUMNS)
 
 
 @pytest.fixture
@@ -72,7 +73,11 @@ def test_a_setting_that_changes_has_other_recipes(bench: Bench, monkeypatch: pyt
 def test_a_transfer_is_done_in_words_and_with_an_attribute(bench: Bench) -> None:
     stage = Stage("makeup", "person", 1, transfer="makeup", setting="quick")
     found = run(bench, Unit(stage, seeds_of(stage)[0]))
-    ways = ["unedited", "autoencoder", "quick/words", "quick/attribute", "quick/attribute+identity", "quick/together"]
+    ways = [
+        "unedited",
+        "autoencoder",
+        *(f"quick/{how}" for how in ("words", "attribute", "found", "attribute+identity", "together")),
+    ]
     assert [record["way"] for record in found] == ways
     assert found[0]["parts_found"] == 0
     assert set(found[2]["colour_error_by_part"]) == {"lips", "cheeks", "lids"}
