@@ -21,7 +21,7 @@ from lab.quality.worlds.units import Bench
 from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
 from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.options import ColumnOptions, LearningMode, LearningOptions
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.rows import drive
 
