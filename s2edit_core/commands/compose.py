@@ -1,4 +1,4 @@
-"""`compose`: learn an attribute from a reference photo together with the person, and edit the photo with both."""
+"""`compose`: learn the person in a photo and an attribute from a reference photo, and edit the photo with both."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from s2edit_core.commands.edit import edit_inputs, finish_edit
 from s2edit_core.commands.inputs import check_target, edit_prompts, find_mask, load_pipeline, read_file, read_mask
 from s2edit_core.commands.learn import learn_references, make_reference
 from s2edit_core.pictures.files import decode_photo
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import changed_words, checked_placeholder
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER
@@ -17,7 +18,7 @@ from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `compose`."""
     add_target_options(parser)
-    parser.add_argument("--region", metavar="PNG", required=True, help="the region of the photo in which the attribute acts")
+    parser.add_argument("--region", metavar="PNG", help="where the attribute acts in the photo; default: where its word acts")
     parser.add_argument("--reference", metavar="PHOTO", required=True, help="a photo that shows the attribute, on anybody")
     parser.add_argument("--reference-region", metavar="PNG", required=True, help="where the reference shows it")
     parser.add_argument("--reference-person", metavar="PNG", help="the person in the reference; default: use the whole reference")
@@ -28,14 +29,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def compose(args: argparse.Namespace) -> None:
-    """Put what a reference photo shows on the person in a photo: learn both together, then edit with both in the prompt."""
+    """Put what a reference photo shows on the person in a photo: learn both, then edit with both in the prompt.
+
+    They are learned together if the attribute is learned as the person is: with `--mode`, or by the preset `paper`.
+    """
     request, original, mask, edit_mask = edit_inputs(args)
     photo = original.photo
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
     reference = decode_photo(read_file(args.reference, "reference"), args.max_pixels)
     shown = read_mask(args, args.reference_region, reference, "region", photo_file=args.reference)
-    region = read_mask(args, args.region, photo, "region")
+    region = read_mask(args, args.region, photo, "region") if args.region else None
     person = None
     if args.reference_person:
         person = read_mask(args, args.reference_person, reference, "person", photo_file=args.reference)
@@ -50,7 +54,12 @@ def compose(args: argparse.Namespace) -> None:
         make_reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),
     ]
     seconds: dict[str, float] = {}
-    identity, attribute = learn_references(args, pipe, references, request.resolve().learning, request.seed, seconds)
+    preset, seed = request.resolve(), request.seed
+    if args.mode or isinstance(preset.attribute, LearningOptions):
+        identity, attribute = learn_references(args, pipe, references, preset.learning, seed, seconds)
+    else:
+        (identity,) = learn_references(args, pipe, references[:1], preset.learning, seed, seconds)
+        (attribute,) = learn_references(args, pipe, references[1:], preset.attribute, seed, seconds)
     if args.keep:
         attribute.save(args.keep)
     pictures, attributes = (original, mask, edit_mask), [Attribute(attribute, region)]

@@ -49,7 +49,7 @@ def run_stage(
     *,
     also: Callable[[Progress], None] | None = None,
 ) -> Result:
-    """Run `steps` to the end with a progress bar. Record the duration as `seconds[phase]`, and call `also` for each progress."""
+    """Run `steps` to the end with a progress bar. Add the duration to `seconds[phase]`, and call `also` for each progress."""
     from s2edit_core.unet.rows import finish
 
     began = time.perf_counter()
@@ -62,7 +62,7 @@ def run_stage(
 
         result = finish(steps, show)
     if seconds is not None:
-        seconds[phase] = time.perf_counter() - began
+        seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - began
     return result
 
 

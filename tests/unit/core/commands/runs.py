@@ -35,8 +35,8 @@ def pixels(path: str) -> Any:
     return np.asarray(Image.open(path))
 
 
-def compose(*argv: str) -> int:
-    reference = ("--reference", "reference.png", "--reference-region", "their-lips.png", "--region", "lips.png")
+def compose(*argv: str, region: str | None = "lips.png") -> int:
+    reference = ("--reference", "reference.png", "--reference-region", "their-lips.png", *(("--region", region) if region else ()))
     words = ("--reference-prompt", "a woman with lipstick", "--reference-subject", "lipstick")
     photo = ("photo.png", "--mask", "face.png", "-o", "out.png", "--target", COMPOSED)
     return run("compose", *photo, *reference, *words, *argv)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from s2edit_core.__main__ import main
 from s2edit_core.commands.progress import ProgressBars
+from s2edit_core.concepts.concept import Concept
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
@@ -158,8 +159,33 @@ def test_a_learned_attribute_is_put_on_somebody_else() -> None:
     assert report["leakage"] == {"[I]": 0.0, "[A]": 0.0}
 
 
-def test_compose_learns_both_together_and_edits() -> None:
-    assert compose("--keep", "makeup.safetensors", "--report", "report.json", "--reference-person", "face.png") == 0
+def learned(path: str, backbone: Backbone) -> Concept:
+    return Concept.load(path, fingerprint=backbone.fingerprint)
+
+
+def test_an_attribute_is_learned_as_columns_unless_another_mode_is_wanted(backbone32: Backbone) -> None:
+    makeup = ("--prompt", "a woman with lipstick", "--subject", "lipstick", "--attribute", "-o")
+    assert run("learn", "reference.png", "--mask", "their-lips.png", *makeup, "columns.safetensors") == 0
+    assert learned("columns.safetensors", backbone32).padding == 3
+    assert run("learn", "reference.png", "--mask", "their-lips.png", *makeup, "token.safetensors", "--mode", "token") == 0
+    token = learned("token.safetensors", backbone32)
+    assert (token.keys, token.key_columns) == ((), ())
+    for path in ("columns.safetensors", "token.safetensors"):
+        assert edit("--attribute", path, "lips.png", "--target", COMPOSED) == 0
+
+
+def test_compose_learns_the_attribute_as_columns_and_finds_its_region(backbone32: Backbone) -> None:
+    assert compose("--keep", "makeup.safetensors", "--report", "report.json", region=None) == 0
+    assert learned("makeup.safetensors", backbone32).padding == 3
+    report = json.loads(Path("report.json").read_text())
+    assert report["attributes"]["[A]"]["phases"]["columns"]["steps"] == 2
+    assert report["concept"]["steps"] == 12
+    assert report["leakage"]["[I]"] == 0.0
+
+
+def test_compose_learns_both_together_in_a_mode_of_the_person_and_edits() -> None:
+    both = ("--mode", "lora_kv", "--keep", "makeup.safetensors", "--report", "report.json")
+    assert compose(*both, "--reference-person", "face.png") == 0
     report = json.loads(Path("report.json").read_text())
     assert report["concept"]["max_abs_cosine_to_others"] == report["attributes"]["[A]"]["max_abs_cosine_to_others"]
     assert edit("--attribute", "makeup.safetensors", "lips.png", "--target", COMPOSED) == 0
