@@ -55,9 +55,9 @@ class _Changes:
     prompt: KeysValues
     empty: KeysValues  # of the empty prompt
     columns: tuple[int, ...]  # of [A]
-    person: list[Tensor] = field(default_factory=list)  # (tokens, inner) per layer
-    keys: list[Tensor] = field(default_factory=list)  # (columns, inner) per layer
-    values: list[Tensor] = field(default_factory=list)
+    person: list[Tensor] = field(init=False)  # (tokens, inner) per layer
+    keys: list[Tensor] = field(init=False)  # (columns, inner) per layer
+    values: list[Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         keys, values = ([_exact(each) for each in some] for some in (self.prompt.keys, self.prompt.values))
@@ -177,9 +177,11 @@ def even_parts(mask: Tensor) -> Tensor:
 
     A region without parts of half strength or more has its own strength as weights.
     """
-    labels = torch.from_numpy(connected((mask > 0.5).cpu().numpy()))
-    parts = [part for part in (labels == number for number in range(int(labels.max()) + 1)) if part.sum() > SPECK * mask.sum()]
-    return torch.stack([part / part.sum() for part in parts]).sum(dim=0) if parts else mask.float()
+    labels = torch.from_numpy(connected((mask > 0.5).cpu().numpy())).to(mask.device)
+    sizes = torch.bincount(labels[labels >= 0])
+    shares = torch.where(sizes > SPECK * mask.sum(), 1 / sizes, 0.0)
+    weights = torch.where(labels >= 0, shares[labels.clamp_min(0)], 0.0) if len(shares) else shares.new_zeros(mask.shape)
+    return weights if weights.any() else mask.float()
 
 
 @torch.no_grad()

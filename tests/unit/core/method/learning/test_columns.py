@@ -282,6 +282,9 @@ def test_the_parts_of_a_region_count_alike() -> None:
     assert float(weights[20:22, 10:20].sum()) == pytest.approx(1)
     assert weights[30, 30] == 0
     assert even_parts(torch.full((4, 4), 0.3)).equal(torch.full((4, 4), 0.3))
+    speckled = torch.zeros(1024, 1024)
+    speckled[::2, ::2] = 1.0  # a quarter of a million parts, all of them specks
+    assert even_parts(speckled).equal(speckled)
 
 
 def test_a_view_moves_picture_and_mask_alike() -> None:
