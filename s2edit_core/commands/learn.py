@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from s2edit_core.commands.arguments import add_learning_mode, whole
 from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_mask, read_photo
 from s2edit_core.commands.progress import run_stage, say
-from s2edit_core.errors import OptionInvalid
+from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import AttributeOptions, LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import checked_placeholder
+from s2edit_core.request.prompts import check_placeholders, checked_placeholder
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, EditRequest, Progress
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def learn(args: argparse.Namespace) -> None:
     mask = given_mask(args, photo, person=not args.attribute)
     person = read_mask(args, args.person, photo, "person") if args.person else None
     name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
+    if args.attribute and name == PLACEHOLDER:
+        raise PromptInvalid(
+            f"{PLACEHOLDER} is for people: choose another placeholder", field="prompt", reason="placeholder_invalid"
+        )
+    check_placeholders(args.prompt, (name,), field="prompt")
     if name != PLACEHOLDER and mask is None:
         raise OptionInvalid("--attribute needs --mask, which marks what is learned", field="mask")
     if name != PLACEHOLDER and not args.subject:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from s2edit_core.concepts.concept import Concept, stacked_changes
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.request.words import tidy
+from s2edit_core.request.words import following, tidy
 from s2edit_core.unet.attention import Gates, KeysValues, make_gates
 from s2edit_core.unet.backbone import Backbone
 
@@ -52,7 +52,7 @@ def find_placeholders(prompt: str, placeholders: Placeholders) -> list[tuple[int
     replaced = placeholders if isinstance(placeholders, Mapping) else dict.fromkeys(placeholders, "")
     found = []
     for name, words in replaced.items():
-        after = rf"(?i:\s+{re.escape(tidy(words))}(?![\w'-]))?" if words else ""
+        after = f"(?:{following(words)})?" if words else ""
         found += [(*match.span(), name) for match in re.finditer(re.escape(name) + after, prompt)]
     return sorted(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from difflib import SequenceMatcher
 from typing import Literal
 
-from s2edit_core.request.words import tidy
+from s2edit_core.request.words import plurals, tidy
 
 Asked = Literal["nothing", "colours", "expression", "anything"]
 """What an edit may change. If it only asks for other colours, nothing new stands in the photo. If it only asks for another
@@ -68,7 +68,7 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
 
 def asks_only_for(source_prompt: str, prompt: str, attributes: Collection[str]) -> bool:
     """Return whether an edit asks for nothing but `attributes`, each given by its placeholder and its words: "[A] makeup"."""
-    found = {word for each in attributes for word in _words(each)}
+    found = {word for each in attributes for form in (each, *plurals(each)) for word in _words(form)}
     before, after = Counter(_words(source_prompt)), Counter(_words(prompt))
     differing = set((after - before) + (before - after))
     return bool(found & differing) and differing <= found | JOINING | WEARING

@@ -22,7 +22,8 @@ from s2edit_core.method.base_model_masks import prediction_difference
 from s2edit_core.method.injection import soft_threshold
 from s2edit_core.method.inputs import Attribute
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.request.words import tidy
+from s2edit_core.request.options import NO_INJECTION, InjectionOptions
+from s2edit_core.request.words import following, tidy
 from s2edit_core.unet.attention import KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm, Row
@@ -38,9 +39,9 @@ def without_attribute(prompt: str, placeholder: str, words: str) -> str:
     >>> without_attribute("a woman with red hair, wearing a [A] hat, looking up", "[A]", "hat")
     'a woman with red hair, looking up'
     """
-    named = rf"(?:(?:an?|the|her|his|its|their)\s+)?{re.escape(placeholder)}(?:\s+(?i:{re.escape(tidy(words))}))?(?![\w'-])"
-    text = re.sub(rf"{named}\s+and\s+", "", tidy(prompt))  # "with [A] makeup and red hair"
-    return tidy(re.sub(rf"(?:\s*,)?(?:\s+(?i:{_LEADING}))*\s+{named}", "", text))
+    it = rf"(?:(?:an?|the|her|his|its|their)\s+)?{re.escape(placeholder)}{following(words)}"
+    text = re.sub(rf"{it}\s+and\s+", "", tidy(prompt))  # "with [A] makeup and red hair"
+    return tidy(re.sub(rf"(?:(?:\s*,)?(?:\s+(?i:{_LEADING}))*\s+|^){it}", "", text))
 
 
 def word_region(backbone: Backbone, inversion: Inversion, with_word: KeysValues, without: KeysValues) -> Algorithm[Tensor]:
@@ -61,6 +62,13 @@ def word_region(backbone: Backbone, inversion: Inversion, with_word: KeysValues,
 def needs_region(attribute: Attribute) -> bool:
     """Return whether the region of `attribute` must be found."""
     return attribute.region is None and bool(attribute.concept.key_columns)
+
+
+def located_by_difference(options: InjectionOptions | None) -> InjectionOptions:
+    """Return `options` with a blend: the one of `balanced`, which is held to the regions of attributes, if they have none."""
+    if options is not None and options.blend != "none":
+        return options
+    return replace(options or NO_INJECTION, blend="difference", blend_start=0.0)
 
 
 def with_regions(

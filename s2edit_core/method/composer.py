@@ -29,7 +29,7 @@ from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
-from s2edit_core.method.attribute_regions import needs_region, with_regions
+from s2edit_core.method.attribute_regions import located_by_difference, needs_region, with_regions
 from s2edit_core.method.editing import AtStepEnd, edit_variants, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
@@ -153,6 +153,8 @@ class Composer:
         check_attribute_placeholders(prompt, attributes)
         self._check_inversion(inversion, canvas, concept)
         check_strength(strength, inversion.steps)
+        if any(each.concept.key_columns for each in attributes):  # what they change outside their regions is not to be drawn
+            injection = located_by_difference(injection)
         if any(map(needs_region, attributes)):
             drawn = partial(self.variant_rows, canvas, prompt, concept, inversion, variations=variations, masked=masked)
             drawn = partial(drawn, negative_prompt=negative_prompt, strength=strength, injection=injection)
@@ -291,7 +293,8 @@ class Composer:
     def _lesson(
         self, canvas: Canvas, mask: Image.Image, prompt: str, subject: str, placeholder: str, request_words: Sequence[str]
     ) -> Lesson:
-        return Lesson(self.encoded(canvas), canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
+        words = tuple(request_words)
+        return Lesson(self.encoded(canvas), canvas.mask(mask), prompt, subject, placeholder, words, source=canvas.digest)
 
     def _reference_lesson(self, reference: Reference) -> Lesson:
         """Return the lesson of a reference.

@@ -9,8 +9,8 @@ from typing import get_args
 from PIL import Image
 
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.request.prompts import with_placeholder
+from s2edit_core.errors import OptionInvalid
+from s2edit_core.request.prompts import check_attribute_named, with_placeholder
 from s2edit_core.request.spec import MAX_SEED, PLACEHOLDER, Delivery
 
 VARIATION = 0.5
@@ -72,14 +72,9 @@ def with_identity(prompt: str, identity: Concept | None, field: str) -> str:
 
 
 def check_attribute_placeholders(prompt: str, attributes: Sequence[Attribute]) -> None:
-    """Raise `PromptInvalid` unless `prompt` holds the placeholder of each attribute."""
+    """Raise `PromptInvalid` unless `prompt` holds the placeholder of each attribute, before its word."""
     for concept in (attribute.concept for attribute in attributes):
-        if concept.placeholder not in prompt:
-            raise PromptInvalid(
-                f"the prompt does not say where the attribute goes: write {concept.placeholder} {concept.subject}",
-                field="prompt",
-                reason="placeholder_missing",
-            )
+        check_attribute_named(prompt, concept.placeholder, concept.subject)
 
 
 def check_delivery(delivery: str) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.instructions import check_described
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
-from s2edit_core.request.words import article, find_noun, plurals, tidy
+from s2edit_core.request.words import article, find_noun, following, plurals, tidy
 
 PLACEHOLDERS = re.compile(r"\[[A-Z][A-Za-z0-9_]*\]")
 """The form of placeholders: a capital, then letters, digits and underscores, in brackets."""
@@ -206,13 +206,19 @@ def _applied_placeholders(prompt: str, applied: Sequence[tuple[str, str]]) -> li
             reason="placeholder_repeated",
         )
     for placeholder, subject in applied:
-        if placeholder not in prompt:
-            raise PromptInvalid(
-                f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
-                field="prompt",
-                reason="placeholder_missing",
-            )
+        check_attribute_named(prompt, placeholder, subject)
     return names
+
+
+def check_attribute_named(prompt: str, placeholder: str, subject: str) -> None:
+    """Raise `PromptInvalid` unless `prompt` holds the placeholder of an attribute, and everywhere before its word."""
+    text = tidy(prompt)
+    if placeholder not in text or re.sub(re.escape(placeholder) + following(subject), "", text).count(placeholder):
+        raise PromptInvalid(
+            f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
+            field="prompt",
+            reason="placeholder_missing",
+        )
 
 
 def resolve_reference(request: LearningRequest, subjects: Sequence[str]) -> ResolvedReference:

@@ -43,6 +43,12 @@ def tidy(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text.translate(UNIFORM)).split())
 
 
+def following(words: str) -> str:
+    """Return a pattern of white space and `words`, in singular or plural and any case: what follows a placeholder."""
+    forms = "|".join(r"\s+".join(map(re.escape, form.split())) for form in (tidy(words), *plurals(tidy(words))))
+    return rf"(?i:\s+(?:{forms})(?![\w'-]))"
+
+
 def plurals(word: str) -> tuple[str, ...]:
     """Return the plural forms of the noun `word`, in lower case; of several words, the last is inflected."""
     start, last = re.fullmatch(r"(.*?)(\w*)", word.lower(), flags=re.DOTALL).groups()  # type: ignore[union-attr]

@@ -154,7 +154,8 @@ def settings_digest(lessons: Sequence[Lesson], options: AttributeOptions, seed: 
     for lesson in (photo for each in lessons for photo in (each, *each.others)):
         words = [lesson.prompt, lesson.subject, lesson.placeholder, list(lesson.request_words)]
         digest.update(json.dumps(words).encode())
-        for tensor in (lesson.latent, lesson.mask):
+        digest.update(lesson.source.encode())
+        for tensor in (lesson.mask,) if lesson.source else (lesson.latent, lesson.mask):
             digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]

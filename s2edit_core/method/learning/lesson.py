@@ -16,7 +16,8 @@ class Lesson:
 
     `prompt` holds `placeholder` before `subject`, as in "a photo of a [I] woman" or "a woman with [A] makeup". `request_words` are
     words that the edit is known to introduce; the concept is learned to be orthogonal to them as well. `others` are further photos
-    of the same subject, with the same placeholder: learning takes the photos in turn, one per step.
+    of the same subject, with the same placeholder: learning takes the photos in turn, one per step. `source` names the picture
+    behind the latent, whose last bits differ with the number of threads that encoded it; without it, the latent names itself.
     """
 
     latent: Tensor
@@ -26,3 +27,4 @@ class Lesson:
     placeholder: str = PLACEHOLDER
     request_words: Sequence[str] = ()
     others: tuple[Lesson, ...] = ()
+    source: str = ""

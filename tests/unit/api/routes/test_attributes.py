@@ -135,14 +135,16 @@ def test_two_of_one_placeholder_are_refused(api: Api) -> None:
 
 def test_a_prompt_without_the_placeholder_is_told_where_it_goes(api: Api) -> None:
     attribute_id = api.learned(api.attribute())
-    problem = assert_problem(api.edit(attributes=attribute_id), 422, "placeholder_missing", "prompt")
-    assert "[A] hat" in problem["detail"]
+    for prompt in ({}, {"prompt": "a woman with [A]"}, {"prompt": "a woman with [A] beard"}):
+        problem = assert_problem(api.edit(attributes=attribute_id, **prompt), 422, "placeholder_missing", "prompt")
+        assert "[A] hat" in problem["detail"]
+    assert api.edit(attributes=attribute_id, prompt="a woman with [A]  Hats").status_code == 202
 
 
 def test_placeholders_count_as_one_token_each(api: Api) -> None:
     attribute_id = api.learned(api.attribute())
     free = MAX_TOKENS - 2  # begin and end
-    fits = "woman [A] " + "man " * (free - 3)  # [I], woman, [A]
+    fits = "woman [A] hat " + "man " * (free - 6)  # [I], woman, [A], and "hat", three tokens here
     assert api.edit(prompt=fits, attributes=attribute_id).status_code == 202
     assert_problem(api.edit(prompt=f"{fits} man", attributes=attribute_id), 422, "prompt_too_long", "prompt")
 

@@ -66,6 +66,14 @@ def test_bad_compositions_too(argv: tuple[str, ...], said: str, capsys: pytest.C
     assert said in capsys.readouterr().err
 
 
+def test_an_attribute_needs_a_placeholder_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--mask", "face.png", "--subject", "lipstick", "-o", "a.safetensors", "--prompt")
+    assert run("learn", "photo.png", *asked, "a woman with lipstick", "--attribute", "[I]") == 2
+    assert "[I] is for people" in capsys.readouterr().err
+    assert run("learn", "photo.png", *asked, "a woman with [B] lipstick", "--attribute") == 2
+    assert "holds [B]" in capsys.readouterr().err
+
+
 def test_an_attribute_needs_its_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--attribute", "-o", "a.safetensors") == 2
     assert "--attribute needs --subject" in capsys.readouterr().err

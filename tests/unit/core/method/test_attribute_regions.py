@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import prompt_keys_values
+from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.attribute_regions import THRESHOLD, needs_region, with_regions, without_attribute, word_region
 from s2edit_core.method.injection import soft_threshold
 from s2edit_core.method.inputs import Attribute
@@ -47,7 +48,9 @@ def attribute(backbone: Backbone, strength: float = 0.5, placeholder: str = "[A]
         ("a [I] woman wearing a [A] makeup", "a [I] woman"),
         ("a woman with [A] makeup and [B] hat", "a woman with [B] hat"),
         ("a woman with [B] hat and [A] makeup", "a woman with [B] hat"),
-        ("a woman with [A] red makeup", "a woman red makeup"),
+        ("a woman with [A] makeups", "a woman"),
+        ("[A] makeup on a woman", "on a woman"),
+        ("a woman with [A] red makeup", "a woman with [A] red makeup"),
         ("a woman with makeup", "a woman with makeup"),
     ],
 )
@@ -82,6 +85,30 @@ def test_the_region_is_where_the_predictions_with_and_without_the_word_differ(ba
     maps = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
     mean = torch.stack([each / each.max() for each in maps]).mean(dim=0)
     torch.testing.assert_close(region, soft_threshold(mean / mean.max(), THRESHOLD))
+
+
+def test_without_a_blend_an_attribute_still_changes_only_its_region(backbone32: Backbone) -> None:
+    """What its columns make of the rest of a picture is not to be drawn: an edit without injection gets the blend of `balanced`."""
+    pipe, (photo, mask) = S2EditPipeline(backbone32), pictures()
+    inversion = pipe.invert(photo, mask, "a photo of a woman", num_inference_steps=STEPS)
+    canvas, region = pipe.canvas(photo, mask), Image.new("L", photo.size)
+    region.paste(255, (16, 12, 24, 20))
+    placed = [Attribute(attribute(backbone32), region)]
+    plain, balanced = (
+        drive(pipe.edit_rows(canvas, PROMPT, None, inversion, attributes=placed, injection=each), backbone32.evaluate)
+        for each in (None, PRESETS["balanced"].injection)
+    )
+    assert torch.equal(plain, balanced)
+    outside = canvas.mask(region).view(8, 4, 8, 4).amax(dim=(1, 3)) == 0
+    assert torch.equal(plain[:, outside], inversion.path[0][:, outside])
+
+
+@pytest.mark.parametrize("prompt", ["a woman with [A]", "a woman with [A] hat", "[A] lipstick on a [A] woman"])
+def test_a_placeholder_stands_before_its_word(backbone32: Backbone, prompt: str) -> None:
+    pipe, (photo, mask) = S2EditPipeline(backbone32), pictures()
+    inversion = pipe.invert(photo, mask, "a photo of a woman", num_inference_steps=STEPS)
+    with pytest.raises(PromptInvalid, match=r"write \[A\] lipstick"):
+        pipe.edit_rows(pipe.canvas(photo, mask), prompt, None, inversion, attributes=[Attribute(attribute(backbone32))])
 
 
 def test_only_what_stands_for_its_word_and_has_no_region_is_looked_for(backbone32: Backbone) -> None:

@@ -16,7 +16,7 @@ from s2edit_core.method.learning import learning
 from s2edit_core.method.learning.held_out import COUNT, STEP, has_fallen, held_out_losses
 from s2edit_core.method.learning.learner import PAUSE, new_learner, noised_rows, step_generator
 from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
-from s2edit_core.method.learning.learning_state import FORMAT, LearningState, StepCounter
+from s2edit_core.method.learning.learning_state import FORMAT, LearningState, StepCounter, settings_digest
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningMode, LearningOptions
 from s2edit_core.request.spec import ATTRIBUTE, Progress
@@ -245,3 +245,14 @@ def test_a_state_of_an_earlier_release_knows_the_steps_of_its_first_phase(backbo
     del about["clock"]["phase_steps"], about["clock"]["held_out"]
     old = LearningState.from_bytes(write_safetensors(tensors, about), fingerprint=backbone32.fingerprint)
     assert old.counter == states(seen)[5].counter
+
+
+def test_the_last_bits_of_a_latent_are_not_what_a_state_belongs_to(backbone: Backbone) -> None:
+    """They differ with the threads that encoded the photo, of which a worker has more or fewer by the hour."""
+    latent, mask = torch.randn(4, 8, 8), torch.ones(32, 32)
+    one, other = (Lesson(each, mask, "a photo of a [I] woman", "woman", source="photo") for each in (latent, latent + 1e-6))
+    options = LearningOptions()
+    assert settings_digest([one], options, 0) == settings_digest([other], options, 0)
+    for changed in (replace(one, source="another"), replace(one, source=""), replace(one, mask=mask / 2)):
+        assert settings_digest([changed], options, 0) != settings_digest([one], options, 0)
+    assert settings_digest([replace(one, source="")], options, 0) != settings_digest([replace(other, source="")], options, 0)
