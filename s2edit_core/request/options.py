@@ -88,7 +88,7 @@ class ColumnOptions:
     """
 
     person_steps: int = 30  # what else the reference shows, which is thrown away
-    column_steps: int = 100
+    column_steps: int = 80
     batch: int = 4  # noise levels per step
     padding: int = 3  # columns of padding that [A] has beside the one of its word
     views: int = 8  # of the reference: itself, mirrored, then shifted and scaled
