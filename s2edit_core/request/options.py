@@ -87,8 +87,8 @@ class ColumnOptions:
     Raises `OptionInvalid` for values out of range.
     """
 
-    person_steps: int = 30  # what else the reference shows, which is thrown away
-    column_steps: int = 80
+    person_steps: int = 20  # what else the reference shows, which is thrown away
+    column_steps: int = 70
     batch: int = 4  # noise levels per step
     padding: int = 3  # columns of padding that [A] has beside the one of its word
     views: int = 8  # of the reference: itself, mirrored, then shifted and scaled
