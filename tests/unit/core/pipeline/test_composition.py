@@ -78,7 +78,7 @@ def test_two_attributes_need_two_names(edit: Any, makeup: Concept) -> None:
     with pytest.raises(OptionInvalid, match="renamed"):
         edit("a [I] woman with [A] lipstick", attributes=twice)
     other = Attribute(makeup.renamed("[B]"), region(24, 30, 30, 36))
-    out = edit("a [I] woman with [A] lipstick and [B] blush", attributes=[twice[0], other])
+    out = edit("a [I] woman with [A] lipstick and [B] lipstick", attributes=[twice[0], other])
     assert set(out.reports[0]["leakage"]) == {"[I]", "[A]", "[B]"}
 
 
