@@ -19,7 +19,7 @@ from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.delivery.asked import WEARING
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.method.base_model_masks import prediction_difference
-from s2edit_core.method.injection import soft_threshold
+from s2edit_core.method.injection import compared_steps, soft_threshold
 from s2edit_core.method.inputs import Attribute
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.request.options import NO_INJECTION, InjectionOptions
@@ -52,8 +52,7 @@ def word_region(backbone: Backbone, inversion: Inversion, with_word: KeysValues,
     """
     steps = inversion.steps
     timesteps = backbone.schedule.timesteps(steps)
-    chosen = range(0, max(1, steps // 4), max(1, steps // 20))
-    levels = [(inversion.path[steps - i], timesteps[i]) for i in chosen]
+    levels = [(inversion.path[steps - i], timesteps[i]) for i in compared_steps(steps)]
     answers = yield tuple(Row(z, t, prompt) for z, t in levels for prompt in (with_word, without))
     with torch.no_grad():
         return soft_threshold(prediction_difference(answers), THRESHOLD)

@@ -156,9 +156,9 @@ class Composer:
         if any(each.concept.key_columns for each in attributes):  # what they change outside their regions is not to be drawn
             injection = located_by_difference(injection)
         if any(map(needs_region, attributes)):
-            drawn = partial(self.variant_rows, canvas, prompt, concept, inversion, variations=variations, masked=masked)
-            drawn = partial(drawn, negative_prompt=negative_prompt, strength=strength, injection=injection)
-            drawn = partial(drawn, source_prompt=source_prompt, at_step_end=at_step_end)
+            options: dict[str, Any] = {"variations": variations, "masked": masked, "negative_prompt": negative_prompt}
+            options |= {"strength": strength, "injection": injection, "source_prompt": source_prompt, "at_step_end": at_step_end}
+            drawn = partial(self.variant_rows, canvas, prompt, concept, inversion, **options)
             return _placed(with_regions(self.backbone, canvas, prompt, concepts, inversion, attributes), drawn)
         target = prompt_keys_values(self.backbone, prompt, concepts)
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), concepts, field="prompt")
@@ -296,29 +296,29 @@ class Composer:
         words = tuple(request_words)
         return Lesson(self.encoded(canvas), canvas.mask(mask), prompt, subject, placeholder, words, source=canvas.digest)
 
-    def _reference_lesson(self, reference: Reference) -> Lesson:
-        """Return the lesson of a reference.
+    def _reference_canvas(self, reference: Reference) -> Canvas:
+        """Return the frame of a reference.
 
-        The frame of an identity is cropped around its mask. The frame of an attribute shows the person who wears it, or the whole
-        photo.
+        That of an identity is cropped around its mask. That of an attribute shows the person in the reference, or the whole photo.
         """
         check_mask(reference.mask, reference.image.size, "mask")
+        shown = reference.mask if reference.placeholder == PLACEHOLDER else reference.person
+        whole = Image.new("L", reference.image.size, 255)
+        return self.identity_canvas(reference.image, shown if shown is not None else whole, self._reference_subject(reference))
+
+    def _reference_subject(self, reference: Reference) -> str:
         if reference.subject is None and reference.placeholder != PLACEHOLDER:
             raise PromptInvalid(
                 "an attribute needs a subject: the word of the prompt that names it, such as makeup",
                 field="subject",
                 reason="subject_unknown",
             )
-        subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
-        canvas = self._reference_canvas(reference)
+        return reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
+
+    def _reference_lesson(self, reference: Reference, canvas: Canvas) -> Lesson:
+        subject = self._reference_subject(reference)
         prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
-
-    def _reference_canvas(self, reference: Reference) -> Canvas:
-        shown = reference.mask if reference.placeholder == PLACEHOLDER else reference.person
-        subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
-        whole = Image.new("L", reference.image.size, 255)
-        return self.identity_canvas(reference.image, shown if shown is not None else whole, subject)
 
     def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
         """Return all concepts by placeholder.

@@ -179,6 +179,11 @@ class SourceBranch:
         return self.guide.with_attributes(torch.maximum(*masks))
 
 
+def compared_steps(steps: int) -> range:
+    """Return the steps at which predictions are compared, of the noisiest quarter of `steps`."""
+    return range(0, max(1, steps // 4), max(1, steps // 20))
+
+
 def where_prompts_differ(
     backbone: Backbone,
     inversion: Inversion,
@@ -195,7 +200,7 @@ def where_prompts_differ(
     prompt is part of the target's prediction, so the region that it affects counts too.
     """
     steps, source = inversion.steps, guide.source
-    chosen = range(0, max(1, steps // 4), max(1, steps // 20))
+    chosen = compared_steps(steps)
     timesteps = backbone.schedule.timesteps(steps)
     levels = [(inversion.path[steps - i], timesteps[i]) for i in chosen]
     pairs = tuple(row for z, t in levels for row in (Row(z, t, target, gates), Row(z, t, source.prompt, source.gates)))

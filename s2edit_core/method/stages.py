@@ -25,7 +25,7 @@ from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.learning_state import LearningState
-from s2edit_core.method.learning.views import views
+from s2edit_core.method.learning.views import further_views
 from s2edit_core.request.options import AttributeOptions, ColumnOptions, InversionOptions, LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
@@ -91,7 +91,7 @@ class StagedPipeline(Composer):
         """
         if isinstance(options, ColumnOptions):
             return ((yield from self._learning_columns(references, options, seed, state, every)),)
-        lessons = [self._reference_lesson(reference) for reference in references]
+        lessons = [self._reference_lesson(each, self._reference_canvas(each)) for each in references]
         algorithm = learn_concepts(self.backbone, lessons, options, seed=seed, state=state, every=every)
         return (yield from evaluating(algorithm, self._evaluate("learning")))
 
@@ -100,11 +100,11 @@ class StagedPipeline(Composer):
     ) -> Generator[Progress, None, Concept]:
         if len(references) != 1:
             raise OptionInvalid("an attribute is learned as columns by itself: learn the concepts one by one", field="options.mode")
-        lesson = self._reference_lesson(references[0])
-        others = []
-        for picture, mask in views(self._reference_canvas(references[0]).source(), lesson.mask, options.views, seed)[1:]:
+        canvas = self._reference_canvas(references[0])
+        lesson, others = self._reference_lesson(references[0], canvas), []
+        for each in further_views(lesson, canvas.source(), options.views, seed, self._encoded):
             yield Progress("learning", 0, options.steps)  # after each slow piece of work: a worker must see that it advances
-            others.append(replace(lesson, latent=self._encoded(picture), mask=mask))
+            others.append(each)
         lesson = replace(lesson, others=tuple(others))
         algorithm = learn_columns(self.backbone, lesson, options, seed=seed, state=state, every=every)
         return (yield from evaluating(algorithm, self._evaluate("learning")))

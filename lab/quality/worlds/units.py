@@ -28,7 +28,7 @@ from s2edit_core.method.inputs import Attribute
 from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
-from s2edit_core.method.learning.views import views
+from s2edit_core.method.learning.views import further_views
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import AttributeOptions, ColumnOptions
 from s2edit_core.request.prompts import with_placeholder
@@ -194,8 +194,7 @@ def _attribute(editor: Editor, lesson: Lesson, canvas: Canvas, options: Attribut
     key = ("attribute", lesson.subject, options)
     attribute: Concept
     if isinstance(options, ColumnOptions):
-        others = views(canvas.source(), lesson.mask, options.views, 0)[1:]
-        seen = tuple(replace(lesson, latent=editor.backbone.encode_image(picture), mask=mask) for picture, mask in others)
+        seen = tuple(further_views(lesson, canvas.source(), options.views, 0, editor.backbone.encode_image))
         (attribute,), _ = editor.once(key, lambda: _alone(learn_columns(editor.backbone, replace(lesson, others=seen), options)))
     else:
         (attribute,), _ = editor.once(key, lambda: learn_concepts(editor.backbone, (lesson,), options))

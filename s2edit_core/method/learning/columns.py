@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.method.learning.learner import rows_with_noise, step_generator
-from s2edit_core.method.learning.learning import Checkpoint, check_lessons
+from s2edit_core.method.learning.learning import Checkpoint, check_lessons, facts_about
 from s2edit_core.method.learning.learning_state import LearningState, StepCounter, settings_digest
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pictures.mask_regions import connected
@@ -232,18 +231,7 @@ def _progress(
 def _learned(
     backbone: Backbone, lesson: Lesson, changes: _Changes, options: ColumnOptions, counter: StepCounter, seed: int
 ) -> Concept:
-    losses = counter.losses[-10:]
-    facts: dict[str, Any] = {
-        "subject": lesson.subject,
-        "prompt": lesson.prompt,
-        "seed": seed,
-        "steps": counter.step,
-        "phases": {
-            name: {"steps": steps, "most": steps, "ended_by": "most_steps"}
-            for name, steps in zip(PHASES, _most_steps(options), strict=True)
-        },
-        "loss_end": sum(losses) / max(1, len(losses)),
-    }
+    facts = facts_about(lesson, seed, counter, dict(zip(PHASES, _most_steps(options), strict=True)))
     keys, values = changes.column_changes()
     return Concept(
         token=word_embedding(backbone, lesson.subject),

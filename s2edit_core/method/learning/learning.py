@@ -18,7 +18,7 @@ there too.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,18 +210,26 @@ def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
         yield from group["params"]
 
 
-def _phases_about(counter: StepCounter, options: LearningOptions) -> dict[str, Any]:
-    """Return, by phase, how many steps were run, and what ended it: the held-out loss, or the most steps."""
+def facts_about(lesson: Lesson, seed: int, counter: StepCounter, most: Mapping[str, int]) -> dict[str, Any]:
+    """Return the facts of a learning whose phases had at `most` so many steps, by name: what ended each, and the last loss."""
+    phases = {
+        name: {"steps": steps, "most": limit, "ended_by": "held_out_loss" if steps < limit else "most_steps"}
+        for (name, limit), steps in zip(most.items(), counter.phase_steps, strict=True)
+        if limit
+    }
+    last = counter.losses[-10:]
     return {
-        name: {"steps": steps, "most": most, "ended_by": "held_out_loss" if steps < most else "most_steps"}
-        for name, steps, most in zip(PHASES, counter.phase_steps, _most_steps(options), strict=True)
-        if most
+        "subject": lesson.subject,
+        "prompt": lesson.prompt,
+        "seed": seed,
+        "steps": counter.step,
+        "phases": phases,
+        "loss_end": sum(last) / max(1, len(last)),
     }
 
 
 def _learned_concepts(learners: Sequence[Learner], counter: StepCounter, options: LearningOptions) -> tuple[Concept, ...]:
     """Return the learned concepts with their facts: steps, losses, and cosines to the words and to each other."""
-    losses = counter.losses
     with torch.no_grad():
         features = [learner.condition(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
         between = torch.nn.functional.cosine_similarity
@@ -229,13 +237,8 @@ def _learned_concepts(learners: Sequence[Learner], counter: StepCounter, options
         for i, (learner, feature) in enumerate(zip(learners, features, strict=True)):
             cosines = between(feature[None], learner.words, dim=-1).abs()
             others = [abs(float(between(feature, other, dim=0))) for j, other in enumerate(features) if j != i]
-            facts: dict[str, Any] = {
-                "subject": learner.lesson.subject,
-                "prompt": learner.lesson.prompt,
-                "seed": learner.seed,
-                "steps": counter.step,
-                "phases": _phases_about(counter, options),
-                "loss_end": sum(losses[-10:]) / max(1, len(losses[-10:])),
+            most = dict(zip(PHASES, _most_steps(options), strict=True))
+            facts = facts_about(learner.lesson, learner.seed, counter, most) | {
                 "mean_abs_cosine_to_bank": float(cosines.mean()) if len(cosines) else 0.0,
                 "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,
             }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from s2edit_core.method.learning.lesson import Lesson
 
 SCALE = 0.15
 """The largest change of a view's size."""
@@ -27,6 +32,12 @@ def views(picture: Tensor, mask: Tensor, count: int, seed: int) -> list[tuple[Te
             view = _moved(picture, mask, 1.0, 0.0, 0.0, mirrored=i % 2 == 1)
         found.append(view)
     return found
+
+
+def further_views(lesson: Lesson, picture: Tensor, count: int, seed: int, encode: Callable[[Tensor], Tensor]) -> Iterator[Lesson]:
+    """Yield the lessons of all of `count` views of `picture` but the first, which `lesson` is. `encode` makes their latents."""
+    for view, mask in views(picture, lesson.mask, count, seed)[1:]:
+        yield replace(lesson, latent=encode(view), mask=mask)
 
 
 def _moved(picture: Tensor, mask: Tensor, scale: float, right: float, down: float, *, mirrored: bool) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -88,42 +89,38 @@ def test_a_learning_goes_on_from_a_checkpoint(engine: S2EditEngine, hat: Learned
         Learned(engine, replace(HAT, seed=1), checkpoint=kept.data)
 
 
-@pytest.mark.parametrize("passes", [1, 3, 10])
-def test_a_cancellation_is_noticed_before_the_first_step(engine: S2EditEngine, passes: int) -> None:
-    """The preparation of a learning asks too: unless another job has made it, it is a hundred passes of the text encoder."""
-    engine.pipeline.backbone.once("starts", Starts).kept.clear()
+class Canceled(Exception):
+    pass
 
-    class Canceled(Exception):
-        pass
 
-    asked: list[int] = []
+def canceling(asked: list[int], passes: int) -> Callable[[], None]:
+    """A check that notes in `asked` that it is called, and cancels the call number `passes`."""
 
     def check() -> None:
         asked.append(1)
         if len(asked) == passes:
             raise Canceled
 
+    return check
+
+
+@pytest.mark.parametrize("passes", [1, 3, 10])
+def test_a_cancellation_is_noticed_before_the_first_step(engine: S2EditEngine, passes: int) -> None:
+    """The preparation of a learning asks too: unless another job has made it, it is a hundred passes of the text encoder."""
+    engine.pipeline.backbone.once("starts", Starts).kept.clear()
+    asked: list[int] = []
     shown: list[object] = []
     somebody = LearningRequest(kind="identity", prompt="a photo of a woman with black hair", preset="instant")
     with pytest.raises(Canceled):
-        shown.extend(engine.learn(somebody, INPUTS, check=check))
+        shown.extend(engine.learn(somebody, INPUTS, check=canceling(asked, passes)))
     assert (len(asked), shown) == (passes, [])
 
 
 @pytest.mark.parametrize("passes", [1, 2, 7])
 def test_a_cancellation_of_an_attribute_is_noticed_at_every_pass(engine: S2EditEngine, passes: int) -> None:
-    class Canceled(Exception):
-        pass
-
     asked: list[int] = []
-
-    def check() -> None:
-        asked.append(1)
-        if len(asked) == passes:
-            raise Canceled
-
     with pytest.raises(Canceled):
-        list(engine.learn(HAT, INPUTS, check=check))
+        list(engine.learn(HAT, INPUTS, check=canceling(asked, passes)))
     assert len(asked) == passes
 
 
