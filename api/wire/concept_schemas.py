@@ -189,6 +189,14 @@ class AttributeOptions(ConceptOptions):
             examples=["a woman with [A] makeup"],
         ),
     ]
+    subject: Annotated[
+        str | None,
+        Field(
+            description="The one to four words after the placeholder that name the attribute. Default: the first one. So `[A] eye "
+            "shadow` needs `eye shadow` here.",
+            examples=["makeup"],
+        ),
+    ] = None
     name: Annotated[
         Name | None,
         Field(

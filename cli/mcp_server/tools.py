@@ -114,6 +114,7 @@ class Tools:
         photo: words.Photo,
         mask: words.AttributeMask,
         prompt: words.Marked,
+        subject: words.AttributeSubject = None,
         name: words.Name = None,
         preset: words.Preset = None,
         max_pixels: MaxPixels = None,
@@ -122,7 +123,14 @@ class Tools:
         wait_s: words.Wait = WAIT_S,
     ) -> CallToolResult:
         _check_given(photo=photo, mask=mask)
-        fields = {"prompt": prompt, "name": name, "preset": preset, "max_pixels": max_pixels, "consent": consent}
+        fields = {
+            "prompt": prompt,
+            "subject": subject,
+            "name": name,
+            "preset": preset,
+            "max_pixels": max_pixels,
+            "consent": consent,
+        }
         return await self._job(ctx, "/attributes", fields, {"image": photo, "mask": mask}, idempotency_key, wait_s)
 
     async def follow(self, ctx: Context, job_id: words.JobId, wait_s: words.Wait = WAIT_S) -> CallToolResult:

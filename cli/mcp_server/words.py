@@ -82,6 +82,9 @@ PersonMask = Annotated[
     str | None,
     Field(description="The person's region, white on black, as large as the photo. By default the service finds the person."),
 ]
+AttributeSubject = Annotated[
+    str | None, Field(description="The one to four words after [A] that name the attribute, if it is not the first of them alone.")
+]
 AttributeMask = Annotated[str, Field(description="The attribute's region, white on black, as large as the photo.")]
 EditMask = Annotated[
     str | None,

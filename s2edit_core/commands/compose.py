@@ -6,7 +6,15 @@ import argparse
 
 from s2edit_core.commands.arguments import add_target_options
 from s2edit_core.commands.edit import edit_inputs, finish_edit
-from s2edit_core.commands.inputs import check_target, edit_prompts, find_mask, load_pipeline, read_file, read_mask
+from s2edit_core.commands.inputs import (
+    check_target,
+    edit_prompts,
+    find_mask,
+    find_reference_person,
+    load_pipeline,
+    read_file,
+    read_mask,
+)
 from s2edit_core.commands.learn import learn_references, make_reference
 from s2edit_core.pictures.files import decode_photo
 from s2edit_core.request.options import LearningOptions
@@ -21,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", metavar="PNG", help="where the attribute acts in the photo; default: where its word acts")
     parser.add_argument("--reference", metavar="PHOTO", required=True, help="a photo that shows the attribute, on anybody")
     parser.add_argument("--reference-region", metavar="PNG", required=True, help="where the reference shows it")
-    parser.add_argument("--reference-person", metavar="PNG", help="the person in the reference; default: use the whole reference")
+    parser.add_argument("--reference-person", metavar="PNG", help="the person in the reference; default: found there")
     parser.add_argument("--reference-prompt", metavar="PROMPT", required=True, help='such as "a woman with makeup"')
     parser.add_argument("--reference-subject", metavar="WORD", required=True, help="its word for the attribute, such as makeup")
     parser.add_argument("--name", default=ATTRIBUTE, help=f"the attribute's placeholder in prompts; default: {ATTRIBUTE}")
@@ -46,9 +54,10 @@ def compose(args: argparse.Namespace) -> None:
     pipe = load_pipeline(args)
     from s2edit_core.pipeline import Attribute
 
-    check_target(pipe, request, [args.name])
+    check_target(pipe, request, {args.name: args.reference_subject})
     source, target, subject = edit_prompts(args, pipe)
     mask = mask or find_mask(args, pipe, photo, source)
+    person = person or find_reference_person(args, pipe, reference, shown, args.reference_prompt)
     references = [
         make_reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target)),
         make_reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),

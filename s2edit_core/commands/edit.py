@@ -21,6 +21,7 @@ from s2edit_core.commands.learn import learn_references, make_reference
 from s2edit_core.commands.progress import ProgressBars, run_stage, say
 from s2edit_core.delivery import report
 from s2edit_core.delivery.output import Output, encode_result, format_of
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.pictures.files import Original, decode_original
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.request.prompt_syntax import check_syntax
@@ -42,11 +43,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inversion", metavar="FILE", help="an inversion that `invert` wrote, with the same identity")
     parser.add_argument(
         "--attribute",
-        nargs=2,
+        dest="attributes",
+        nargs="+",
         action="append",
         default=[],
         metavar=("FILE", "PNG"),
-        help="an attribute that `learn --attribute` wrote, and the region of the photo it acts in; may be repeated",
+        help="an attribute that `learn --attribute` wrote, and the region of the photo where it acts (default: where its word "
+        "does); may be repeated",
     )
 
 
@@ -54,10 +57,10 @@ def edit(args: argparse.Namespace) -> None:
     """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
     request, original, mask, edit_mask = edit_inputs(args)
     photo = original.photo
-    regions = [(path, read_mask(args, region, photo, "region")) for path, region in args.attribute]
+    regions = [_concept_and_region(args, photo, *given) for given in args.attributes]
     pipe = load_pipeline(args)
     attributes = [_attribute(pipe, path, region) for path, region in regions]
-    check_target(pipe, request, [each.concept.placeholder for each in attributes])
+    check_target(pipe, request, {each.concept.placeholder: each.concept.subject for each in attributes})
     seconds: dict[str, float] = {}
     if args.identity:
         identity = pipe.load_concept(args.identity)
@@ -73,7 +76,16 @@ def edit(args: argparse.Namespace) -> None:
     finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion, seed)
 
 
-def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image) -> Attribute:
+def _concept_and_region(
+    args: argparse.Namespace, photo: Image.Image, concept: str, region: str | None = None, *more: str
+) -> tuple[str, Image.Image | None]:
+    """Return the file of an attribute, and its region if there is one. Raises `OptionInvalid` for more files."""
+    if more:
+        raise OptionInvalid("--attribute takes a file and a region: repeat it for each attribute", field="attribute")
+    return concept, read_mask(args, region, photo, "region") if region is not None else None
+
+
+def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image | None) -> Attribute:
     from s2edit_core.pipeline import Attribute
 
     return Attribute(pipe.load_concept(path), region)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
+from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid
 from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.prompts import (
+    PLACEHOLDERS,
+    check_attribute_named,
     check_placeholders,
     check_sentences,
     known_subject,
@@ -20,6 +22,7 @@ from s2edit_core.request.prompts import (
     with_placeholder,
 )
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
+from s2edit_core.vision.reference_person import person_around
 from s2edit_core.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ def _check_mask_modes(args: argparse.Namespace) -> None:
     edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
     if edit_mask_mode is not None and not edit_mask:
         raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
-    regions = any(getattr(args, name, None) for name in ("attribute", "region"))
+    regions = getattr(args, "region", None) or any(len(given) > 1 for given in getattr(args, "attributes", ()))
     if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
         raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
 
@@ -88,6 +91,15 @@ def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image
     if args.keep_mask:
         write_whole(args.keep_mask, encode_png(found.mask))
     return found.mask
+
+
+def find_reference_person(
+    args: argparse.Namespace, pipe: S2EditPipeline, reference: Image.Image, region: Image.Image, prompt: str
+) -> Image.Image | None:
+    """Return the mask of who shows an attribute in the `region` of `reference`; None if nobody is found there."""
+    shown = " ".join(PLACEHOLDERS.sub("", prompt).split())
+    found = person_around(reference, region, shown, pipe.segmenter(args.segmenter).find)
+    return None if found is None else found.mask
 
 
 def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:
@@ -111,21 +123,17 @@ def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = ""
     return source, with_placeholder(args.target, subject, field="prompt"), subject
 
 
-def check_target(pipe: S2EditPipeline, request: EditRequest, names: Sequence[str]) -> None:
-    """Check the target and the negative prompt before anything is learned.
+def check_target(pipe: S2EditPipeline, request: EditRequest, applied: Mapping[str, str]) -> None:
+    """Check the target and the negative prompt before anything is learned. `applied` maps placeholders to their words.
 
-    Raises `PromptInvalid` unless the target holds the placeholders `names` and no others, and both prompts are short enough.
+    Raises `PromptInvalid` unless the target holds the placeholders of `applied`, each before its word, and no others, and both
+    prompts are short enough.
     """
     from s2edit_core.concepts.conditioning import tokenize
 
     target = request.prompt
-    check_placeholders(target, [PLACEHOLDER, *names], field="prompt")
-    for name in names:
-        if name not in target:
-            raise PromptInvalid(
-                f"the target prompt does not say where {name} goes: write {name} before its word",
-                field="prompt",
-                reason="placeholder_missing",
-            )
-    tokenize(pipe.backbone, target, [PLACEHOLDER, *names])
+    check_placeholders(target, [PLACEHOLDER, *applied], field="prompt")
+    for placeholder, word in applied.items():
+        check_attribute_named(target, placeholder, word)
+    tokenize(pipe.backbone, target, [PLACEHOLDER, *applied])
     tokenize(pipe.backbone, request.negative_prompt or "", (), field="negative_prompt")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2edit_core.commands.arguments import add_learning_mode, whole
-from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_mask, read_photo
+from s2edit_core.commands.inputs import find_mask, find_reference_person, given_mask, load_pipeline, read_mask, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import AttributeOptions, LearningOptions
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"learn an attribute with this placeholder; default: {ATTRIBUTE}",
     )
-    parser.add_argument("--person", metavar="PNG", help="of an attribute: the person who wears it; default: use the whole photo")
+    parser.add_argument("--person", metavar="PNG", help="of an attribute: who shows it; default: the person who is found there")
     parser.add_argument("--words", nargs="*", default=[], help="attribute words to be orthogonal to, besides the model's")
     add_learning_mode(parser)
     parser.add_argument("--seed", type=whole, default=0, help="decides how it is learned; default: 0")
@@ -74,6 +74,8 @@ def learn(args: argparse.Namespace) -> None:
         )
     pipe = load_pipeline(args)
     mask = mask or find_mask(args, pipe, photo, args.prompt)
+    if name != PLACEHOLDER and person is None:
+        person = find_reference_person(args, pipe, photo, mask, args.prompt)
     reference = make_reference(photo, mask, args.prompt, args.subject, name, person, args.words)
     preset = request.resolve()
     columns = name != PLACEHOLDER and not (args.mode or args.export)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import prompt_keys_values
@@ -44,8 +45,10 @@ def without_attribute(prompt: str, placeholder: str, words: str) -> str:
     return tidy(re.sub(rf"(?:(?:\s*,)?(?:\s+(?i:{_LEADING}))*\s+|^){it}", "", text))
 
 
-def word_region(backbone: Backbone, inversion: Inversion, with_word: KeysValues, without: KeysValues) -> Algorithm[Tensor]:
-    """Return where the word of an attribute acts, `(h, w)` in 0..1 in latent cells.
+def word_region(
+    backbone: Backbone, inversion: Inversion, with_word: KeysValues, without: KeysValues, within: Tensor
+) -> Algorithm[Tensor]:
+    """Return where the word of an attribute acts `within` a mask, both `(h, w)` in 0..1 in latent cells.
 
     `with_word` and `without` are the target prompt with the word in place of the attribute, and without it. The levels compared are
     those of `injection.where_prompts_differ`.
@@ -55,12 +58,9 @@ def word_region(backbone: Backbone, inversion: Inversion, with_word: KeysValues,
     levels = [(inversion.path[steps - i], timesteps[i]) for i in compared_steps(steps)]
     answers = yield tuple(Row(z, t, prompt) for z, t in levels for prompt in (with_word, without))
     with torch.no_grad():
-        return soft_threshold(prediction_difference(answers), THRESHOLD)
-
-
-def needs_region(attribute: Attribute) -> bool:
-    """Return whether the region of `attribute` must be found."""
-    return attribute.region is None and bool(attribute.concept.key_columns)
+        difference = prediction_difference(answers)
+        found = difference * within.to(difference)
+        return soft_threshold(found, THRESHOLD * float(found.max()))
 
 
 def located_by_difference(options: InjectionOptions | None) -> InjectionOptions:
@@ -78,15 +78,20 @@ def with_regions(
     inversion: Inversion,
     attributes: Sequence[Attribute],
 ) -> Algorithm[list[Attribute]]:
-    """Return `attributes`, those without a region with the one where their words act. `concepts` are all of the target `prompt`."""
+    """Return `attributes`, those without a region with the one where their words act inside the edit mask.
+
+    `concepts` are all of the target `prompt`.
+    """
+    size = (inversion.path.shape[-2], inversion.path.shape[-1])
+    within = adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], size)[0]
     placed = []
     for each in attributes:
-        if needs_region(each):
+        if each.region is None:
             name, words = each.concept.placeholder, each.concept.subject
             others = {other: concept for other, concept in concepts.items() if other != name}
             texts = (prompt.replace(name, ""), without_attribute(prompt, name, words))
             with_word, without = (prompt_keys_values(backbone, text, others) for text in texts)
-            region = yield from word_region(backbone, inversion, with_word, without)
+            region = yield from word_region(backbone, inversion, with_word, without, within)
             each = replace(each, region=canvas.region(region))
         placed.append(each)
     return placed

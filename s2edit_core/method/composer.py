@@ -29,10 +29,10 @@ from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
-from s2edit_core.method.attribute_regions import located_by_difference, needs_region, with_regions
+from s2edit_core.method.attribute_regions import located_by_difference, with_regions
 from s2edit_core.method.editing import AtStepEnd, edit_variants, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
-from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
+from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery, check_marked
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning.lesson import Lesson
@@ -138,7 +138,7 @@ class Composer:
         """Return variants of one edit as an algorithm over shared rows, which ends with their latents `(c, h, w)`.
 
         Each of `variations` draws a variant from the same inversion; None is the edit itself. What depends on the prompts alone is
-        made once. Attributes that stand for their words and have no region act where their words do (`attribute_regions`).
+        made once. In an edit with a blend, attributes without a region act where their words do (`attribute_regions`).
 
         `strength` (above 0, at most 1) is how far back along the inverted path the edit starts; 1 starts from noise. Attributes act
         in the target prompt only and stay inside their regions, whether [I] is `masked` or not. Attention `injection` needs the
@@ -155,7 +155,8 @@ class Composer:
         check_strength(strength, inversion.steps)
         if any(each.concept.key_columns for each in attributes):  # what they change outside their regions is not to be drawn
             injection = located_by_difference(injection)
-        if any(map(needs_region, attributes)):
+        located = injection is not None and injection.blend != "none"
+        if located and any(each.region is None for each in attributes):
             options: dict[str, Any] = {"variations": variations, "masked": masked, "negative_prompt": negative_prompt}
             options |= {"strength": strength, "injection": injection, "source_prompt": source_prompt, "at_step_end": at_step_end}
             drawn = partial(self.variant_rows, canvas, prompt, concept, inversion, **options)
@@ -302,9 +303,10 @@ class Composer:
         That of an identity is cropped around its mask. That of an attribute shows the person in the reference, or the whole photo.
         """
         check_mask(reference.mask, reference.image.size, "mask")
-        shown = reference.mask if reference.placeholder == PLACEHOLDER else reference.person
-        whole = Image.new("L", reference.image.size, 255)
-        return self.identity_canvas(reference.image, shown if shown is not None else whole, self._reference_subject(reference))
+        if reference.placeholder == PLACEHOLDER:
+            return self.identity_canvas(reference.image, reference.mask, self._reference_subject(reference))
+        whole = reference.person if reference.person is not None else Image.new("L", reference.image.size, 255)
+        return self.identity_canvas(reference.image, whole, self.subject_of(reference.prompt, None))
 
     def _reference_subject(self, reference: Reference) -> str:
         if reference.subject is None and reference.placeholder != PLACEHOLDER:
@@ -316,6 +318,8 @@ class Composer:
         return reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
 
     def _reference_lesson(self, reference: Reference, canvas: Canvas) -> Lesson:
+        if reference.placeholder != PLACEHOLDER:
+            check_marked(canvas.mask(reference.mask), self.backbone.latent_scale, "mask")
         subject = self._reference_subject(reference)
         prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)

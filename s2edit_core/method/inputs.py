@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from PIL import Image
+from torch import Tensor
 
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.errors import OptionInvalid
+from s2edit_core.errors import MaskInvalid, OptionInvalid
 from s2edit_core.request.prompts import check_attribute_named, with_placeholder
 from s2edit_core.request.spec import MAX_SEED, PLACEHOLDER, Delivery
 
@@ -21,8 +22,8 @@ VARIATION = 0.5
 class Attribute:
     """A learned attribute in an edit, and the `region` where it acts: an L mask of the photo's size, white inside.
 
-    The edit may change the photo in that region. Without one, the attribute may act anywhere inside the edit mask, and the region
-    that the edit changes is found as for any edit.
+    The edit may change the photo in that region. Without one, the attribute acts where its word does, inside the edit mask; in an
+    edit without a blend (`paper`), everywhere inside the edit mask.
     """
 
     concept: Concept
@@ -56,6 +57,21 @@ class Reference:
     placeholder: str = PLACEHOLDER
     person: Image.Image | None = None
     request_words: Sequence[str] = ()
+
+
+def check_marked(region: Tensor, cell: int, field: str) -> None:
+    """Raise `MaskInvalid` if an attribute's `region` of the frame, `(H, W)` in 0..1, is smaller than a latent cell.
+
+    `cell` is the side of a latent cell in pixels.
+    """
+    marked, needed = float(region.sum()), cell * cell
+    if marked < needed:
+        raise MaskInvalid(
+            f"the region in the {field} covers {marked:.1f} pixels of the frame that the model sees; it needs {needed} or more: "
+            "mark the whole attribute, or send a photo that shows it larger",
+            field=field,
+            reason="mask_too_small",
+        )
 
 
 def check_seed(seed: int) -> None:

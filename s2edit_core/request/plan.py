@@ -18,7 +18,9 @@ from s2edit_core.request.prompts import ResolvedReference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode
 
 VERSION = 8
-"""Version of the algorithms. Raise it when the same inputs lead to another concept or inversion."""
+"""Version of the algorithms. Raise it when the same inputs lead to another identity or inversion."""
+ATTRIBUTE_VERSION = 9
+"""The same for attributes."""
 
 
 def digest(data: bytes) -> str:
@@ -132,7 +134,7 @@ def _concept_id(
     `bank` are the words that the concept is learned to be orthogonal to.
     """
     concept = {
-        "version": VERSION,
+        "version": VERSION if reference.placeholder == PLACEHOLDER else ATTRIBUTE_VERSION,
         "image": digest(image),
         "mask": mask,
         "model": model,

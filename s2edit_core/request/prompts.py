@@ -62,7 +62,7 @@ def _named(prompt: str, subject: str, *, field: str) -> re.Match[str]:
     match = find_noun(tidy(subject), tidy(prompt))
     if match is None:
         raise PromptInvalid(
-            f"the {field} does not hold the subject {subject!r}: prompts are in English, and both name the person by the same word",
+            f"the {field} does not hold the subject {subject!r}: prompts are in English, and name the subject by that very word",
             field=field,
             reason="subject_not_in_prompt",
         )
@@ -259,12 +259,17 @@ def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
     after = prompt.partition(found[0])[2]
     wanted = r"\w[\w'-]*" if subject is None else r"\s+".join(map(re.escape, tidy(subject).split()))
     word = re.match(rf"\s+({wanted})(?![\w'-])", after, flags=re.IGNORECASE)
+    if word is None and subject is not None:
+        raise PromptInvalid(
+            f"{found[0]} does not stand before the subject {subject!r}: write {found[0]} {tidy(subject)} in the prompt",
+            field="subject",
+            reason="subject_not_in_prompt",
+        )
     if word is None:
-        known = re.match(r"\s+\w", after) is not None
         raise PromptInvalid(
             f"the word after {found[0]} is the attribute's subject: write it as in “a woman with {found[0]} makeup”",
-            field="subject" if known else "prompt",
-            reason="subject_not_in_prompt" if known else "subject_unknown",
+            field="prompt",
+            reason="subject_unknown",
         )
     return ResolvedReference(prompt, word[1], found[0])
 

@@ -7,6 +7,7 @@
     transformers_segmenter   any segmentation model of transformers
     clipseg_and_sam          its two models that take words or a point
     people                   one person's mask from a probability map
+    reference_person         who shows an attribute in a reference photo
     captions                 captioners
     safety                   safety models
     pretrained               loads a model with all weights or not at all

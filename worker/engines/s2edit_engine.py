@@ -31,6 +31,7 @@ from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, 
 from s2edit_core.unet.precision import choose_dtype
 from s2edit_core.unet.row_scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
+from s2edit_core.vision.reference_person import person_around
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
@@ -141,13 +142,13 @@ class S2EditEngine:
         picture = original.photo
         scale = InputScale.of(photo, picture.size, request.max_pixels)
         check_at(request.at, scale.sent)
-        found = self._find_person(picture, prompt, scale.pixel(request.at))
+        found = self._find_person(picture, prompt=prompt, at=scale.pixel(request.at))
         yield Progress("preparing", 1, 1)
         self._decoded = None if isinstance(request, MaskRequest) else (photo, request.max_pixels, original)
         box = found.mask.getbbox() or (0, 0, *picture.size)
         return DetectedMask(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
-    def _find_person(self, photo: Image.Image, prompt: str, at: tuple[int, int] | None) -> FoundMask:
+    def _find_person(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None) -> FoundMask:
         if isinstance(self.segmenter, BaseModelSegmenter):
             return self.segmenter.find(photo, prompt=prompt, at=at)
         with self._turn:
@@ -176,8 +177,10 @@ class S2EditEngine:
         concept_id = self._learned_id(request, inputs, reference, scale)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=request.kind == "identity")
         state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
+        shown = described(request, backbone.card.subjects)
+        person = person_around(photo, mask, shown, self._find_person) if request.kind == "attribute" else None
         learning = self.pipeline.learning_together(
-            [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder)],
+            [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder, person.mask if person else None)],
             request.learning,
             seed=request.seed,
             state=state,
@@ -194,6 +197,7 @@ class S2EditEngine:
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
+            **({"person": person.facts()} if person is not None else {}),
             **scale.facts,
             "model": self._model,
             "versions": report.versions(),
@@ -319,7 +323,7 @@ class S2EditEngine:
             bank=self.pipeline.backbone.card.word_bank(prompts.subject),
             scaled_to=scale.scaled_to,
         )
-        attributes = tuple(Attribute(concept, edit_mask) for concept in concepts)
+        attributes = tuple(Attribute(concept) for concept in concepts)
         seconds = {"preparing": time.perf_counter() - started}
         return EditRun(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
 

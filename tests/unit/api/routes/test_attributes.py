@@ -141,6 +141,16 @@ def test_a_prompt_without_the_placeholder_is_told_where_it_goes(api: Api) -> Non
     assert api.edit(attributes=attribute_id, prompt="a woman with [A]  Hats").status_code == 202
 
 
+def test_an_attribute_of_two_words_is_learned_and_named_by_both(api: Api) -> None:
+    attribute_id = api.learned(api.attribute(prompt="a woman with [E] eye shadow", subject="Eye  shadow"))
+    assert api.get(f"/attributes/{attribute_id}").json()["subject"] == "eye shadow"
+    problem = assert_problem(
+        api.edit(prompt="a woman with [E] eye liner", attributes=attribute_id), 422, "placeholder_missing", "prompt"
+    )
+    assert "[E] eye shadow" in problem["detail"]
+    assert api.edit(prompt="a woman with [E] eye shadow", attributes=attribute_id).status_code == 202
+
+
 def test_placeholders_count_as_one_token_each(api: Api) -> None:
     attribute_id = api.learned(api.attribute())
     free = MAX_TOKENS - 2  # begin and end
@@ -214,6 +224,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "the same placeholder twice before one word": ({"prompt": "a [A] hat on a [A] hat"}, "placeholder_invalid", "prompt"),
     "two placeholders": ({"prompt": "a woman with [A] hat and [B] scarf"}, "placeholder_invalid", "prompt"),
     "a placeholder before nothing": ({"prompt": "a woman with [A]"}, "subject_unknown", "prompt"),
+    "a subject that is not after the placeholder": ({"subject": "woman"}, "subject_not_in_prompt", "subject"),
+    "a subject without a placeholder before it": ({"prompt": "a hat, [A]", "subject": "hat"}, "subject_not_in_prompt", "subject"),
+    "an empty subject": ({"subject": " "}, "part_empty", "subject"),
     "a long prompt": ({"prompt": "[A] hat " + "woman " * MAX_TOKENS}, "prompt_too_long", "prompt"),
     "a long name": ({"name": "x" * 101}, "option_invalid", "name"),
     "an edit's option": ({"steps": "20"}, "option_unknown", "steps"),

@@ -37,6 +37,8 @@ from tests.unit.core.commands.runs import COMPOSED, SOURCE, TARGET, compose, edi
         (("--identity", "photo.txt"), "not a readable s2edit-concept"),
         (("--identity", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
         (("--attribute", "nowhere.safetensors", "lips.png"), "nowhere.safetensors: No such file"),
+        (("--attribute", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
+        (("--attribute", "one.safetensors", "lips.png", "two.safetensors"), "repeat it for each attribute"),
     ],
 )
 def test_bad_input_ends_with_2_and_says_what_would_be_right(
@@ -56,7 +58,8 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("--target", "a woman with lipstick"), "does not say where [A] goes"),
+        (("--target", "a woman with lipstick"), "write [A] lipstick"),
+        (("--target", "a woman with lipstick [A]"), "write [A] lipstick"),
         (("--name", "makeup"), "is not a placeholder"),
         (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
     ],

@@ -139,6 +139,12 @@ def test_a_mask_that_cannot_be_kept_is_refused_before_anything_is_done(capsys: p
     assert "there is no folder nowhere" in capsys.readouterr().err
 
 
+def test_a_mask_mode_needs_a_mask_to_read(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--target", "a photo of a smiling woman", "--mask-mode", "alpha", "--attribute", "makeup.safetensors", "-o", "out.png")
+    assert run("edit", "photo.png", *asked) == 2
+    assert "--mask-mode says how to read a mask" in capsys.readouterr().err
+
+
 def test_an_attribute_needs_its_mask(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("--prompt", SOURCE, "--attribute", "--subject", "woman", "-o", "a.safetensors")
     assert run("learn", "photo.png", *asked) == 2
@@ -172,6 +178,17 @@ def test_an_attribute_is_learned_as_columns_unless_another_mode_is_wanted(backbo
     assert (token.keys, token.key_columns) == ((), ())
     for path in ("columns.safetensors", "token.safetensors"):
         assert edit("--attribute", path, "lips.png", "--target", COMPOSED) == 0
+        assert edit("--attribute", path, "--target", COMPOSED) == 0
+
+
+def test_an_attribute_whose_word_the_target_misses_is_noticed_before_the_person_is_learned(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backbone32: Backbone
+) -> None:
+    makeup = ("--prompt", "a woman with lipstick", "--subject", "lipstick", "--attribute", "-o", "makeup.safetensors")
+    assert run("learn", "reference.png", "--mask", "their-lips.png", *makeup) == 0
+    monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
+    assert edit("--attribute", "makeup.safetensors", "--target", "a woman with [A] earrings") == 2
+    assert "write [A] lipstick" in capsys.readouterr().err
 
 
 def test_compose_learns_the_attribute_as_columns_and_finds_its_region(backbone32: Backbone) -> None:

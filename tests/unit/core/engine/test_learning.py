@@ -12,11 +12,14 @@ import pytest
 from PIL import Image
 
 from s2edit_core.concepts.concept import Concept
+from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.learning.start import Starts
 from s2edit_core.pictures.files import encode_png
+from s2edit_core.pipeline import Reference, S2EditPipeline
 from s2edit_core.request.spec import LearningRequest, Progress
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.vision.segmenters import FoundMask
 from s2edit_jobs.library.concept_files import check_identity_file
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, photo
 from worker.engines import s2edit_engine
@@ -64,6 +67,59 @@ def test_an_attribute_is_learned_under_its_planned_name(engine: S2EditEngine, ba
     assert (concept.kind, concept.placeholder, concept.subject) == ("attribute", "[A]", "hat")
     assert {progress.phase for progress in hat.progress} == {"learning"}
     assert json.loads(json.dumps(hat.report, allow_nan=False))["learning_steps"] == 4
+
+
+class Finder:
+    """A segmenter that finds one box, or nobody."""
+
+    name = "test"
+
+    def __init__(self, box: tuple[int, int, int, int] | None) -> None:
+        self.box = box
+        self.asked: list[tuple[str, tuple[int, int] | None]] = []
+
+    def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
+        self.asked.append((prompt, at))
+        if self.box is None:
+            raise MaskInvalid("nobody", field="mask", reason="mask_not_found")
+        mask = Image.new("L", photo.size)
+        mask.paste(255, self.box)
+        return FoundMask(mask, 0.9, 2, self.name)
+
+
+def test_an_attribute_is_learned_in_a_frame_around_the_person_who_shows_it(
+    engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[tuple[int, int, int, int]] = []
+    framed = S2EditPipeline._reference_canvas
+
+    def noted(pipe: S2EditPipeline, reference: Reference) -> Canvas:
+        frames.append((canvas := framed(pipe, reference)).box)
+        return canvas
+
+    monkeypatch.setattr(S2EditPipeline, "_reference_canvas", noted)
+    small = Image.new("L", SIZE)
+    small.paste(255, (30, 8, 90, 68))
+    inputs, reports = replace(INPUTS, mask=encode_png(small)), []
+    for finder in (someone := Finder((28, 8, 94, 70)), Finder(None)):
+        monkeypatch.setattr(engine, "segmenter", finder)
+        reports.append(Learned(engine, HAT, inputs).report)
+    (prompt, at) = someone.asked[0]
+    assert at == (59, 37)
+    assert "[A]" not in prompt
+    assert reports[0]["person"] == {"segmenter": "test", "confidence": 0.9, "people": 2}
+    assert "person" not in reports[1]
+    widths = [right - left for left, _, right, _ in frames]
+    assert widths[0] < widths[1] == SIZE[0]
+
+
+def test_an_attribute_of_less_than_a_latent_cell_is_refused(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "segmenter", Finder(None))
+    dot = Image.new("L", SIZE)
+    dot.paste(255, (30, 10, 34, 12))
+    with pytest.raises(MaskInvalid, match="it needs 16 or more") as refused:
+        Learned(engine, HAT, replace(INPUTS, mask=encode_png(dot)))
+    assert (refused.value.field, refused.value.reason) == ("mask", "mask_too_small")
 
 
 def test_an_identity_learned_ahead_is_the_one_that_an_edit_looks_for(engine: S2EditEngine, cold: Run) -> None:
@@ -133,6 +189,12 @@ def test_an_attribute_acts_inside_the_edit_mask_alone(engine: S2EditEngine, cold
     assert worn.edited.report["leakage"] == {"[I]": 0.0, "[A]": 0.0}
     assert worn.edited.report["attributes"]["[A]"]["subject"] == "hat"
     assert worn.edited.report["outside_edit_mask"]["max_level_difference"] == 0
+
+
+def test_an_edit_mask_bounds_where_an_attribute_acts_and_does_not_say_where(engine: S2EditEngine, hat: Learned) -> None:
+    everywhere = encode_png(Image.new("L", SIZE, 255))
+    run = engine._begin(WEARING, replace(INPUTS, edit_mask=everywhere, attributes=(hat.concept.data,)))
+    assert [each.region for each in run.attributes] == [None]
 
 
 def test_an_attribute_changes_neither_name(engine: S2EditEngine, hat: Learned) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.method.attribute_regions import THRESHOLD, needs_region, with_regions, without_attribute, word_region
+from s2edit_core.method.attribute_regions import THRESHOLD, with_regions, without_attribute, word_region
 from s2edit_core.method.injection import soft_threshold
 from s2edit_core.method.inputs import Attribute
 from s2edit_core.pipeline import S2EditPipeline
@@ -77,14 +77,18 @@ def test_the_region_is_where_the_predictions_with_and_without_the_word_differ(ba
         seen.append((rows, backbone32.evaluate(rows)))
         return seen[-1][1]
 
-    region = drive(word_region(backbone32, inversion, with_word, without), evaluate)
+    within = torch.ones(8, 8)
+    within[:3] = 0
+    region = drive(word_region(backbone32, inversion, with_word, without, within), evaluate)
     ((rows, answers),) = seen
     assert len(rows) == 4  # the noisiest quarter of the path, in pairs
     assert rows[0].latent.equal(inversion.path[STEPS])
     assert rows[2].latent.equal(inversion.path[STEPS - 1])
     maps = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
-    mean = torch.stack([each / each.max() for each in maps]).mean(dim=0)
+    mean = torch.stack([each / each.max() for each in maps]).mean(dim=0) * within
     torch.testing.assert_close(region, soft_threshold(mean / mean.max(), THRESHOLD))
+    assert float(region.max()) == 1  # the difference above is larger, and does not count
+    assert mean.argmax() >= 3 * 8
 
 
 def test_without_a_blend_an_attribute_still_changes_only_its_region(backbone32: Backbone) -> None:
@@ -111,11 +115,33 @@ def test_a_placeholder_stands_before_its_word(backbone32: Backbone, prompt: str)
         pipe.edit_rows(pipe.canvas(photo, mask), prompt, None, inversion, attributes=[Attribute(attribute(backbone32))])
 
 
-def test_only_what_stands_for_its_word_and_has_no_region_is_looked_for(backbone32: Backbone) -> None:
-    learned = attribute(backbone32)
-    assert needs_region(Attribute(learned))
-    assert not needs_region(Attribute(learned, pictures()[1]))
-    assert not needs_region(Attribute(replace(learned, key_columns=(), value_columns=())))
+def as_published(backbone: Backbone) -> Concept:
+    """An attribute as `paper` learns it: a token and changes of keys and values."""
+    plain = replace(attribute(backbone), key_columns=(), value_columns=())
+    return replace(plain, token=0.5 * torch.ones_like(plain.token))
+
+
+@pytest.mark.parametrize("blended", [True, False])
+def test_an_attribute_as_published_is_looked_for_where_the_edit_has_a_blend(
+    backbone32: Backbone, monkeypatch: pytest.MonkeyPatch, *, blended: bool
+) -> None:
+    looked_for: list[str] = []
+
+    def found(*arguments: object) -> object:
+        looked_for.append(str(arguments[2]))
+        return with_regions(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("s2edit_core.method.composer.with_regions", found)
+    pipe, (photo, mask) = S2EditPipeline(backbone32), pictures()
+    inversion = pipe.invert(photo, mask, "a photo of a woman", num_inference_steps=STEPS)
+    canvas, given = pipe.canvas(photo, mask), Image.new("L", photo.size)
+    given.paste(255, (16, 12, 24, 20))
+    injection = PRESETS["balanced" if blended else "paper"].injection
+    for region, count in ((None, blended), (given, False)):
+        looked_for.clear()
+        one = Attribute(as_published(backbone32), region)
+        drive(pipe.edit_rows(canvas, PROMPT, None, inversion, attributes=[one], injection=injection), backbone32.evaluate)
+        assert looked_for == [PROMPT] * count
 
 
 def test_each_attribute_is_found_beside_the_others(backbone32: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
