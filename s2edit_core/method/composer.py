@@ -353,7 +353,7 @@ class Composer:
         masks = {} if concept is None else {concept.placeholder: canvas.mask(canvas.identity_mask)}
         for attribute in attributes:
             region = attribute.region if attribute.region is not None else canvas.edit_mask
-            check_mask(region, canvas.photo.size, "attributes")
+            check_mask(region, canvas.photo.size, "region")
             masks[attribute.concept.placeholder] = canvas.mask(region)
         return masks
 

@@ -355,8 +355,9 @@ def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
             f"the {field} has the mode {mask.mode}: convert it to L, or use `decode_mask`", field=field, reason="mask_mode"
         )
     if mask.size != size:
+        found, wanted = (f"{width}×{height}" for width, height in (mask.size, size))
         raise MaskInvalid(
-            f"the {field} is {mask.size} and the photo {size}: they must have one size", field=field, reason="mask_size"
+            f"the {field} is {found} and the photo {wanted}: they must have one size", field=field, reason="mask_size"
         )
     if not inside_of(mask).any():
         raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
