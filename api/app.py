@@ -46,7 +46,8 @@ from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
-from s2edit_jobs.settings import settings_of_process
+from s2edit_jobs.settings import Settings, settings_of_process
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 
 DESCRIPTION = """
 Send a photo of a person and a description of the picture that you want. The service changes what the description asks for and
@@ -88,6 +89,8 @@ def _services_of_process() -> Services:
     """Return the services that the environment describes. Raise `NotConfigured` if the API cannot run with them."""
     services = build_services(settings_of_process())
     check_redis(services.settings)
+    if isinstance(services.artifacts, FilesystemArtifactStore):
+        services.artifacts.prepare_signing()
     return services
 
 
@@ -134,7 +137,8 @@ def _routes() -> list[BaseRoute]:
     return router.routes
 
 
-def _build_app(services: Services) -> FastAPI:
+def described_app(public_url: str = Settings.model_fields["public_url"].default) -> FastAPI:
+    """Return an app that only describes itself: it has no services and answers no request."""
     app = FastAPI(
         title="S²Edit",
         version="0.1.0",
@@ -145,6 +149,12 @@ def _build_app(services: Services) -> FastAPI:
         routes=_routes(),
         webhooks=webhooks.router,
     )
+    describe(app, public_url, openai_schemas.BODIES)
+    return app
+
+
+def _build_app(services: Services) -> FastAPI:
+    app = described_app(services.settings.public_url)
     app.state.services = services
     app.state.auth = Authenticator(services)
     app.state.auth.check_configuration()
@@ -173,5 +183,4 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)
-    describe(app, services.settings.public_url, openai_schemas.BODIES)
     return app

@@ -19,7 +19,7 @@ from cli.display import console, errors, follow, progress_bars, save
 from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import WORKER_APP, Address, Service, parts
-from cli.terminal import decimal, print_any_text, whole
+from cli.terminal import decimal, in_options, print_any_text, whole
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core.commands.outputs import check_distinct, check_mask_name, is_same_file
@@ -283,7 +283,7 @@ def edit(
             if keep_mask is not None and view.get("mask"):
                 save(client, view, keep_mask, "mask")
     except ServiceError as error:
-        _fail(str(error))
+        _fail(in_options(error))
     except OSError as error:
         _fail(f"{error.filename or 'a file'} can't be read: {error.strerror or error}")
     for warning in ((view.get("report") or {}).get("values") or {}).get("warnings", ()):

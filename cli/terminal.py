@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
+from cli.client import ServiceError
 from cli.display import errors
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_jobs.settings import Settings, faults
+
+REFUSED: Mapping[str, str] = {
+    "credentials_missing": "the service asks for an API key: pass --api-key or set S2EDIT_API_KEY; the operator of the service "
+    "creates keys with `s2edit keys create`",
+    "credentials_invalid": "the API key is unknown, expired or revoked: pass another one by --api-key or S2EDIT_API_KEY",
+    "scope_missing": "the API key may not be used for edits: pass one with the scopes edits:write and edits:read by --api-key or "
+    "S2EDIT_API_KEY",
+    "user_missing": "the service wants to know for which user the edit is: pass --user",
+    "user_foreign": "the token of --api-key or S2EDIT_API_KEY belongs to another user: pass that user as --user, or leave it out",
+}
+"""What to do about a refusal, by the problem's code. The service itself speaks of HTTP headers, which this command has not."""
 
 
 def print_any_text() -> None:
@@ -24,6 +36,11 @@ def print_any_text() -> None:
 def fail(message: str) -> NoReturn:
     errors.print(f"s2edit: {message}", markup=False, soft_wrap=True)
     raise typer.Exit(1)
+
+
+def in_options(error: ServiceError) -> str:
+    """Return the message of a refusal in terms of the command's options."""
+    return REFUSED.get(error.code, str(error))
 
 
 def whole(least: int | None = None, most: int | None = None, **option: Any) -> Any:

@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -103,19 +104,19 @@ def _booked_artifacts(settings: Settings, store: JobStore) -> ArtifactStore:
 
 
 def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:
-    """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
+    """Return the S3 store if a bucket is set, otherwise the store in the data folder, which needs its key only to sign URLs."""
     if settings.s3_bucket:
         from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
         return S3ArtifactStore.from_settings(settings, _memory(settings))
-    return _data_folder(settings, _signing_key(settings))
+    return _data_folder(settings)
 
 
-def _data_folder(settings: Settings, signing_key: str) -> FilesystemArtifactStore:
+def _data_folder(settings: Settings) -> FilesystemArtifactStore:
     from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 
     memory = _memory(settings) if settings.redis_url else _embedded_memory(settings)
-    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, signing_key, memory=memory)
+    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, partial(_signing_key, settings), memory=memory)
 
 
 def _memory(settings: Settings) -> StoreMemory:
@@ -254,7 +255,7 @@ def service_key(
         raise NotConfigured(f"set {SHARED_KEYS[name]}: with a bucket, each process would otherwise make a key of its own")
     if not path.exists() and not settings.s3_bucket:
         with contextlib.suppress(StoreUnavailable):
-            _data_folder(settings, "").inspect()
+            _data_folder(settings).inspect()
     return kept_key(path, make, check)
 
 

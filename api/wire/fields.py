@@ -21,7 +21,7 @@ KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 SEQUENCE_PATTERN = r"^[0-9]{1,18}$"
 """Pattern of a Last-Event-ID."""
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
-SIZE_PATTERN = r"^(auto|[0-9]{1,5}x[0-9]{1,5})$"
+SIZE_PATTERN = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
 """Pattern of the size of a picture."""
 IN_WORDS = {
     ID_PATTERN: "1 to 64 letters, digits, hyphens and underscores",
@@ -37,7 +37,7 @@ SHORTEST_S = 0.001
 MAX_STATEMENT_CHARS = 2000
 """Of a statement of consent, or a URL."""
 MAX_LABEL_CHARS = 100
-PIXEL_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
+PIXEL_PATTERN = r"^(0|[1-9][0-9]{0,8}), ?(0|[1-9][0-9]{0,8})$"
 """Pattern of a pixel in a form. It is only documentation: `api.wire.forms.parse_pixel` reads the text."""
 PHOTO_FORMATS = (
     f"PNG, JPEG, WebP, AVIF or HEIC, at most {MAX_PIXELS / 1e6:.0f} megapixels, or {CEILING_PIXELS / 1e6:.0f} with `max_pixels`"

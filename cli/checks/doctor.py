@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import platform
-import secrets
 import shutil
 import sys
 import tempfile
@@ -14,8 +13,6 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from pydantic import SecretStr
 
 from cli.checks.findings import Finding
 from cli.checks.setting_checks import examine_settings
@@ -48,7 +45,6 @@ LOW_DISK = 1_000_000_000
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding per part. A check that raises yields a broken part, and the next check still runs."""
-    unsigned = settings.model_copy(update={"signing_key": SecretStr(secrets.token_urlsafe())})  # no check needs the service's key
     checks: tuple[tuple[str, Callable[[Settings], Finding | Iterator[Finding]]], ...] = (
         ("versions", _versions),
         ("settings", lambda _: examine_settings(settings)),
@@ -63,7 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     )
     for part, check in checks:
         try:
-            found = check(unsigned)
+            found = check(settings)
             yield from [found] if isinstance(found, Finding) else found
         except Exception as error:  # a broken installation can raise anything: report it instead of a traceback
             yield Finding(part, "broken", f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lab.quality.worlds.edits import Case
@@ -17,6 +17,7 @@ from s2edit_core.method.inputs import with_identity
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.unet.rows import finish
+from s2edit_core.whole_files import write_whole
 
 EDITS = ("hair colour", "smiling", "glasses", "hat")
 DRAWN_AT = 1024
@@ -36,8 +37,7 @@ def frames_of(pipe: S2EditPipeline, case: Case, preset: PresetName, folder: Path
     path = frames_path(folder, pipe.backbone.fingerprint, preset, case.seed)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(_drawn(pipe, case, preset), path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+        write_whole(path, save(_drawn(pipe, case, preset)))
     return read_frames(path)
 
 

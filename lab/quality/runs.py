@@ -12,6 +12,7 @@ from lab.measures.results import dumped, machine
 from lab.quality.methods import METHODS
 from lab.quality.parts import Part
 from lab.quality.recipes import recipe, without_later
+from s2edit_core.whole_files import write_whole
 
 
 def costs(parts: Sequence[Part], subjects: int, edits: int) -> dict[str, dict[str, float]]:
@@ -82,6 +83,4 @@ def _read(out: Path, domain: str) -> dict[str, Any]:
 def _write(out: Path, domain: str, saved: Mapping[str, Any]) -> None:
     """Put a section into the file, whose other sections stay; without a domain, `saved` is the whole file."""
     whole = {"domains": {**_read(out, "").get("domains", {}), domain: saved}} if domain else saved
-    unfinished = out.with_name(f"{out.name}.{domain}.part")
-    unfinished.write_text(dumped(whole), encoding="utf-8")
-    unfinished.replace(out)
+    write_whole(out, dumped(whole).encode())

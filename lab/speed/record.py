@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.measures.results import dumped
+from s2edit_core.whole_files import write_whole
 
 Result = dict[str, Any]
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
@@ -70,9 +70,7 @@ class Record:
 
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(dumped({"about": self.about, "summary": self.summary, "phases": self.phases}), encoding="utf-8")
-        os.replace(partial, self.path)
+        write_whole(self.path, dumped({"about": self.about, "summary": self.summary, "phases": self.phases}).encode())
 
 
 def _since(began: float) -> float:

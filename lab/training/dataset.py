@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
+import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary
 from lab.world.domain import UNSEEN, Domain, Subject
 from lab.world.names import UNNAMED, Looks, Naming
+from s2edit_core.whole_files import write_whole
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
 """Default folder of renders and checkpoints; `--work` overrides it."""
@@ -207,10 +209,9 @@ def _focus(domain: Domain, subject: Subject, pixels: NDArray[np.uint8], look: tu
 
 def save_shard(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    with unfinished.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    unfinished.replace(path)
+    shard = io.BytesIO()
+    np.savez(shard, **arrays)  # type: ignore[arg-type]
+    write_whole(path, shard.getvalue())
 
 
 def unfinished(plan: Plan, jobs: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lab.training.dataset import Plan, add_options
 from lab.world.domain import Domain
+from s2edit_core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -176,8 +177,6 @@ def pack(result: Path, out: Path) -> None:
     files |= {path.name: path.read_bytes() for path in [*result.glob("*.png"), *result.glob("*.json")]}
     files["manifest.json"] = json.dumps({"sha256": hashlib.sha256(data).hexdigest(), "parts": len(parts)}).encode()
     for name, content in files.items():
-        unfinished = out / f".{name}"
-        unfinished.write_bytes(content)
-        unfinished.replace(out / name)
+        write_whole(out / name, content)
     for stale in set(out.glob("world.tar.*")) - {out / name for name in files}:
         stale.unlink()

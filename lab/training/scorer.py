@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lab.training.store import Dice
+from s2edit_core.whole_files import write_whole
 
 WIDTHS = (24, 48, 80, 128)
 FEATURES = -5
@@ -80,9 +81,7 @@ def save_scorer(network: Scorer, path: Path, about: Mapping[str, Any]) -> None:
     """Write the weights in half precision, and `about` as metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}")
-    save_file(tensors, unfinished, metadata={"outputs": json.dumps(network.outputs), "about": json.dumps(about)})
-    unfinished.replace(path)
+    write_whole(path, save(tensors, metadata={"outputs": json.dumps(network.outputs), "about": json.dumps(about)}))
 
 
 def load_scorer(path: Path) -> tuple[Scorer, dict[str, Any]]:

@@ -56,6 +56,8 @@ OBJECTS = (
 PARTS = ("hair", "beard", "eyes", "skin", "lips", "nails", "eyebrows", "background", "clothes", "outfit", "glasses", "hat")
 PART_VERBS = ("change", "color", "colour", "dye", "bleach", "turn", "edit", "shave", "get", "hide")
 """Of `NOUNS_TOO`, those that need no article: "dye hair red", whereas "smooth skin" and "cut glasses" are descriptions."""
+TURNING = re.compile(r"(?:change|convert|transform|turn) (?:[a-z-]+ ){1,2}to (?:an? )?[a-z-]+")
+"""An instruction without articles, such as "change woman to man"."""
 COMPOUNDS = re.compile(
     r"make[ -]?up\b(?! (?:her|his|their|the)\b)|make (?:believe|do|love)\b|give (?:way|or take)\b|put (?:option|together)\b"
     r"|swap (?:meet|shop)\b|take (?:away|out)\b(?! (?:her|his|their|the|my|all|any|it|that|this)\b)"
@@ -176,4 +178,6 @@ def _is_imperative(rest: str) -> bool:
         return following not in ("", "of", "by", "in", "and", "with") and (verb == "put" or following != "on")
     if verb not in NOUNS_TOO:
         return False
+    if TURNING.fullmatch(rest):
+        return True
     return following in OBJECTS or (verb in PART_VERBS and following in PARTS) or bool(re.match(r"\w+ .*\binto\b", rest))

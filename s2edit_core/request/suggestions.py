@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from s2edit_core.request.keeping import without_keeping
+from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.request.words import article, find_noun, plurals, tidy
 
 WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my|an?) )?(?:{subject})|everyone)"
@@ -64,6 +65,23 @@ VERB = re.compile(
 """The beginning of a part with a verb of its own. Others share the previous one's: "add glasses and a hat"."""
 NOT_A_LOOK = "on|onto|around|with|in|over|under|like|from|for|at|by|to|or|her|his|their|the"
 """Words that say more than what a part looks like."""
+PICTURED = r"(?:an? (?:photo|picture|image) of )?"
+ONE = "(?:an?|the|another)"
+LOOKS = rf"(?:(?!(?:{NOT_A_LOOK}|of|an?)\b)[\w-]+,? )*?"
+TURNED = (
+    rf"(?:make|have|let|turn|transform|convert|change|replace|swap|substitute|exchange) {PICTURED}(?P<whom>WHOM) "
+    rf"(?:(?:(?:in)?to|with|by|for) {PICTURED}(?:{ONE} )?"
+    rf"|(?:to )?(?:(?:be|become|look|seem|appear) )?(?:like )?(?:{ONE} |(?=(?:KNOWN)\b)))"
+    rf"(?P<looks>{LOOKS})(?P<becomes>KNOWN)(?P<rest>$|[,;].*| (?:with|in|wearing|holding|who|as|and|then|but) .*)$"
+)
+"""An instruction that turns one subject into another: "turn the woman into an old man with a beard"."""
+ASKED: tuple[tuple[str, str], ...] = (
+    (r"^with ", "give them "),
+    (r"^in ", "put them in "),
+    (r"^wearing ", "make them wear "),
+    (r"^holding ", "make them hold "),
+)
+"""What follows the new subject, as an instruction of its own."""
 MEDIUM = r"(?:painting|drawing|sketch|cartoon|watercolou?r|portrait|illustration|caricature|sculpture|statue|comic)"
 TO_PHOTO = re.compile(
     r"(?<=\w) (?:to|from|in|on) (?:an?|the|this|that|my) (?:photo|picture|image|portrait|pic)(?:graph)?(?: (?:of|with) [^,;]*?)?"
@@ -84,6 +102,15 @@ class Trait:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an instruction such as `TURNED` asks for: who becomes what, and what else it asks for, as an instruction."""
+
+    who: str
+    becomes: str
+    words: str
+
+
 def suggestion(instruction: str, text: str, subject: str | None, subjects: Sequence[str], *, shows: str) -> str:
     """Return how to describe what the instruction `instruction` in `text` asks for: "as in “a photo of a woman with red hair”".
 
@@ -94,15 +121,43 @@ def suggestion(instruction: str, text: str, subject: str | None, subjects: Seque
     words = _owned(TO_PHOTO.sub("", words) if VERB.match(words) and not re.match(SHOWING, words, re.IGNORECASE) else words, noun)
     if (whole := _whole(words, noun)) is not None:
         return f"say what the picture {shows}, as in “{whole}”"
-    traits = _traits(words, noun)
-    if not traits:
+    turn = _turned(words, noun, subject, subjects) or Turn(noun, noun, words)
+    traits, other = _traits(turn.words, turn.becomes), turn.becomes != turn.who
+    if not traits and (turn.words or not other):
         picture = "that you want" if shows == "should show" else "that you have"
-        return f"describe the picture {picture}, for example “{_photo(noun)} with red hair”"
+        return f"describe the picture {picture}, for example “{_photo(turn.who)} with red hair”"
+    described = f"as in “{_composed(traits, turn.becomes, marked=other)}”"
+    source = _photo(turn.who)
     if gone := [trait.words for trait in traits if trait.how == "without"]:
-        source = f"{_photo(noun)} with {_listed([_one(thing) for thing in gone])}"
-        without = f"without {_listed([_named(thing) for thing in gone])}"
-        return f"say what the picture {shows}, {without}: as in “{_composed(traits, noun)}”, with the source_prompt “{source}”"
-    return f"say what the picture {shows}, as in “{_composed(traits, noun)}”"
+        described = f"without {_listed([_named(thing) for thing in gone])}: {described}"
+        source = f"{source} with {_listed([_one(thing) for thing in gone])}"
+    if shows == "shows":
+        return f"say what the picture shows, as in “{source if gone or other else _composed(traits, turn.who)}”"
+    if not gone and not other:
+        return f"say what the picture {shows}, {described}"
+    left_out = "; leave `subject` out" if other and subject else ""
+    return f"say what the picture {shows}, {described}, with the source_prompt “{source}”{left_out}"
+
+
+def _turned(words: str, noun: str, subject: str | None, subjects: Sequence[str]) -> Turn | None:
+    """Return who becomes another one of `subjects` by the instruction `words`; None if nobody does."""
+    whom, known = WHOM.format(subject=_forms(noun)), "|".join(map(_forms, sorted(subjects, key=len, reverse=True)))
+    pattern = TURNED.replace("WHOM", whom).replace("KNOWN", known)
+    for before, begin in ((0, 0), *(divider.span() for divider in DIVIDER.finditer(words))):
+        found = re.match(pattern, _imperative(words[begin:], whom), flags=re.IGNORECASE)
+        if found is None:
+            continue
+        who = {"her": "woman", "him": "man"}.get(found["whom"].lower(), noun)
+        who, becomes = noun if subject or who not in subjects else who, found["becomes"].lower()
+        if becomes not in subjects:  # several: what the photo shows is not clear
+            return Turn(who, who, "")
+        rest = re.sub(rf"^{DIVIDER.pattern}", "", found["rest"], flags=re.IGNORECASE).strip()
+        for begins, instruction in ASKED:
+            rest = re.sub(begins, instruction, rest, flags=re.IGNORECASE)
+        looks = [look for look in re.split(r"[, ]+", DEGREE.sub("", found["looks"])) if look not in ("", "and")]
+        asked = [words[:before], *(f"make them {look}" for look in looks), rest]
+        return Turn(who, becomes, ", ".join(filter(None, asked)))
+    return None
 
 
 def _traits(words: str, noun: str) -> list[Trait]:
@@ -134,10 +189,7 @@ def _trait(words: str, noun: str) -> tuple[Trait, str] | None:
     if (gone := _removed(words)) is not None:
         return Trait("without", gone), words[: words.index(gone)]
     whom = WHOM.format(subject=_forms(noun))
-    words = re.sub(r"^(she|he|they|it) (?:should|must|needs to|has to) ", "make them ", words, flags=re.IGNORECASE)
-    words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
-    if re.match(rf"{whom}\b|{OF}{PART}\b.* to be ", words, flags=re.IGNORECASE):  # "(I want) her to smile"
-        words = "make " + words.replace(" to be ", " ")
+    words = _imperative(words, whom)
     for pattern, describe in _PATTERNS:
         found = re.match(pattern.replace("WHOM", whom), words, flags=re.IGNORECASE)
         if found and (trait := describe(found, noun)):
@@ -145,11 +197,22 @@ def _trait(words: str, noun: str) -> tuple[Trait, str] | None:
     return None
 
 
-def _composed(traits: Sequence[Trait], noun: str) -> str:
-    """Return a description of a picture with all `traits`."""
+def _imperative(words: str, whom: str) -> str:
+    """Return "she should smile", and "(I want) her to smile", as an imperative."""
+    for pronoun, object_form in (("she", "her"), ("he", "him"), ("they|it", "them")):
+        words = re.sub(rf"^(?:{pronoun}) (?:should|must|needs to|has to) ", f"make {object_form} ", words, flags=re.IGNORECASE)
+    words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
+    if re.match(rf"{whom}\b|{OF}{PART}\b.* to be ", words, flags=re.IGNORECASE):
+        return "make " + words.replace(" to be ", " ")
+    return words
+
+
+def _composed(traits: Sequence[Trait], noun: str, *, marked: bool = False) -> str:
+    """Return a description of a picture with all `traits`. With `marked`, [I] stands before the noun, which is not the photo's."""
     said = {trait.how: [other.words for other in traits if other.how == trait.how] for trait in traits}
     before = ", ".join(dict.fromkeys(said.get("before", ())))
-    text = f"{said.get('medium', ['a photo'])[-1]} of {article(f'{before} {noun}'.strip())} {before} {noun}".replace("  ", " ")
+    named = f"{before} {PLACEHOLDER if marked else ''} {noun}"
+    text = " ".join(f"{said.get('medium', ['a photo'])[-1]} of {article(f'{before} {noun}'.strip())} {named}".split())
     for how in ("as", "with", "in"):
         if how in said:
             text += f" {how} {_listed(_by_part(said[how]))}"
@@ -186,9 +249,8 @@ def _noun(text: str, subject: str | None, subjects: Sequence[str]) -> str:
     """Return who is meant: the subject that was passed or is named, otherwise the one that fits the pronoun."""
     if subject:
         return tidy(subject).lower()
-    for noun in subjects:
-        if find_noun(noun, tidy(text)):
-            return noun
+    if named := [(found.start(), -len(noun), noun) for noun in subjects if (found := find_noun(noun, tidy(text)))]:
+        return min(named)[2]
     for pronouns, noun in (("her|she", "woman"), ("him|his|he", "man")):
         if noun in subjects and re.search(rf"\b(?:{pronouns})\b", text, flags=re.IGNORECASE):
             return noun
@@ -277,6 +339,8 @@ def _made(found: re.Match[str], noun: str) -> Trait | None:
     if re.fullmatch(PART, how, flags=re.IGNORECASE):
         return None
     how = how.removeprefix("like ")
+    if re.fullmatch(rf"an? (?:\w+ )?{MEDIUM}", how, flags=re.IGNORECASE):
+        return Trait("medium", how)
     if begins := re.match(r"an? ", how):
         if how.endswith(f" {noun}"):
             return Trait("before", how[begins.end() :].removesuffix(noun).strip())

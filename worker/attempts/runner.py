@@ -67,6 +67,8 @@ log = structlog.get_logger(__name__)
 
 PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
+ADVICE = "try another photo, or tell the operator of the service: the workers' logs show the cause under the id of the edit"
+"""What to do if the attempts at a job have ended for a reason that its user cannot know."""
 QUOTA_SPENT = "quota_spent"
 """Error code of a job that would have to learn something when the tenant may learn nothing more that day."""
 OWN_FAILURES = (DEADLINE, "identity_unknown", "attribute_unknown")
@@ -79,6 +81,11 @@ hand it back hundreds of times a second, because the job store itself may be up.
 FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 300.0
 DELAY_GROWTH = 4
 """A job is free again 2 s after its first failed attempt, 8 s after its second, then 32 s, and so on."""
+
+
+def given_up(attempts: int, reason: str, advice: str = ADVICE) -> str:
+    """Return the message of a job that was given up after so many attempts."""
+    return f"the edit was given up after {counted(attempts, 'attempt')}: {reason}; {advice}"
 
 
 def run_job(
@@ -201,7 +208,7 @@ class _Attempt:
             return
         log.exception("the attempt failed", action="attempt_failed")
         count("failed_attempts")
-        self._retry_or_park(error)
+        self._retry_or_park()
         if self._health is not None and not isinstance(error, JobsError):  # whose reason lies in what is stored
             self._health.failed(self._lease.job_id)
 
@@ -214,9 +221,7 @@ class _Attempt:
         if (outcome := self._jobs.outcome(lease.owner, lease.job_id)) is not None:
             return outcome
         if lease.attempt > self._services.settings.max_attempts:
-            return failed_outcome(
-                lease, PARKED, f"the edit was given up: its worker was lost in {counted(lease.attempt - 1, 'attempt')}"
-            )
+            return failed_outcome(lease, PARKED, given_up(lease.attempt - 1, "the last one lost its worker"))
         return outcome_of(lease, JobState.FAILED, failure=lease.learning_failure) if lease.learning_failure is not None else None
 
     def _work(self) -> Outcome:
@@ -313,12 +318,12 @@ class _Attempt:
         """Return the seconds of this attempt, of shared passes its share only: all attempts together are charged what they took."""
         return max(0.0, self._control.clock.seconds().get("total", 0.0) - self._engine.companions_s())
 
-    def _retry_or_park(self, error: Exception) -> None:
+    def _retry_or_park(self) -> None:
         attempt = self._lease.attempt
         if attempt < self._services.settings.max_attempts:
             self._hand_back("attempt_failed", failed=True, delay_s=self._delay_s(attempt))
             return
-        self._give_up(PARKED, f"the edit was given up after {counted(attempt, 'attempt')}: {type(error).__name__}")
+        self._give_up(PARKED, given_up(attempt, "the last one ended with an error inside the service"))
 
     def _retry_after_fault(self, fault: DeviceFault) -> None:
         """Hand the job back uncounted, but not for ever: it may be what makes the devices fail."""
@@ -326,8 +331,11 @@ class _Attempt:
         if faults < self._services.settings.max_attempts:
             self._hand_back("device_fault" if fault.sticky else "out_of_memory", device_fault=True, delay_s=self._delay_s(faults))
             return
-        reason = "the device failed" if fault.sticky else "there was too little memory"
-        self._give_up(fault.code, f"the edit was given up: {reason} in {counted(faults, 'attempt')}", retryable=fault.retryable)
+        if fault.sticky:
+            message = given_up(faults, "the device failed in each", f"try again later, {ADVICE}")
+        else:
+            message = given_up(faults, "there was too little memory in each", "try again later, or send a smaller photo")
+        self._give_up(fault.code, message, retryable=fault.retryable)
 
     def _give_up(self, code: str, message: str, *, retryable: bool = False) -> None:
         with suppress(ServiceUnavailable, LeaseLost):

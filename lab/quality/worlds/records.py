@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.measures.bootstrap import differences, five_digits, intervals
 from lab.quality.worlds.settings import Way
+from s2edit_core.whole_files import write_whole
 
 Record = dict[str, Any]
 Key = tuple[str, ...]
@@ -112,6 +113,4 @@ def write(out: Path, records: Sequence[Record], about: Mapping[str, Any], figure
     ordered = sorted(records, key=lambda record: (record["domain"], record["way"], record["person"], record["edit"]))
     lines = ",\n  ".join(json.dumps(record) for record in ordered)
     head = json.dumps({**about, "summary": summary(records, figures)}, indent=1)
-    unfinished = out.with_name(f".{out.name}")
-    unfinished.write_text(f'{head[:-2]},\n "records": [\n  {lines}\n ]\n}}\n')
-    unfinished.replace(out)
+    write_whole(out, f'{head[:-2]},\n "records": [\n  {lines}\n ]\n}}\n'.encode())

@@ -1,6 +1,7 @@
 """The object store's adapters, for a folder and for S3, and what proves that a store is the service's own and of this release.
 
     filesystem_artifacts    one file per object
+    url_signatures          the signatures of its presigned URLs
     s3_artifacts            Amazon S3 and compatible servers
     s3_errors               what boto3's errors mean
     presence                the proof that an empty store is the service's own, and not an unmounted one

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import hmac
-import json
 import os
 import time
 import uuid
@@ -18,12 +15,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from itsdangerous import Signer
-
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, DeletionRefused, RecordDamaged
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, is_key, put_headers
 from s2edit_jobs.stores.object_store.presence import ProvenStore, StoreMemory
+from s2edit_jobs.stores.object_store.url_signatures import UrlSignatures
 
 MAX_SYNCED = 10_000
 """Number of folders that a process remembers as already synced. Skipping their `fsync` makes requests faster."""
@@ -44,14 +40,15 @@ they begin with the `base_url` of the store."""
 class FilesystemArtifactStore(ProvenStore):
     """Objects in the folder `root`, with presigned URLs under `base_url`/files/. The folder of a new store has mode 0700.
 
-    Several processes may share the folder. Objects appear atomically and are on disk when `put` returns.
+    Several processes may share the folder. Objects appear atomically and are on disk when `put` returns. `signing_key` is as in
+    `UrlSignatures`.
     """
 
     def __init__(
         self,
         root: Path,
         base_url: str,
-        signing_key: str,
+        signing_key: str | Callable[[], str],
         *,
         memory: StoreMemory | None = None,
         clock: Callable[[], float] = time.time,
@@ -59,7 +56,7 @@ class FilesystemArtifactStore(ProvenStore):
         super().__init__(memory)
         self.root = Path(root).absolute()
         self._base_url = base_url.rstrip("/")
-        self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
+        self._signatures = UrlSignatures(signing_key, clock)
         self._clock = clock
         self._cleaned_at = float("-inf")  # when abandoned temporary files were last removed
         self._synced: set[tuple[Path, int]] = set()  # folders, with their inodes, whose names this process has synced to disk
@@ -154,21 +151,25 @@ class FilesystemArtifactStore(ProvenStore):
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         expires = str(int(self._clock()) + expires_s)
         name = {"name": filename} if filename is not None else {}
-        query = {"expires": expires, **name, "signature": self._sign(check_key(key), expires, filename)}
+        query = {"expires": expires, **name, "signature": self._signatures.of(check_key(key), expires, filename)}
         return f"{self._link_base()}/files/{quote(key)}?{urlencode(query)}"
+
+    def prepare_signing(self) -> None:
+        """Read or make the signing key now, so that no request fails for it later. Raise what reading it raises."""
+        self._signatures.of()
 
     def verify(self, key: str, *, expires: str, name: str | None, signature: str) -> Path:
         """Return the file that a presigned URL names. `name` is the signed file name for Content-Disposition.
 
         Raise `PermissionError` if the URL is forged or expired, `ArtifactMissing` if the file does not exist.
         """
-        self._check(self._sign(key, expires, name), signature, expires)
+        self._signatures.check(signature, expires, key, expires, name)
         self.size_bytes(key)
         return self._path(key)
 
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
         expires, headers = str(int(self._clock()) + expires_s), put_headers(media_type, size_bytes)
-        query = {"expires": expires, "signature": self._sign("PUT", check_key(key), expires, *headers.values())}
+        query = {"expires": expires, "signature": self._signatures.of("PUT", check_key(key), expires, *headers.values())}
         return SignedPut(f"{self._link_base()}/files/{quote(key)}?{urlencode(query)}", headers)
 
     def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
@@ -178,20 +179,10 @@ class FilesystemArtifactStore(ProvenStore):
     def verify_put(self, key: str, *, expires: str, signature: str, headers: Mapping[str, str]) -> None:
         """Raise `PermissionError` unless key, expiry and the headers of `put_headers` are exactly those that were signed."""
         sent = [headers.get(name, "") for name in put_headers("", 0)]
-        self._check(self._sign("PUT", key, expires, *sent), signature, expires)
+        self._signatures.check(signature, expires, "PUT", key, expires, *sent)
 
     def _link_base(self) -> str:
         return LINK_BASE.get() or self._base_url
-
-    def _check(self, own: str, signature: str, expires: str) -> None:
-        # Compare the text, not the decoded bytes: several texts decode to the same signature, but only one was issued.
-        if not hmac.compare_digest(own.encode(), signature.encode("utf-8", "surrogatepass")):
-            raise PermissionError("this URL has no valid signature: use it exactly as the API returned it")
-        if int(expires) <= self._clock():
-            raise PermissionError("this URL has expired: get the edit again for a new one")
-
-    def _sign(self, *parts: str | None) -> str:
-        return self._signer.get_signature(json.dumps(parts)).decode("ascii")  # JSON, because joined parts could be ambiguous
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)

@@ -51,7 +51,7 @@ end
 leave(id)
 local fence = math.max((tonumber(value(id, 'fence')) or 0) + 1, now_ms)
 redis.call('HINCRBY', job(id), 'attempt', 1)
-redis.call('HSET', job(id), 'fence', integer(fence))
+redis.call('HSET', job(id), 'fence', integer(fence), 'term_ms', lease_ms)
 change(id, 'state', 'running', 'phase', '', 'step', 0, 'total', 0)
 redis.call('ZADD', due_of(id), now_ms + lease_ms, id)
 return answer(id)
@@ -75,6 +75,7 @@ redis.call('HINCRBY', job(id), 'attempt', attempts)
 redis.call('HSET', job(id), 'device_faults', integer((tonumber(value(id, 'device_faults')) or 0) + tonumber(faults)))
 change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0)
 if tonumber(delay_ms) > 0 then  -- outside the queue until `requeue_lost` finds it
+  redis.call('HSET', job(id), 'term_ms', delay_ms)
   redis.call('ZADD', due_of(id), integer(now_ms + tonumber(delay_ms)), id)
 else
   enqueue(id)
@@ -88,6 +89,8 @@ ORPHANS = script(
     """
 local due = of_queue('due', '')
 requeue_lost(due)
+shorten_leases(due)
+shorten_leases(P .. 'due:test')
 local tend = P .. 'task:tend'
 if now_ms >= tonumber(redis.call('GET', tend) or 0) then  -- one reaper looks for losses, for all
   redis.call('SET', tend, integer(now_ms + tonumber(tend_ms)), 'PX', 60000)

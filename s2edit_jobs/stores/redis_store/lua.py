@@ -2,7 +2,7 @@
 
 Keys (all under `s2edit:`)
     job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`,
-                      `device_faults`
+                      `device_faults`; `term_ms`, for how long its present lease or delay lasts at most
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
     preview:<owner>:<id>  hash: the latest preview of the job: `number`, `picture`; kept for minutes after it was drawn
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
@@ -244,6 +244,14 @@ local function requeue_lost(due)  -- jobs that have lost their worker, or the le
         enqueue(id, lost)
       end
     end
+  end
+end
+
+local function shorten_leases(due)  -- leases and delays that end later than they can, because the server's clock was set back
+  for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', due, '+inf', '(' .. integer(now_ms + UNKNOWN_LEASE_MS), 'LIMIT', 0, PAGE)) do
+    local term_ms = intact(id) and tonumber(value(id, 'term_ms'))  -- nil: an earlier release has claimed it
+    local latest = now_ms + math.max(term_ms or 0, UNKNOWN_LEASE_MS)
+    if term_ms and tonumber(redis.call('ZSCORE', due, id)) > latest then redis.call('ZADD', due, integer(latest), id) end
   end
 end
 

@@ -1,4 +1,4 @@
-"""The time is the Redis server's, unless a clock is given: whatever ends by itself does so there too."""
+"""The time is the Redis server's, unless a clock is given: whatever ends by itself does so there too. Its clock may be set back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import LeaseLost
-from s2edit_jobs.records.record import DailyUsage, JobState, Outcome
+from s2edit_jobs.records.record import TEST_TENANT_PREFIX, DailyUsage, JobState, Outcome, Owner
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.redis_store import admission
-from s2edit_jobs.stores.redis_store.lua import LOOK_MS
+from s2edit_jobs.stores.redis_store.lua import LOOK_MS, UNKNOWN_LEASE_MS
+from tests.contract.conftest import StoreCase
+from tests.contract.job_store.jobs import enter, take
 from tests.contract.job_store.test_job_stores import ANN, record
 from tests.stores import Database
 
@@ -105,3 +107,59 @@ def test_usage_is_booked_on_today(store: JobStore, monkeypatch: pytest.MonkeyPat
     tomorrow = time.time() + 24 * 3600
     monkeypatch.setattr("s2edit_jobs.stores.redis_store.server.connection.time.time", lambda: tomorrow)
     assert store.usage.spent("acme") == DailyUsage()
+
+
+HOUR_S, MINUTE_S = 3600, UNKNOWN_LEASE_MS / 1000
+
+
+class TestTheClockIsSetBack:
+    def test_the_job_of_a_dead_worker_is_free_after_a_minute(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        take(case, lease_s=6)
+        case.let_pass(-HOUR_S)
+        assert case.store.leases.orphans() == []
+        case.let_pass(MINUTE_S - 1)
+        assert case.store.leases.orphans() == []
+        case.let_pass(2)
+        assert case.store.leases.orphans() == ["e_1"]
+
+    def test_so_is_one_of_test_mode(self, case: StoreCase) -> None:
+        enter(case, "e_1", Owner(f"{TEST_TENANT_PREFIX}app", "ann"))
+        assert case.store.leases.claim(lease_s=6, test=True) is not None
+        case.let_pass(-HOUR_S)
+        case.store.leases.orphans()
+        case.let_pass(MINUTE_S + 1)
+        assert case.store.leases.claim(lease_s=6, test=True) is not None
+
+    def test_a_worker_that_lives_keeps_its_job(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        lease = take(case, lease_s=6)
+        case.let_pass(-HOUR_S)
+        for _ in range(100):
+            assert case.store.leases.orphans() == []
+            case.store.leases.renew(lease)
+            case.let_pass(1.5)
+
+    def test_a_lease_or_delay_of_more_than_a_minute_ends_no_earlier_than_it_should(self, case: StoreCase) -> None:
+        for job_id, delay_s in (("e_1", 0), ("e_2", 300)):
+            enter(case, job_id)
+            lease = take(case, job_id, lease_s=300)
+            if delay_s:
+                case.store.leases.hand_back(lease, failed=True, delay_s=delay_s)
+        for set_back_s in (0, HOUR_S):
+            case.let_pass(-set_back_s)
+            assert case.store.leases.orphans() == []
+            case.let_pass(100)
+        case.let_pass(199)
+        assert case.store.leases.orphans() == []
+        case.let_pass(2)
+        assert case.store.leases.orphans() == ["e_1", "e_2"]
+
+    def test_a_job_that_an_earlier_release_has_claimed_is_left_to_it(self, case: StoreCase) -> None:
+        """How long its lease is, is not known."""
+        enter(case, "e_1")
+        take(case, lease_s=600)
+        case.database.client.hdel("s2edit:job:e_1", "term_ms")
+        case.store.leases.orphans()
+        case.let_pass(599)
+        assert case.store.leases.orphans() == []

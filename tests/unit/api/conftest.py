@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,6 +114,17 @@ class Api:
         )
         self.artifacts.put(concept_key(owner, identity_id, "identity.json"), identity.to_json(), media_type="application/json")
         return identity_id
+
+
+@pytest.fixture(autouse=True)
+def _minute_of_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock of the rate limits that are counted in memory. Their windows are the minutes of the clock: a test that passed
+    from one to the next would have further requests left.
+    """
+    now = time.time()
+    still = SimpleNamespace(time=lambda: now, monotonic=time.monotonic)
+    for module in ("api.guard.rates", "limits.storage.memory", "limits.strategies"):
+        monkeypatch.setattr(f"{module}.time", still)
 
 
 @pytest.fixture(scope="session")

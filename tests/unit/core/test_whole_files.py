@@ -157,3 +157,17 @@ def test_no_command_writes_a_file_in_another_way() -> None:
         names = [call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls]
         others += [(path.relative_to(ROOT).as_posix(), name) for name in names if name in WRITES]
     assert {path for path, _ in others} == {"s2edit_core/whole_files.py"}, others
+
+
+STREAMED_OR_FOLDERS = {"lab/quality/parts.py", "lab/quality/worlds/editing.py", "lab/training/export.py", "lab/training/trainer.py"}
+"""These put folders in place, or write a checkpoint that is too large for a second copy in memory."""
+
+
+def test_no_lab_command_puts_a_file_in_its_place_in_another_way() -> None:
+    found = set()
+    for path in sorted((ROOT / "lab").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                moves = ast.unparse(node.func) == "os.replace" or (len(node.args) == 1 and node.func.attr in ("rename", "replace"))
+                found |= {path.relative_to(ROOT).as_posix()} if moves else set()
+    assert {path for path in found if not path.startswith("lab/storm/faults/")} == STREAMED_OR_FOLDERS

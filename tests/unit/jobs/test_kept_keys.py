@@ -9,6 +9,7 @@ import pytest
 from joserfc.jwk import ECKey
 from typer.testing import CliRunner
 
+from api.app import create_app
 from api.guard.device_tokens import DeviceTokens
 from api.wire.receipts import Receipts
 from cli.checks.doctor import examine
@@ -19,8 +20,13 @@ from s2edit_jobs.settings import Settings
 from tests.stores import MemoryArtifactStore
 from worker.engines.provenance import Credentials
 
+
+def sign_a_link(settings: Settings) -> str:
+    return build_artifacts(settings).presigned_get("a", expires_s=60)
+
+
 READERS: dict[str, Callable[[Settings], object]] = {
-    "signing.key": build_artifacts,
+    "signing.key": sign_a_link,
     "audit.key": build_services,
     "token.key": lambda settings: DeviceTokens.from_settings(settings, MemoryArtifactStore()),
     "receipt.key": Receipts.from_settings,
@@ -71,11 +77,35 @@ def test_doctor_names_a_damaged_key_once_and_goes_on(tmp_path: Path) -> None:
     assert {finding.part: finding.verdict for finding in found}["store"] != "broken"
 
 
-@pytest.mark.parametrize("command", [["keys", "list"], ["up", "--port", "1"]])
-def test_a_command_ends_with_the_message(tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_ends_with_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("S2EDIT_SIGNING_KEY", "")
     (tmp_path / "signing.key").touch()
-    ended = CliRunner().invoke(app, command)
+    ended = CliRunner().invoke(app, ["up", "--port", "1"])
     assert ended.exit_code == 1
     assert "signing.key is damaged (it is empty): restore it from a backup" in ended.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["none yet", "damaged"])
+def test_a_command_that_signs_no_link_needs_no_key_for_it(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
+    key = tmp_path / "signing.key"
+    if content is not None:
+        key.write_bytes(content)
+    for command in (["keys", "create"], ["keys", "list"]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    build_services(settings(tmp_path)).artifacts.put("t/app/u/ann/x.png", b"x", media_type="image/png")
+    assert (key.read_bytes() if key.exists() else None) == content
+
+
+def test_the_api_makes_the_key_when_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"REDIS_URL": "redis://127.0.0.1:9", "DATA_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(f"S2EDIT_{name}", value)
+    monkeypatch.setattr("api.app.configure_logs", lambda: None)
+    create_app()
+    assert (tmp_path / "signing.key").exists()
+    (tmp_path / "signing.key").write_bytes(b"")
+    with pytest.raises(SystemExit, match=r"the API can't start: the key .*signing.key is damaged"):
+        create_app()

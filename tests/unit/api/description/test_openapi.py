@@ -135,3 +135,11 @@ def test_nobody_is_made_to_name_a_user() -> None:
     users = [one for _, _, operation in OPERATIONS for one in operation.get("parameters", []) if one["name"] == "S2Edit-User"]
     assert users
     assert all("default" not in one["schema"] and not one["required"] for one in users)
+
+
+def test_it_is_written_without_settings_keys_or_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    for name, value in {"DATA_DIR": str(folder), "S3_BUCKET": "b", "PUBLIC_URL": "https://edits.example", "MODEL": "none"}.items():
+        monkeypatch.setenv(f"S2EDIT_{name}", value)
+    assert text() == (ROOT / "clients" / "openapi.json").read_text(encoding="utf-8")
+    assert not folder.exists()

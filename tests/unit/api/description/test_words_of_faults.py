@@ -115,7 +115,9 @@ def test_every_wrong_parameter_of_a_query(api: Api, value: str) -> None:
 class TestNumbers:
     """One rule: a JSON number in JSON, forms and queries."""
 
-    @pytest.mark.parametrize("text", ["1e400", "1e", "e1", "1e1.5", "1e+-1", "1 e1", "nan", "-Infinity", "20."])
+    @pytest.mark.parametrize(
+        "text", ["1e400", "1e", "e1", "1e1.5", "1e+-1", "1 e1", "nan", "-Infinity", "20.", "0020", "-01", "1_0", "+1"]
+    )
     def test_a_form_and_a_query_take_none_of_these(self, api: Api, text: str) -> None:
         for name in ("strength", "guidance_scale", "deadline_s", "steps"):
             detail = assert_problem(api.edit(**{name: text}), 422, "option_invalid", name)["detail"]
@@ -127,7 +129,7 @@ class TestNumbers:
             "the query parameter 'limit' must be a whole number"
         )
 
-    @pytest.mark.parametrize("text", ["20", "20.0", " 20 ", "0020", "2e1", "2E+1", "0.2e2", "200e-1"])
+    @pytest.mark.parametrize("text", ["20", "20.0", " 20 ", "2e1", "2E+1", "0.2e2", "200e-1"])
     def test_a_form_and_a_query_take_these(self, api: Api, text: str) -> None:
         assert api.edit(steps=text, guidance_scale=text, deadline_s=text, dry_run="true").status_code == 200
         assert api.client.get("/edits", params={"limit": text}).status_code == 200

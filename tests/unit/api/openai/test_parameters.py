@@ -143,6 +143,8 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"n": "9"}, "n", "option_invalid"),
     ({"n": "two"}, "n", "option_invalid"),
     ({"size": "large"}, "size", "option_invalid"),
+    ({"size": "096x128"}, "size", "option_invalid"),
+    ({"size": "0x128"}, "size", "option_invalid"),
     ({"output_compression": "101", "output_format": "webp"}, "output_compression", "option_invalid"),
     ({"output_compression": "80"}, "output_compression", "quality_without_loss"),
     ({"partial_images": "4", "stream": "true"}, "partial_images", "option_invalid"),

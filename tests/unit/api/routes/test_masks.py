@@ -80,6 +80,10 @@ class TestEdits:
         job = done(api, api.edit(mask=None, at="95, 127"))
         assert fetched(api, job["mask"]) == FakeEngine().mask(pictures.photo(), (95, 127))
 
+    @pytest.mark.parametrize("at", ["095,127", "95,0127", "00,1", "+95,127", "9_5,127", "\uff19,1", "95"])
+    def test_a_pixel_is_written_in_plain_numbers(self, api: Api, at: str) -> None:
+        assert_problem(api.edit(mask=None, at=at), 422, "at_invalid", "at")
+
     def test_nobody_in_the_photo_is_told_by_code_and_in_words(self, api: Api) -> None:
         answer = api.edit(mask=None)
         api.work(FakeEngine(painter=DigestPainter(people=0)))

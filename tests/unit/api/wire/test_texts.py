@@ -240,6 +240,9 @@ def test_no_number_of_a_document_is_written_so(api: Api, value: Any) -> None:
 ODD_DIGITS = (
     "1_0",
     "+20",
+    "020",
+    "00",
+    "\u00a020",
     "\uff12\uff10",
     "\u0662\u0660",
     "\u00b2",

@@ -18,6 +18,7 @@ from s2edit_core.pictures.metadata import without_metadata
 from s2edit_core.pictures.png_chunks import PNG_MAGIC
 from s2edit_core.request.picture_limits import scaled_size
 from tests.unit.core.delivery.profiles import DISPLAY_P3
+from tests.unit.core.pictures.samples import check_own_colours, levels, stored
 
 SIZE = (96, 72)
 
@@ -69,43 +70,25 @@ def reported(data: bytes) -> str:
     return str(encode_result(original.photo, original, Image.new("L", SIZE), Output())[1]["profile"])
 
 
-def levels(picture: Image.Image) -> Any:
-    return np.asarray(picture).astype(int)
-
-
-def without_codes(data: bytes) -> Image.Image:
-    """The values as they are stored."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return picture.convert("RGB")
-
-
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "PNG"])
 @pytest.mark.parametrize("max_pixels", [None, 4096])
 class TestDisplayP3:
     def test_it_is_read_as_with_a_profile(self, kind: str, max_pixels: int | None) -> None:
         data = coded(kind, 12, 13)
         seen = scaled_size(SIZE, max_pixels)
-        stored = without_codes(data).resize(seen, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        unconverted = stored(data).resize(seen, Image.Resampling.LANCZOS, reducing_gap=3.0)
         wanted = ImageCms.profileToProfile(
-            stored, ImageCms.ImageCmsProfile(io.BytesIO(DISPLAY_P3)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            unconverted, ImageCms.ImageCmsProfile(io.BytesIO(DISPLAY_P3)), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
         assert wanted is not None
         photo = decode_photo(data, max_pixels)
         assert np.abs(levels(photo) - levels(wanted)).max() <= 1
-        assert np.abs(levels(photo) - levels(stored)).max() > 20, "the case is a case"
+        assert np.abs(levels(photo) - levels(unconverted)).max() > 20, "the case is a case"
         assert check_photo(data, max_pixels)[0] == photo.size == seen
         assert np.array_equal(levels(decode_photo(without_metadata(data, 1, "image"), max_pixels)), levels(photo))
 
     def test_the_result_has_the_photos_own_colours(self, kind: str, max_pixels: int | None) -> None:
-        original = decode_original(coded(kind, 12, 13), max_pixels)
-        mask = Image.new("L", SIZE)
-        mask.paste(255, (0, 0, 10, 10))
-        data, told = encode_result(original.photo, original, mask, Output())
-        with Image.open(io.BytesIO(data)) as picture:
-            assert np.array_equal(np.asarray(picture), np.asarray(original.colours))
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
-        assert ImageCms.getProfileDescription(profile).strip() == "Display P3"
-        assert told["profile"] == "the photo's"
+        check_own_colours(coded(kind, 12, 13), "Display P3", max_pixels)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "PNG"])
@@ -117,7 +100,7 @@ def test_other_colours_are_read_as_srgb_and_the_report_says_where_they_are_not(
     kind: str, primaries: int, transfer: int, told: str
 ) -> None:
     original = decode_original(coded(kind, primaries, transfer))
-    assert np.abs(levels(original.photo) - levels(without_codes(coded(kind, primaries, transfer)))).max() == 0
+    assert np.abs(levels(original.photo) - levels(stored(coded(kind, primaries, transfer)))).max() == 0
     mask = Image.new("L", SIZE, 0)
     assert encode_result(original.photo, original, mask, Output())[1]["profile"] == told
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
-from s2edit_core.delivery.output import Output, encode_result
 from s2edit_core.pictures.containers import read_header
 from s2edit_core.pictures.exif import EXIF, declares_adobe_rgb, orientation_in, with_orientation
 from s2edit_core.pictures.files import check_photo, decode_original, decode_photo
 from s2edit_core.pictures.metadata import without_metadata
 from s2edit_core.request.picture_limits import scaled_size
 from tests.unit.core.delivery.profiles import DISPLAY_P3
+from tests.unit.core.pictures.samples import check_own_colours, levels, stored
 
 SIZE = (96, 72)
 UNCALIBRATED, SRGB, NONSTANDARD_ADOBE = 0xFFFF, 1, 2
@@ -52,16 +52,6 @@ def jpeg(tags: Image.Exif | bytes, kind: str = "JPEG", picture: Image.Image | No
 
 def tiff(tags: Image.Exif) -> bytes:
     return tags.tobytes().removeprefix(EXIF)
-
-
-def levels(picture: Image.Image) -> Any:
-    return np.asarray(picture).astype(float)
-
-
-def stored(data: bytes) -> Image.Image:
-    """The values as they are stored."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return picture.convert("RGB")
 
 
 def as_srgb(adobe: Image.Image) -> Any:
@@ -104,15 +94,7 @@ def test_what_is_stored_of_it_is_the_same_picture_without_its_metadata() -> None
 
 
 def test_the_result_has_the_photos_own_colours() -> None:
-    original = decode_original(jpeg(exif()))
-    mask = Image.new("L", SIZE)
-    mask.paste(255, (0, 0, 10, 10))
-    data, told = encode_result(original.photo, original, mask, Output())
-    with Image.open(io.BytesIO(data)) as picture:
-        assert np.array_equal(np.asarray(picture), np.asarray(original.colours))
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
-    assert ImageCms.getProfileDescription(profile).strip() == "Compatible with Adobe RGB (1998)"
-    assert told["profile"] == "the photo's"
+    check_own_colours(jpeg(exif()), "Compatible with Adobe RGB (1998)")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def test_a_whole_number_is_read_exactly_however_it_is_written(value: int, zeros:
         "-Infinity",
         "1 e1",
         "1e\u0661",
+        "020",
+        "-020",
+        "00",
+        "00.5",
+        "\u00a020",
+        "\x1c20",
     ],
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
@@ -65,3 +71,15 @@ def test_a_number_that_would_fill_memory_is_refused(text: str) -> None:
     for read in (number, whole_number):
         with pytest.raises(ValueError, match="in digits from 0 to 9"):
             read(text)
+
+
+@given(st.from_regex(r"[ \t]?-?[0-9]{1,3}(\.[0-9]{0,3})?([eE][+-]?[0-9]{1,2})?\n?", fullmatch=True))
+def test_what_json_refuses_is_refused(text: str) -> None:
+    """Only `.5` is read beside what JSON reads."""
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="in digits from 0 to 9"):
+            number(text)
+    else:
+        assert number(text) == expected

@@ -215,3 +215,62 @@ def test_an_instruction_behind_a_description_is_said_as_one(text: str, said: str
 def test_the_subject_that_was_given_is_the_suggestions() -> None:
     with pytest.raises(PromptInvalid, match="“a photo of an astronaut with a hat”"):
         resolve_prompts(EditRequest(prompt="add a hat", subject="astronaut"), SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "photo"),
+    [
+        ("turn the woman into a man", "a photo of a [I] man", "a photo of a woman"),
+        ("make the woman a man", "a photo of a [I] man", "a photo of a woman"),
+        ("change the woman to a man", "a photo of a [I] man", "a photo of a woman"),
+        ("change woman to man", "a photo of a [I] man", "a photo of a woman"),
+        ("the woman should be a man", "a photo of a [I] man", "a photo of a woman"),
+        ("make the woman look like a man", "a photo of a [I] man", "a photo of a woman"),
+        ("replace the woman with a man", "a photo of a [I] man", "a photo of a woman"),
+        ("turn a photo of a woman into a photo of a man", "a photo of a [I] man", "a photo of a woman"),
+        ("turn her into a man", "a photo of a [I] man", "a photo of a woman"),
+        ("make him a woman", "a photo of a [I] woman", "a photo of a man"),
+        ("I want him to become a woman in a red dress", "a photo of a [I] woman in a red dress", "a photo of a man"),
+        ("make the person a man", "a photo of a [I] man", "a photo of a person"),
+        ("turn her into a very old and happy man", "a photo of an old, happy [I] man", "a photo of a woman"),
+        ("turn her into a man with red hair and glasses", "a photo of a [I] man with red hair and glasses", "a photo of a woman"),
+        ("make the man a woman and add a hat", "a photo of a [I] woman with a hat", "a photo of a man"),
+        ("add a hat and turn her into a man", "a photo of a [I] man with a hat", "a photo of a woman"),
+        ("make the woman an older woman", "a photo of an old woman", None),
+        ("turn the woman into a woman with red hair", "a photo of a woman with red hair", None),
+        ("turn the woman into a witch", "a photo of a woman as a witch", None),
+        ("make the woman a queen", "a photo of a woman as a queen", None),
+        ("turn the woman into an oil painting", "an oil painting of a woman", None),
+    ],
+)
+def test_who_becomes_somebody_else_has_one_word_in_the_photo_and_another_in_the_edit(
+    told: str, said: str, photo: str | None
+) -> None:
+    with_source = f", with the source_prompt “{photo}”" if photo else ""
+    assert refusal(told) == f"the prompt is an instruction: say what the picture should show, as in “{said}”{with_source}"
+    resolved = resolve_prompts(EditRequest(prompt=said, source_prompt=photo), SUBJECTS)
+    if photo is not None:
+        assert (resolved.source, resolved.target) == (f"a photo of a [I] {photo.split()[-1]}", said)
+
+
+@pytest.mark.parametrize("told", ["turn the men into women", "make them men", "turn this woman into another woman"])
+def test_several_or_the_same_get_an_example(told: str) -> None:
+    assert "describe the picture that you want, for example “a photo of a " in refusal(told)
+
+
+def test_another_subject_needs_the_photo_without_what_is_removed_and_no_subject_that_was_given() -> None:
+    assert refusal("turn her into a man and remove the hat").endswith(
+        "without the hat: as in “a photo of a [I] man”, with the source_prompt “a photo of a woman with a hat”"
+    )
+    with pytest.raises(PromptInvalid, match="with the source_prompt “a photo of a woman”; leave `subject` out"):
+        resolve_prompts(EditRequest(prompt="turn her into a man", subject="woman"), SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [("turn the woman into a man", "a photo of a woman"), ("remove the hat", "a photo of a woman with a hat")],
+)
+def test_a_source_prompt_says_what_is_there_before_the_edit(told: str, said: str) -> None:
+    with pytest.raises(PromptInvalid) as refused:
+        resolve_prompts(EditRequest(prompt="a woman", source_prompt=told), SUBJECTS)
+    assert str(refused.value) == f"the source_prompt is an instruction: say what the picture shows, as in “{said}”"

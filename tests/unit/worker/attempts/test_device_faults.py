@@ -95,7 +95,8 @@ def test_a_job_that_is_the_reason_ends_after_as_many_faults_as_attempts(
     failure = service.get(job_id).failure
     assert failure is not None
     assert (failure.code, failure.retryable) == (code, True)
-    assert "3 attempts" in failure.message
+    assert "after 3 attempts: " in failure.message
+    assert "; try again later, " in failure.message
     assert "CUDA" not in failure.message
     assert len(service.exits) == status
 
