@@ -138,11 +138,12 @@ def _domain(values: object) -> Domain:
 
 def _placement(values: object) -> Placement:
     """Return a domain's placement; what it leaves out has the defaults."""
-    if not isinstance(values, dict) or values.keys() - {"context", "widest", "headroom", "square"}:
-        raise TypeError(f"placement must be an object of context, widest, headroom and square, not {values!r}")
+    numbers = ("context", "widest", "headroom", "share", "fullest")
+    if not isinstance(values, dict) or values.keys() - {*numbers, "square"}:
+        raise TypeError(f"placement must be an object of {', '.join(numbers)} and square, not {values!r}")
     if not isinstance(values.get("square", False), bool):
         raise TypeError(f"square must be true or false, not {values['square']!r}")
-    found = {name: _number(values[name], at_least=0) for name in ("context", "widest", "headroom") if values.get(name) is not None}
+    found = {name: _number(values[name], at_least=0) for name in numbers if values.get(name) is not None}
     return Placement(**found, square=values.get("square", False))
 
 

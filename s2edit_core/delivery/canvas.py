@@ -1,8 +1,8 @@
 """Between the photo as uploaded and the frame that the model sees, and back.
 
-The region around the masks is cropped with margin and brought to the model's size. What the edit changed is brought back to the
-photo's own pixels (`difference`), with a soft seam that lies *inside* the edit mask. Outside the edit mask the pixels of the answer
-are those of the photo, exactly.
+The region around the masks is cropped with margin and brought to the model's size. Where the crop reaches beyond the photo, its
+border pixels go on. What the edit changed is brought back to the photo's own pixels (`difference`), with a soft seam that lies
+*inside* the edit mask. Outside the edit mask the pixels of the answer are those of the photo, exactly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from s2edit_core.delivery.difference import STRIP_PIXELS, Change, apply, noise_level
-from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds
+from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, within
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import Seam
 from s2edit_core.errors import ImageInvalid
@@ -34,7 +35,10 @@ GRAIN_SAMPLE = 1024
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where the model's frame lies in the photo. `box` is (left, top, right, bottom) in pixels, `frame` (width, height)."""
+    """Where the model's frame lies in the photo. `box` is (left, top, right, bottom) in pixels, `frame` (width, height).
+
+    The box may reach beyond the photo, see `framing`.
+    """
 
     photo: Image.Image  # RGB
     edit_mask: Image.Image  # L, of the photo's size
@@ -52,7 +56,12 @@ class Canvas:
 
     def source(self) -> Tensor:
         """The frame as the model sees it: `(3, H, W)` in -1..1."""
-        return to_tensor(self.photo.crop(self.box).resize(self.frame, Image.Resampling.LANCZOS))
+        return to_tensor(_continued(self.photo, self.box).resize(self.frame, Image.Resampling.LANCZOS))
+
+    @property
+    def seen(self) -> Box:
+        """The part of the photo that the frame shows."""
+        return within(self.box, self.photo.size)
 
     def mask(self, which: Image.Image) -> Tensor:
         """A mask of the photo in the frame: `(H, W)` in 0..1. Raises `ValueError` for one of another size or mode."""
@@ -83,13 +92,16 @@ class Canvas:
         pixels = np.asarray(self.photo).copy()
         if not bool(acts.any()):
             return Image.fromarray(pixels)
-        seam = self._seam()
+        seam, (x, y) = self._seam(), self._beyond()
         across, down = Axis.of(self.frame[0], right - left), Axis.of(self.frame[1], bottom - top)
-        columns = _touched(acts.any(dim=0), right - left)
+        columns = _overlap(_touched(acts.any(dim=0), right - left), x, self.photo.width - left)
+        touched = _overlap(_touched(acts.any(dim=1), bottom - top), y, self.photo.height - top)
+        if columns.start == columns.stop:  # nothing but what lies beyond the photo
+            return Image.fromarray(pixels)
         grain = self._grain()
         maps = across.along(change.maps, 2, columns.start, columns.stop)
-        for rows in _strips(_touched(acts.any(dim=1), bottom - top), columns.stop - columns.start):
-            opacity = seam.rows(rows.start, rows.stop)[:, columns, None]
+        for rows in _strips(touched, columns.stop - columns.start):
+            opacity = seam.rows(rows.start - y, rows.stop - y)[:, columns.start - x : columns.stop - x, None]
             part = pixels[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
             photo = torch.from_numpy(part).permute(2, 0, 1).float().div_(255)
             edited = apply(maps, down, rows, photo, grain).mul_(255).permute(1, 2, 0).numpy()
@@ -105,25 +117,30 @@ class Canvas:
             raise ValueError(f"expected the frame (3, {self.frame[1]}, {self.frame[0]}), got {tuple(edited.shape)}")
         left, top, right, bottom = self.box
         patch = to_image(edited).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
-        pixels, seam = np.asarray(self.photo).copy(), self._seam()
-        for rows in _strips(slice(0, bottom - top), right - left):
-            opacity = seam.rows(rows.start, rows.stop)[..., None]
-            part = pixels[top + rows.start : top + rows.stop, left:right]
-            drawn = np.asarray(patch.crop((0, rows.start, right - left, rows.stop)), dtype=np.float32)
+        pixels, seam, (x, y) = np.asarray(self.photo).copy(), self._seam(), self._beyond()
+        columns = _overlap(slice(0, right - left), x, self.photo.width - left)
+        for rows in _strips(_overlap(slice(0, bottom - top), y, self.photo.height - top), right - left):
+            opacity = seam.rows(rows.start - y, rows.stop - y)[..., None]
+            part = pixels[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
+            drawn = np.asarray(patch.crop((columns.start, rows.start, columns.stop, rows.stop)), dtype=np.float32)
             part[:] = np.rint(part + opacity * (drawn - part)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(pixels)
 
     def _grain(self) -> float:
-        """The photo's noise in the middle of the box, in levels 0..1."""
-        left, top, right, bottom = self.box
+        """The photo's noise in the middle of what the frame shows of it, in levels 0..1."""
+        left, top, right, bottom = self.seen
         x, y = max(left, (left + right - GRAIN_SAMPLE) // 2), max(top, (top + bottom - GRAIN_SAMPLE) // 2)
         sample = self.photo.crop((x, y, min(right, x + GRAIN_SAMPLE), min(bottom, y + GRAIN_SAMPLE)))
         return noise_level(to_tensor(sample)) / 2  # of -1..1
 
+    def _beyond(self) -> tuple[int, int]:
+        """How far the box reaches beyond the photo's left and upper borders."""
+        return self.seen[0] - self.box[0], self.seen[1] - self.box[1]
+
     def _seam(self) -> Seam:
-        """How opaque the edit is in the box: 0 outside the edit mask, rising to 1 within the seam inside it."""
+        """How opaque the edit is in the part that is seen: 0 outside the edit mask, rising to 1 within the seam inside it."""
         left, top, right, bottom = self.box
-        return Seam.of(self.edit_mask, self.box, max(2, round(SEAM * max(right - left, bottom - top))))
+        return Seam.of(self.edit_mask, self.seen, max(2, round(SEAM * max(right - left, bottom - top))))
 
 
 def _touched(acts: Tensor, length: int) -> slice:
@@ -132,6 +149,22 @@ def _touched(acts: Tensor, length: int) -> slice:
     scale = length / len(acts)
     reach = 2 * max(1.0, scale) + 2 * scale
     return slice(max(0, int(found[0] * scale - reach)), min(length, int((found[-1] + 1) * scale + reach) + 1))
+
+
+def _overlap(part: slice, start: int, stop: int) -> slice:
+    """What `part` has in common with `start`..`stop`; an empty slice if nothing."""
+    first = max(part.start, start)
+    return slice(first, max(first, min(part.stop, stop)))
+
+
+def _continued(photo: Image.Image, box: Box) -> Image.Image:
+    """The crop `box` of `photo`, in which the photo's border pixels go on beyond it."""
+    inside = within(box, photo.size)
+    crop = photo.crop(inside)
+    if inside == box:
+        return crop
+    margins = ((inside[1] - box[1], box[3] - inside[3]), (inside[0] - box[0], box[2] - inside[2]), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(crop), margins, mode="edge"))
 
 
 def _strips(rows: slice, width: int) -> Iterator[slice]:
@@ -165,18 +198,27 @@ def make_canvas(
         check_mask(edit_mask, photo.size, "edit_mask")
     if not 1 <= multiple <= frame_size:
         raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
-    subject = extent(inside_of(identity_mask))
-    framing = framed(subject, photo.size, frame_size=frame_size, multiple=multiple, placement=placement)
+    inside = inside_of(identity_mask)
+    choose = partial(
+        framed,
+        extent(inside),
+        photo.size,
+        frame_size=frame_size,
+        multiple=multiple,
+        placement=placement,
+        covered=int(inside.sum()),
+    )
+    framing = choose()
     if edit_mask is None:
-        return Canvas(photo, _within(grown(identity_mask), framing.box), identity_mask, framing.box, framing.frame)
+        return Canvas(photo, _cut_to(grown(identity_mask), framing.box), identity_mask, framing.box, framing.frame)
     chosen = without_specks(edit_mask)
     changes = extent(inside_of(chosen))
     if not holds(framing.box, changes):
-        framing = framed(subject, photo.size, frame_size=frame_size, multiple=multiple, placement=placement, required=changes)
+        framing = choose(required=changes)
     return Canvas(photo, chosen, identity_mask, framing.box, framing.frame)
 
 
-def _within(mask: Image.Image, box: Box) -> Image.Image:
+def _cut_to(mask: Image.Image, box: Box) -> Image.Image:
     """`mask` with nothing outside `box`."""
     cut = Image.new("L", mask.size)
     cut.paste(mask.crop(box), box[:2])

@@ -1,4 +1,8 @@
-"""Framing: the part of the photo that becomes the model's frame, with the frame's exact aspect ratio where the photo has room."""
+"""Framing: the part of the photo that becomes the model's frame, with the frame's exact aspect ratio where the photo has room.
+
+A close-up shows a person larger than any training picture, and a photo that is much taller than wide holds no square with all of a
+person. For a model that knows only squares, the box then reaches beyond the photo, where the frame shows the photo's border pixels.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +34,27 @@ class Framing:
 
 
 def framed(
-    subject: Box, size: tuple[int, int], *, frame_size: int, multiple: int, placement: Placement, required: Box | None = None
+    subject: Box,
+    size: tuple[int, int],
+    *,
+    frame_size: int,
+    multiple: int,
+    placement: Placement,
+    required: Box | None = None,
+    covered: int = 0,
 ) -> Framing:
     """Choose box and frame for a photo of `size` (width, height), so that the boxes `subject` and `required` are visible.
 
     The frame's longer side is `frame_size`, and both sides are divisible by `multiple`. The choice is the frame closest to a square
-    for which a box of exactly that aspect ratio fits into the photo: a square is what models draw best. If there is none, or if it
-    is no square and the model draws squares only, the frame with the least stretch is chosen. The subject lies in the box as in
-    `placement`, as far as the photo and what must be visible allow.
+    for which a box of exactly that aspect ratio fits into the photo: a square is what models draw best. If there is none, the frame
+    with the least stretch is chosen. The subject, which covers `covered` pixels, lies in the box as in `placement`, as far as the
+    photo and what must be visible allow. For a model that draws squares only, the box is a square. It may reach beyond the photo.
     """
     held = subject if required is None else union(subject, required)
     frames = _frames(frame_size, multiple)
     if placement.square:
-        frames = [frame for frame in frames if frame[0] == frame[1]]
+        frame = next(frame for frame in frames if frame[0] == frame[1])
+        return Framing(_square(subject, held, size, placement, covered), frame)
     for frame in sorted(frames, key=_elongation):
         box = _exact(subject, held, size, frame, placement)
         if box is not None:
@@ -74,6 +86,19 @@ def _exact(subject: Box, held: Box, size: tuple[int, int], frame: tuple[int, int
     return _placed(subject, held, size, (units * across, units * down), placement)
 
 
+def _square(subject: Box, held: Box, size: tuple[int, int], placement: Placement, covered: int) -> Box:
+    """Return a square box around `held`, in the photo unless the subject would be too large there, or does not fit."""
+    box = _exact(subject, held, size, (1, 1), placement)
+    if box is None:
+        side = max(min(_wanted(subject, size, placement), max(size)), held[2] - held[0], held[3] - held[1])
+        box = _placed(subject, held, size, (side, side), placement)
+    side = box[2] - box[0]
+    if placement.share is None or placement.fullest is None or covered <= placement.fullest * side**2:
+        return box
+    side = max(side, round(math.sqrt(covered / placement.share)))
+    return _placed(subject, held, size, (side, side), placement)
+
+
 def _cut(subject: Box, held: Box, size: tuple[int, int], placement: Placement) -> Box:
     """Return a box around `held`, square if the photo has room, otherwise cut at the photo's borders."""
     side = max(_wanted(subject, size, placement), held[2] - held[0], held[3] - held[1])
@@ -88,7 +113,10 @@ def _wanted(subject: Box, size: tuple[int, int], placement: Placement) -> int:
 
 
 def _placed(subject: Box, held: Box, size: tuple[int, int], sides: tuple[int, int], placement: Placement) -> Box:
-    """Return the box with `sides` that shows the subject in its place, moved to hold `held` and to lie in the photo."""
+    """Return the box with `sides` that shows the subject in its place, moved to hold `held` and to lie in the photo.
+
+    Along an axis that is shorter than the box, it holds all of the photo.
+    """
     down = None if placement.headroom is None else subject[1] - round(placement.headroom * sides[1])
     x0, x1 = _span((subject[0], subject[2]), (held[0], held[2]), sides[0], size[0])
     y0, y1 = _span((subject[1], subject[3]), (held[1], held[3]), sides[1], size[1], down)
@@ -96,11 +124,14 @@ def _placed(subject: Box, held: Box, size: tuple[int, int], sides: tuple[int, in
 
 
 def _span(subject: tuple[int, int], held: tuple[int, int], length: int, limit: int, start: int | None = None) -> tuple[int, int]:
-    """Return an interval of `length` in 0..limit that holds `held`, as near as possible to `start`, or around `subject`."""
+    """Return an interval of `length` in 0..limit that holds `held`, as near as possible to `start`, or around `subject`.
+
+    One that is longer than `limit` holds 0..limit.
+    """
     if start is None:
         start = round((sum(subject) - length) / 2)
     start = min(max(start, held[1] - length), held[0])
-    start = min(max(start, 0), limit - length)
+    start = min(max(start, min(0, limit - length)), max(0, limit - length))
     return start, start + length
 
 
@@ -115,6 +146,11 @@ def extent(inside: NDArray[np.bool_]) -> Box:
 def holds(box: Box, other: Box) -> bool:
     """Return whether `other` lies within `box`."""
     return box[0] <= other[0] and box[1] <= other[1] and other[2] <= box[2] and other[3] <= box[3]
+
+
+def within(box: Box, size: tuple[int, int]) -> Box:
+    """Return the part of `box` that lies in a photo of `size` (width, height)."""
+    return max(0, box[0]), max(0, box[1]), min(size[0], box[2]), min(size[1], box[3])
 
 
 def union(a: Box, b: Box) -> Box:

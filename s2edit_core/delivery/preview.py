@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2edit_core.delivery.canvas import Canvas, to_tensor
+from s2edit_core.delivery.canvas import Canvas, to_image, to_tensor
 from s2edit_core.delivery.framing import Box
 from s2edit_core.delivery.latent_colours import BLOCK, LatentColours, colour_moments
 from s2edit_core.delivery.preview_files import encode_preview, preview_size
@@ -32,10 +32,14 @@ class PreviewPainter:
         size = preview_size(canvas.photo.size)
         blocks = before.shape[-1] * BLOCK, before.shape[-2] * BLOCK
         photo, mask, box = _reduced(canvas, size, blocks)
-        shown = photo.resize(blocks, Image.Resampling.BOX, box=box)
+        if canvas.seen == canvas.box:
+            shown = photo.resize(blocks, Image.Resampling.BOX, box=box)
+        else:
+            shown = to_image(canvas.source()).resize(blocks, Image.Resampling.BOX)
         self._colours = LatentColours(of_model, colour_moments(before, to_tensor(shown)))
         self._small = photo.resize(size, Image.Resampling.BOX)
-        self._box = _box_within(canvas, size)
+        self._whole = _box_within(canvas.box, canvas, size)
+        self._box = _box_within(canvas.seen, canvas, size)
         self._photo = to_tensor(self._small.crop(self._box))
         opacity = mask.resize((self._photo.shape[2], self._photo.shape[1]), Image.Resampling.BOX, box=box)
         self._opacity = torch.tensor(np.asarray(opacity), dtype=torch.float32) / 255
@@ -53,24 +57,26 @@ class PreviewPainter:
         return encode_preview(preview)
 
     def _sized(self, latent: Tensor) -> Tensor:
-        """Return the colours of `latent` at the size of the box, `(3, h, w)` in -1..1."""
-        size = list(self._photo.shape[1:])
-        return F.interpolate(self._colours(latent)[None], size=size, mode="bilinear", align_corners=False)[0]
+        """Return the colours of `latent` at the size of what the frame shows of the photo, `(3, h, w)` in -1..1."""
+        left, top, right, bottom = self._whole
+        drawn = F.interpolate(self._colours(latent)[None], size=[bottom - top, right - left], mode="bilinear", align_corners=False)
+        x, y = self._box[0] - left, self._box[1] - top
+        return drawn[0, :, y : y + self._photo.shape[1], x : x + self._photo.shape[2]]
 
 
 def _reduced(
     canvas: Canvas, size: tuple[int, int], blocks: tuple[int, int]
 ) -> tuple[Image.Image, Image.Image, tuple[float, float, float, float]]:
-    """Return photo, edit mask and box, made smaller by a whole factor where that leaves enough: for speed."""
-    left, top, right, bottom = canvas.box
+    """Return photo, edit mask and what is seen of them, made smaller by a whole factor where that leaves enough: for speed."""
+    left, top, right, bottom = canvas.seen
     factor = max(1, min(canvas.photo.width // size[0], (right - left) // blocks[0], (bottom - top) // blocks[1]))
     photo, mask = canvas.photo.reduce(factor), canvas.edit_mask.reduce(factor)
     return photo, mask, (left / factor, top / factor, min(photo.width, right / factor), min(photo.height, bottom / factor))
 
 
-def _box_within(canvas: Canvas, size: tuple[int, int]) -> Box:
-    """Return the box of the canvas in pixels of a preview of `size`, at least one wide and high."""
-    (width, height), (left, top, right, bottom) = size, canvas.box
+def _box_within(box: Box, canvas: Canvas, size: tuple[int, int]) -> Box:
+    """Return a box of the canvas in pixels of a preview of `size`, at least one wide and high."""
+    (width, height), (left, top, right, bottom) = size, box
     across, down = width / canvas.photo.width, height / canvas.photo.height
     x, y = min(round(left * across), width - 1), min(round(top * down), height - 1)
-    return x, y, min(width, max(round(right * across), x + 1)), min(height, max(round(bottom * down), y + 1))
+    return x, y, max(round(right * across), x + 1), max(round(bottom * down), y + 1)

@@ -48,7 +48,7 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
     if found["changed_share_inside"] == 0 and ImageChops.multiply(canvas.edit_mask, canvas.identity_mask).getbbox() is None:
         found["warnings"] = [OUTSIDE]
     if embed is not None:
-        found["identity_similarity"] = cosine(embed(photo.crop(box)), embed(result.crop(box)))
+        found["identity_similarity"] = cosine(embed(photo.crop(canvas.seen)), embed(result.crop(canvas.seen)))
     return found
 
 

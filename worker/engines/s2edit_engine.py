@@ -306,7 +306,7 @@ class S2EditEngine:
         identity_canvas = self.pipeline.identity_canvas(photo, mask, prompts.subject)
         if self.captioner is not None and request.source_prompt is None:
             with self._turn:
-                caption = self.captioner.caption(photo.crop(identity_canvas.box))
+                caption = self.captioner.caption(photo.crop(identity_canvas.seen))
             prompts = self._captioned(request, concepts, caption)
         own_crop = edit_mask is None and not self.pipeline.backbone.card.changes_scene(prompts.subject)
         canvas = identity_canvas if own_crop else self.pipeline.canvas(photo, mask, edit_mask, subject=prompts.subject)

@@ -1,4 +1,4 @@
-"""The crop has the frame's aspect exactly, and is stretched only where the photo leaves no room."""
+"""The crop has the frame's aspect exactly. Only where the photo leaves no room, it is stretched, or reaches beyond the photo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def photos_with_boxes(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int,
     return (width, height), (left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height)))
 
 
-PLACEMENTS = (Placement(), Placement(1.4, 1.6, 0.1), Placement(1.2, 1.3, 0.3, square=True))
+SQUARE = Placement(1.2, 1.3, 0.3, share=0.3, fullest=0.5, square=True)
+PLACEMENTS = (Placement(), Placement(1.4, 1.6, 0.1), SQUARE)
 
 
 @given(
@@ -41,9 +42,15 @@ def test_the_box_holds_what_must_be_seen_lies_in_the_photo_and_keeps_the_aspect(
     held = union(subject, required)  # type: ignore[arg-type]
     found = framed(subject, size, frame_size=model[0], multiple=model[1], placement=placement, required=required)  # type: ignore[arg-type]
     left, top, right, bottom = found.box
-    assert 0 <= left < right <= size[0]
-    assert 0 <= top < bottom <= size[1]
     assert holds(found.box, held)
+    if placement.square:
+        assert right - left == bottom - top
+        assert found.stretch == 1
+        for low, high, limit in ((left, right, size[0]), (top, bottom, size[1])):
+            assert (0 <= low < high <= limit) if high - low <= limit else (low <= 0 < limit <= high)
+    else:
+        assert 0 <= left < right <= size[0]
+        assert 0 <= top < bottom <= size[1]
     assert max(found.frame) == model[0]
     assert all(side % model[1] == 0 for side in found.frame)
     assert found.frame[0] == found.frame[1] or not placement.square
@@ -51,8 +58,6 @@ def test_the_box_holds_what_must_be_seen_lies_in_the_photo_and_keeps_the_aspect(
     assert exact == (found.stretch == pytest.approx(1, abs=1e-12))
     if not exact:  # then no frame's aspect fits around what must be seen
         for short in range(model[1], model[0] + 1, model[1]):
-            if placement.square and short != model[0]:
-                continue
             for across, down in ((model[0], short), (short, model[0])):
                 ratio = Fraction(across, down)
                 units = max(-(-(held[2] - held[0]) // ratio.numerator), -(-(held[3] - held[1]) // ratio.denominator))
@@ -96,10 +101,42 @@ def test_the_frame_closest_to_a_square_holds_what_no_square_can() -> None:
     found = framed((100, 0, 700, 400), (1000, 400), frame_size=512, multiple=64, placement=Placement())
     assert found.frame == (512, 320)
     assert found.stretch == 1
-    stretched = framed((100, 0, 700, 400), (1000, 400), frame_size=512, multiple=64, placement=Placement(1.0, 1.0, square=True))
-    assert stretched.frame == (512, 512)
-    assert stretched.box == (100, 0, 700, 400)
-    assert stretched.stretch == pytest.approx(2 / 3)
+
+
+def test_for_a_model_of_squares_the_box_reaches_beyond_a_photo_that_holds_no_square_with_all_of_a_person() -> None:
+    """Before, the person was stretched: a standing person on a phone photo by half."""
+    found = framed((200, 100, 700, 1500), (900, 1600), frame_size=128, multiple=32, placement=Placement(1.0, 1.0, square=True))
+    assert found.frame == (128, 128)
+    assert found.box == (-250, 100, 1150, 1500)
+    assert found.stretch == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "share_of_box", "box"),
+    [
+        ((40, 100, 360, 400), 0.7, (0, 0, 400, 400)),  # 42 % of the photo
+        ((0, 20, 400, 400), 0.8, (-104, -132, 503, 475)),
+        ((0, 20, 400, 400), 0.6, (0, 0, 400, 400)),  # a broad outline that covers little
+    ],
+)
+def test_a_close_up_is_shown_as_small_as_the_training_pictures_show_people(
+    subject: tuple[int, int, int, int], share_of_box: float, box: tuple[int, int, int, int]
+) -> None:
+    placement = Placement(1.2, 1.3, 0.25, share=0.33, fullest=0.6, square=True)
+    covered = round(share_of_box * (subject[2] - subject[0]) * (subject[3] - subject[1]))
+    found = framed(subject, (400, 400), frame_size=128, multiple=32, placement=placement, covered=covered)
+    assert found.box == pytest.approx(box, abs=1)
+    assert found.stretch == 1
+
+
+def test_a_close_up_in_a_wide_photo_is_amid_its_own_surroundings() -> None:
+    placement = Placement(1.2, 1.3, 0.25, share=0.3, fullest=0.5, square=True)
+    found = framed((300, 10, 700, 400), (1000, 400), frame_size=128, multiple=32, placement=placement, covered=120_000)
+    left, top, right, bottom = found.box
+    assert right - left == bottom - top == 632
+    assert 0 < left < right < 1000
+    assert top < 0
+    assert bottom > 400
 
 
 def test_where_the_masks_reach_both_borders_the_frame_is_stretched_and_says_how_far() -> None:

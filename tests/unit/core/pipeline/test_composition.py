@@ -86,7 +86,7 @@ def test_attributes_that_cannot_be_are_refused(edit: Any, identity: Concept, mak
     with pytest.raises(PromptInvalid, match=r"write \[A\] lipstick"):
         edit(attributes=[Attribute(makeup, LIPS)])
     prompt = "a [I] woman with [A] lipstick"
-    with pytest.raises(MaskInvalid, match="attributes is empty"):
+    with pytest.raises(MaskInvalid, match="the region is empty"):
         edit(prompt, attributes=[Attribute(makeup, Image.new("L", SIZE))])
     with pytest.raises(OptionInvalid, match="pass it as the identity"):
         edit(prompt, attributes=[Attribute(identity, LIPS)])
