@@ -97,7 +97,7 @@ def records_of(
         (delivered,) = list(out.images)
         seen = shown(delivered, case.photo.picture, box)
         about = {"person": number, "edit": target.edit.name, "layout": layout}
-        part = _seen_part(photo.size, box, seen.size)
+        part = seen_part(photo.size, box, seen.size)
         measured = {
             "psnr": round(psnr(np.asarray(seen.crop(part)), np.asarray(target.answer.picture.crop(part))), 3),
             "stretch": out.reports[0]["canvas"]["stretch"],
@@ -106,7 +106,7 @@ def records_of(
     return found
 
 
-def _seen_part(size: tuple[int, int], box: Box, portrait: tuple[int, int]) -> Box:
+def seen_part(size: tuple[int, int], box: Box, portrait: tuple[int, int]) -> Box:
     """Return what a photo of `size` shows of the portrait in `box`, in pixels of the portrait."""
     left, top = max(0, -box[0]) // SCALE, max(0, -box[1]) // SCALE
     right, bottom = ((min(limit, far) - near) // SCALE for limit, near, far in zip(size, box[:2], box[2:], strict=True))
