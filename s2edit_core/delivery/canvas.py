@@ -8,9 +8,11 @@ border pixels go on. What the edit changed is brought back to the photo's own pi
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,6 +31,8 @@ from s2edit_core.request.domains import Placement
 SEAM = 0.02
 """Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""
 DEFAULT_PLACEMENT = Placement()
+MOST_DETAIL = 8
+"""Pixels per pixel of the frame, along each side, from which a crop is scaled to the frame where it reaches beyond the photo."""
 GRAIN_SAMPLE = 1024
 """Side of the square, in the middle of the crop, where the photo's noise is measured."""
 
@@ -51,12 +55,12 @@ class Canvas:
         """Names what the model sees of the photo and of the identity mask; the edit mask does not enter."""
         digest = hashlib.sha256(repr((self.box, self.frame)).encode())
         for picture in (self.photo, self.identity_mask):
-            digest.update(picture.crop(self.box).tobytes())
+            digest.update(picture.crop(self.seen).tobytes())
         return digest.hexdigest()[:32]
 
     def source(self) -> Tensor:
         """The frame as the model sees it: `(3, H, W)` in -1..1."""
-        return to_tensor(_continued(self.photo, self.box).resize(self.frame, Image.Resampling.LANCZOS))
+        return to_tensor(_cropped(self.photo, self.box, self.frame, "edge").resize(self.frame, Image.Resampling.LANCZOS))
 
     @property
     def seen(self) -> Box:
@@ -67,16 +71,22 @@ class Canvas:
         """A mask of the photo in the frame: `(H, W)` in 0..1. Raises `ValueError` for one of another size or mode."""
         if which.mode != "L" or which.size != self.photo.size:
             raise ValueError(f"expected a mask in L of the photo's size {self.photo.size}, got {which.mode} {which.size}")
-        cropped = which.crop(self.box).resize(self.frame, Image.Resampling.BOX)
+        cropped = _cropped(which, self.box, self.frame, "constant").resize(self.frame, Image.Resampling.BOX)
         return torch.tensor(np.asarray(cropped), dtype=torch.float32) / 255
 
     def region(self, cells: Tensor) -> Image.Image:
         """A mask of the photo, L, from strengths `(h, w)` in 0..1 of cells of the frame, of which `mask` returns about the same."""
-        left, top, right, bottom = self.box
         levels = Image.fromarray((cells.detach().cpu().float() * 255).round().byte().numpy())
         mask = Image.new("L", self.photo.size)
-        mask.paste(levels.resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+        mask.paste(self.enlarged(levels, Image.Resampling.NEAREST), self.seen[:2])
         return mask
+
+    def enlarged(self, picture: Image.Image, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
+        """The part of a `picture` of the frame that belongs at `seen`, at the photo's size."""
+        (left, top, right, bottom), seen = self.box, self.seen
+        across, down = picture.width / (right - left), picture.height / (bottom - top)
+        part = ((seen[0] - left) * across, (seen[1] - top) * down, (seen[2] - left) * across, (seen[3] - top) * down)
+        return picture.resize((seen[2] - seen[0], seen[3] - seen[1]), resample, box=part)
 
     @property
     def stretch(self) -> float:
@@ -115,14 +125,13 @@ class Canvas:
         """
         if edited.shape != (3, self.frame[1], self.frame[0]):
             raise ValueError(f"expected the frame (3, {self.frame[1]}, {self.frame[0]}), got {tuple(edited.shape)}")
-        left, top, right, bottom = self.box
-        patch = to_image(edited).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
-        pixels, seam, (x, y) = np.asarray(self.photo).copy(), self._seam(), self._beyond()
-        columns = _overlap(slice(0, right - left), x, self.photo.width - left)
-        for rows in _strips(_overlap(slice(0, bottom - top), y, self.photo.height - top), right - left):
-            opacity = seam.rows(rows.start - y, rows.stop - y)[..., None]
-            part = pixels[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
-            drawn = np.asarray(patch.crop((columns.start, rows.start, columns.stop, rows.stop)), dtype=np.float32)
+        left, top, right, bottom = self.seen
+        patch = self.enlarged(to_image(edited))
+        pixels, seam = np.asarray(self.photo).copy(), self._seam()
+        for rows in _strips(slice(0, bottom - top), right - left):
+            opacity = seam.rows(rows.start, rows.stop)[..., None]
+            part = pixels[top + rows.start : top + rows.stop, left:right]
+            drawn = np.asarray(patch.crop((0, rows.start, right - left, rows.stop)), dtype=np.float32)
             part[:] = np.rint(part + opacity * (drawn - part)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(pixels)
 
@@ -157,14 +166,21 @@ def _overlap(part: slice, start: int, stop: int) -> slice:
     return slice(first, max(first, min(part.stop, stop)))
 
 
-def _continued(photo: Image.Image, box: Box) -> Image.Image:
-    """The crop `box` of `photo`, in which the photo's border pixels go on beyond it."""
-    inside = within(box, photo.size)
-    crop = photo.crop(inside)
+def _cropped(picture: Image.Image, box: Box, frame: tuple[int, int], beyond: Literal["edge", "constant"]) -> Image.Image:
+    """The crop `box` of `picture`: beyond it, its border pixels go on ("edge"), or it is black ("constant").
+
+    A crop that reaches beyond a large picture is made smaller, because it could be far larger than the picture; a frame needs few
+    pixels.
+    """
+    inside = within(box, picture.size)
+    crop = picture.crop(inside)
     if inside == box:
         return crop
-    margins = ((inside[1] - box[1], box[3] - inside[3]), (inside[0] - box[0], box[2] - inside[2]), (0, 0))
-    return Image.fromarray(np.pad(np.asarray(crop), margins, mode="edge"))
+    factor = max(1, math.ceil(max((box[2] - box[0]) / frame[0], (box[3] - box[1]) / frame[1]) / MOST_DETAIL))
+    margins = [(inside[1] - box[1], box[3] - inside[3]), (inside[0] - box[0], box[2] - inside[2]), (0, 0)]
+    pixels = np.asarray(crop.reduce(factor))
+    smaller = [(round(before / factor), round(after / factor)) for before, after in margins[: pixels.ndim]]
+    return Image.fromarray(np.pad(pixels, smaller, mode=beyond))
 
 
 def _strips(rows: slice, width: int) -> Iterator[slice]:

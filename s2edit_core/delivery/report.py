@@ -41,9 +41,9 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
 
     With an embedder, the report includes the identity similarity: the cosine between embeddings of the crop before and after.
     """
-    box, photo = canvas.box, canvas.photo
+    photo = canvas.photo
     unpasted = photo.copy()
-    unpasted.paste(raw.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2])
+    unpasted.paste(canvas.enlarged(raw), canvas.seen[:2])
     found = changes(photo, unpasted, result, canvas.edit_mask)
     if found["changed_share_inside"] == 0 and ImageChops.multiply(canvas.edit_mask, canvas.identity_mask).getbbox() is None:
         found["warnings"] = [OUTSIDE]
