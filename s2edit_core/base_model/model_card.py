@@ -138,7 +138,7 @@ def _domain(values: object) -> Domain:
 
 def _placement(values: object) -> Placement:
     """Return a domain's placement; what it leaves out has the defaults."""
-    numbers = ("context", "widest", "headroom", "share", "fullest")
+    numbers = ("context", "widest", "headroom", "share", "fullest", "aside")
     if not isinstance(values, dict) or values.keys() - {*numbers, "square"}:
         raise TypeError(f"placement must be an object of {', '.join(numbers)} and square, not {values!r}")
     if not isinstance(values.get("square", False), bool):

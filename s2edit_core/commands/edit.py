@@ -81,7 +81,7 @@ def _concept_and_region(
 ) -> tuple[str, Image.Image | None]:
     """Return the file of an attribute, and its region if there is one. Raises `OptionInvalid` for more files."""
     if more:
-        raise OptionInvalid("--attribute takes a file and a region: repeat it for each attribute", field="attribute")
+        raise OptionInvalid("--attribute takes a file and at most one region: repeat it for each attribute", field="attribute")
     return concept, read_mask(args, region, photo, "region") if region is not None else None
 
 

@@ -326,7 +326,8 @@ def raising_mismatch(kind: str) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ArtifactMismatch(f"not a readable {kind} file: {error}") from error
+        why = "" if isinstance(error, UnicodeError) else f": {error}"
+        raise ArtifactMismatch(f"not a readable {kind} file{why}") from error
 
 
 def new_deltas(

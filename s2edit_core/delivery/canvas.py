@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from s2edit_core.delivery.difference import STRIP_PIXELS, Change, apply, noise_level
-from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, within
+from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, whole_extent, within
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import Seam
 from s2edit_core.errors import ImageInvalid
@@ -217,7 +217,7 @@ def make_canvas(
     inside = inside_of(identity_mask)
     choose = partial(
         framed,
-        extent(inside),
+        whole_extent(inside) if placement.square and placement.aside is not None else extent(inside),
         photo.size,
         frame_size=frame_size,
         multiple=multiple,

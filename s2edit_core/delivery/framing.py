@@ -115,23 +115,30 @@ def _wanted(subject: Box, size: tuple[int, int], placement: Placement) -> int:
 def _placed(subject: Box, held: Box, size: tuple[int, int], sides: tuple[int, int], placement: Placement) -> Box:
     """Return the box with `sides` that shows the subject in its place, moved to hold `held` and to lie in the photo.
 
-    Along an axis that is shorter than the box, it holds all of the photo.
+    Along an axis that is shorter than the box, it holds all of the photo. For a model of squares that knows its subjects only near
+    the middle, the box reaches beyond a side of the photo instead of leaving the subject farther `aside`.
     """
     down = None if placement.headroom is None else subject[1] - round(placement.headroom * sides[1])
-    x0, x1 = _span((subject[0], subject[2]), (held[0], held[2]), sides[0], size[0])
+    aside = round(placement.aside * sides[0]) if placement.square and placement.aside is not None else None
+    x0, x1 = _span((subject[0], subject[2]), (held[0], held[2]), sides[0], size[0], most=aside)
     y0, y1 = _span((subject[1], subject[3]), (held[1], held[3]), sides[1], size[1], down)
     return x0, y0, x1, y1
 
 
-def _span(subject: tuple[int, int], held: tuple[int, int], length: int, limit: int, start: int | None = None) -> tuple[int, int]:
+def _span(
+    subject: tuple[int, int], held: tuple[int, int], length: int, limit: int, start: int | None = None, most: int | None = None
+) -> tuple[int, int]:
     """Return an interval of `length` in 0..limit that holds `held`, as near as possible to `start`, or around `subject`.
 
-    One that is longer than `limit` holds 0..limit.
+    One that is longer than `limit` holds 0..limit. With `most`, it is moved into 0..limit by no more than that.
     """
     if start is None:
         start = round((sum(subject) - length) / 2)
-    start = min(max(start, held[1] - length), held[0])
-    start = min(max(start, min(0, limit - length)), max(0, limit - length))
+    wanted = min(max(start, held[1] - length), held[0])
+    start = min(max(wanted, min(0, limit - length)), max(0, limit - length))
+    if most is not None:
+        start = min(max(start, wanted - most), wanted + most)
+        start = min(max(start, held[1] - length), held[0])
     return start, start + length
 
 
@@ -141,6 +148,19 @@ def extent(inside: NDArray[np.bool_]) -> Box:
     if not len(rows):
         raise ValueError("the mask is empty: pixels of the region need values of 128 or more")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def whole_extent(inside: NDArray[np.bool_]) -> Box:
+    """Return the bounding box of a subject in `(H, W)` as it would be if the left or right border did not cut it.
+
+    A subject that reaches one of them is thought to be symmetric about its top, which is the crown of a head. Raises as `extent`.
+    """
+    left, top, right, bottom = extent(inside)
+    width = inside.shape[1]
+    if (left == 0) == (right == width):
+        return left, top, right, bottom
+    crown = round(float(np.flatnonzero(inside[top : top + max(1, (bottom - top) // 20)].any(axis=0)).mean() + 0.5))
+    return (min(left, 2 * crown - right), top, right, bottom) if left == 0 else (left, top, max(right, 2 * crown - left), bottom)
 
 
 def holds(box: Box, other: Box) -> bool:

@@ -15,7 +15,10 @@ class Placement:
     `context` is the usual side of the pictures relative to the longer side of the subject's box, and `widest` the largest one: what
     fits into a square photo within that is seen whole. `headroom` is the share of the picture above the subject, 0..1; None if its
     box lies in the middle. `share` is the share of the pictures that a subject usually covers, and `fullest` the largest one, 0..1;
-    None if any will do. `square` says that all pictures are squares. Raises `ValueError` for other numbers.
+    None if any will do. `aside` is how far the middle of its box lies to the left or right of the picture's middle at most, as a
+    share of the side; None if it may lie anywhere. `square` says that all pictures are squares.
+
+    Raises `ValueError` for other numbers.
     """
 
     context: float = 2.0
@@ -23,6 +26,7 @@ class Placement:
     headroom: float | None = None
     share: float | None = None
     fullest: float | None = None
+    aside: float | None = None
     square: bool = False
 
     def __post_init__(self) -> None:
@@ -30,6 +34,8 @@ class Placement:
             raise ValueError(f"context must be 1 or more, and at most widest, not {self.context:g} and {self.widest:g}")
         if self.headroom is not None and not 0 <= self.headroom <= 1:
             raise ValueError(f"headroom must be from 0 to 1, not {self.headroom:g}")
+        if self.aside is not None and not 0 <= self.aside <= 0.5:
+            raise ValueError(f"aside must be from 0 to 0.5, not {self.aside:g}")
         if (self.share is None) != (self.fullest is None):
             raise ValueError("share and fullest belong together: give both, or neither")
         if self.share is not None and self.fullest is not None and not 0 < self.share <= self.fullest <= 1:

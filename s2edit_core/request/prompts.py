@@ -215,7 +215,7 @@ def check_attribute_named(prompt: str, placeholder: str, subject: str) -> None:
     text = tidy(prompt)
     if placeholder not in text or re.sub(re.escape(placeholder) + following(subject), "", text).count(placeholder):
         raise PromptInvalid(
-            f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
+            f"the prompt does not say where the attribute goes: write {placeholder} {subject}, with nothing else between them",
             field="prompt",
             reason="placeholder_missing",
         )
@@ -257,8 +257,7 @@ def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
             reason="placeholder_invalid",
         )
     after = prompt.partition(found[0])[2]
-    wanted = r"\w[\w'-]*" if subject is None else r"\s+".join(map(re.escape, tidy(subject).split()))
-    word = re.match(rf"\s+({wanted})(?![\w'-])", after, flags=re.IGNORECASE)
+    word = re.match(r"\s+\w[\w'-]*" if subject is None else following(subject), after)
     if word is None and subject is not None:
         raise PromptInvalid(
             f"{found[0]} does not stand before the subject {subject!r}: write {found[0]} {tidy(subject)} in the prompt",
@@ -271,7 +270,7 @@ def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
             field="prompt",
             reason="subject_unknown",
         )
-    return ResolvedReference(prompt, word[1], found[0])
+    return ResolvedReference(prompt, tidy(word[0]), found[0])
 
 
 def changed_words(source: str, target: str) -> tuple[str, ...]:

@@ -323,7 +323,7 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
     words = tidy(subject).split() if subject is not None else ["as the prompts say it"]
     if not 1 <= len(words) <= MAX_SUBJECT_WORDS or any(mark in word for word in words for mark in "[]"):
         raise PromptInvalid(
-            f"the subject must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman or maine coon",
+            f"the subject must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman, maine coon or eye shadow",
             field="subject",
             reason="subject_invalid",
         )

@@ -28,7 +28,7 @@ class Cats:
     subjects: tuple[str, ...] = SUBJECTS
     word_bank: tuple[str, ...] = WORD_BANK
     scene: bool = False
-    placement: Placement = Placement(1.12, 1.25, 0.11, share=0.37, fullest=0.53, square=True)
+    placement: Placement = Placement(1.12, 1.25, 0.11, share=0.37, fullest=0.53, aside=0.06, square=True)
     words: frozenset[str] = WORDS
     labels: Mapping[str, tuple[str, ...]] = LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES

@@ -26,7 +26,7 @@ class Churches:
     subjects: tuple[str, ...] = captions.SUBJECTS
     word_bank: tuple[str, ...] = captions.WORD_BANK
     scene: bool = True
-    placement: Placement = Placement(1.45, 1.65, 0.16, share=0.16, fullest=0.39, square=True)
+    placement: Placement = Placement(1.45, 1.65, 0.16, share=0.16, fullest=0.39, aside=0.15, square=True)
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = IDENTITY_NAMES

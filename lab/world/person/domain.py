@@ -27,7 +27,7 @@ class PersonDomain:
     subjects: tuple[str, ...] = captions.SUBJECTS
     word_bank: tuple[str, ...] = captions.WORD_BANK
     scene: bool = False
-    placement: Placement = Placement(1.25, 1.65, 0.12, share=0.27, fullest=0.49, square=True)
+    placement: Placement = Placement(1.25, 1.65, 0.12, share=0.27, fullest=0.49, aside=0.06, square=True)
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
     identity_names: tuple[str, ...] = ("skin", *_SPREADS, "eye_red", "eye_green", "eye_blue", "freckles", "moles", "scar")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2edit_core.delivery.framing import extent, framed, holds, union
+from s2edit_core.delivery.framing import extent, framed, holds, union, whole_extent
 from s2edit_core.request.domains import Placement
 
 
@@ -129,6 +129,21 @@ def test_a_close_up_is_shown_as_small_as_the_training_pictures_show_people(
     assert found.stretch == 1
 
 
+@pytest.mark.parametrize(("left", "box"), [(0, (-80, 0, 320, 400)), (350, (250, 0, 650, 400)), (700, (580, 0, 980, 400))])
+def test_a_person_at_the_side_of_a_photo_is_near_the_middle_of_the_frame(left: int, box: tuple[int, int, int, int]) -> None:
+    """Before, the frame ended with the photo: a person at its side was drawn a second time, in the middle."""
+    placement = Placement(1.2, 1.3, 0.1, aside=0.05, square=True)
+    found = framed((left, 40, left + 200, 373), (900, 600), frame_size=128, multiple=32, placement=placement)
+    assert found.box == box
+
+
+def test_what_must_be_seen_too_comes_before_the_middle() -> None:
+    placement = Placement(1.0, 1.0, aside=0.05, square=True)
+    found = framed((0, 100, 100, 300), (900, 600), frame_size=128, multiple=32, placement=placement, required=(0, 100, 190, 300))
+    assert found.box[0] <= 0
+    assert found.box[2] >= 190
+
+
 def test_a_close_up_in_a_wide_photo_is_amid_its_own_surroundings() -> None:
     placement = Placement(1.2, 1.3, 0.25, share=0.3, fullest=0.5, square=True)
     found = framed((300, 10, 700, 400), (1000, 400), frame_size=128, multiple=32, placement=placement, covered=120_000)
@@ -160,6 +175,19 @@ def test_what_else_must_be_seen_widens_the_box_and_moves_it() -> None:
     assert (right - left, bottom - top) == (400, 400)
     assert top == 100
     assert (left + right) / 2 == 450
+
+
+def test_a_person_whom_the_side_of_the_photo_cuts_is_thought_to_go_on_beyond_it() -> None:
+    inside = np.zeros((100, 90), dtype=bool)
+    inside[20:60, 70:] = True  # a head
+    inside[20:24, 80:] = True
+    inside[20:24, :80] = False
+    assert whole_extent(inside) == (70, 20, 100, 60)
+    assert whole_extent(inside[:, ::-1]) == (-10, 20, 20, 60)
+    both = inside | inside[:, ::-1]
+    assert whole_extent(both) == extent(both) == (0, 20, 90, 60)
+    amid = np.roll(inside, -5, axis=1)
+    assert whole_extent(amid) == extent(amid)
 
 
 def test_the_extent_is_left_top_right_bottom() -> None:

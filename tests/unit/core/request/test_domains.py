@@ -55,9 +55,9 @@ def test_a_card_says_whose_edits_change_the_scene(tmp_path: Path) -> None:
 
 
 def test_a_card_says_where_its_pictures_show_a_subject(tmp_path: Path) -> None:
-    placed = {"context": 1.2, "widest": 1.3, "headroom": 0.1, "share": 0.3, "fullest": 0.5, "square": True}
+    placed = {"context": 1.2, "widest": 1.3, "headroom": 0.1, "share": 0.3, "fullest": 0.5, "aside": 0.1, "square": True}
     read = card(tmp_path, domains=[{"subjects": ["cat"], "placement": placed}, {"subjects": ["woman"]}])
-    assert read.placement("Cat") == Placement(1.2, 1.3, 0.1, 0.3, 0.5, square=True)
+    assert read.placement("Cat") == Placement(1.2, 1.3, 0.1, 0.3, 0.5, 0.1, square=True)
     assert read.placement("woman") == ModelCard().placement("woman") == Placement()
     assert read.placement("makeup") == read.placement("cat"), "an unknown subject counts as one of the first domain"
 
@@ -88,6 +88,7 @@ def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
         ({"domains": [{"subjects": ["cat"], "placement": {"share": 0.6, "fullest": 0.5}}]}, "at most fullest"),
         ({"domains": [{"subjects": ["cat"], "placement": {"share": 0, "fullest": 0.5}}]}, "share must be above 0"),
         ({"domains": [{"subjects": ["cat"], "placement": {"share": 0.5, "fullest": 1.5}}]}, "at most 1"),
+        ({"domains": [{"subjects": ["cat"], "placement": {"aside": 0.6}}]}, "aside must be from 0 to 0.5"),
         ({"domains": [{"subjects": ["cat"], "placement": {"square": 1}}]}, "square must be true or false"),
         ({"domains": [{"subjects": ["cat"]}], "subjects": ["cat"]}, "subjects must be inside the domains"),
     ],
