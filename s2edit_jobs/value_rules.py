@@ -154,7 +154,7 @@ def _shown(error: Mapping[str, Any]) -> str:
     """Return the wrong value for a message, or its size if it is too long."""
     value = error["input"]
     if error["type"] in _OF_ANOTHER_SIZE:
-        shown = f"of {len(value)}"
+        shown = f"one of {len(value)} characters" if isinstance(error["loc"][-1], int) else f"of {len(value)}"
     elif isinstance(value, str):
         shown = _short(value)
         shown = shown if error["type"] in _OUT_OF_RANGE else f"{shown!r}"  # a number of a form

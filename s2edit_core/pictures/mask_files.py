@@ -106,7 +106,9 @@ def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Ima
         found = f" (its brightest pixel is {brightest} of 255)" if brightest else ""
         raise MaskInvalid(f"the {field} is empty: paint the region white{found}", field=field, reason="mask_empty")
     if inside == mask.width * mask.height and field != EVERYWHERE:
-        advice = "leave the rest black" + (f"; where all may change, send a white {EVERYWHERE}" if field == "mask" else "")
+        advice = "leave the rest black" + (
+            f"; where all may change, send a white {EVERYWHERE}" if field == "mask" and smallest == MIN_PERSON_SIDE else ""
+        )
         raise MaskInvalid(f"the {field} covers the whole image: {advice}", field=field, reason="mask_full")
     if (side := main_side(mask)) < smallest:
         raise _too_small(side, drawn, mask, field, smallest, sent_pixels)

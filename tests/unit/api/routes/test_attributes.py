@@ -151,6 +151,21 @@ def test_an_attribute_of_two_words_is_learned_and_named_by_both(api: Api) -> Non
     assert api.edit(prompt="a woman with [E] eye shadow", attributes=attribute_id).status_code == 202
 
 
+def test_the_subject_of_an_attribute_may_differ_in_number_from_the_prompt(api: Api) -> None:
+    attribute_id = api.learned(api.attribute(prompt="a woman with [E] pearl earrings", subject="pearl earring"))
+    assert api.get(f"/attributes/{attribute_id}").json()["subject"] == "pearl earrings"
+
+
+def test_a_mask_of_everything_is_refused_with_a_remedy_that_exists_here(api: Api) -> None:
+    problem = assert_problem(api.attribute(mask=pictures.mask(fill="everything")), 422, "mask_full", "mask")
+    assert "edit_mask" not in problem["detail"]
+
+
+def test_two_ids_in_one_part_are_refused_with_what_is_wrong(api: Api) -> None:
+    problem = assert_problem(api.edit(prompt=WEARING, attributes="a_" + 67 * "0"), 422, "option_invalid", "attributes")
+    assert problem["detail"].endswith("not a list with one of 69 characters")
+
+
 def test_placeholders_count_as_one_token_each(api: Api) -> None:
     attribute_id = api.learned(api.attribute())
     free = MAX_TOKENS - 2  # begin and end
