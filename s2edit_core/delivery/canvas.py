@@ -222,7 +222,7 @@ def make_canvas(
         frame_size=frame_size,
         multiple=multiple,
         placement=placement,
-        covered=int(inside.sum()),
+        covered=0 if inside.all() else int(inside.sum()),  # a mask of everything does not say how large the subject is
     )
     framing = choose()
     if edit_mask is None:

@@ -49,7 +49,7 @@ def cases(draw: st.DrawFn) -> Canvas:
     width, height = draw(st.integers(40, 150)), draw(st.integers(40, 150))
 
     def mask(most: int) -> Image.Image:
-        left, top = draw(st.integers(0, most)), draw(st.integers(0, most))
+        left, top = draw(st.integers(0, most)), draw(st.integers(1, most))
         return marked((width, height), (left, top, width - draw(st.integers(0, most)), height - draw(st.integers(0, most))))
 
     return framed(picture(width, height), mask(6), mask(18) if draw(st.booleans()) else None)
@@ -116,8 +116,12 @@ def test_a_frame_of_a_very_tall_photo_takes_little_memory_and_shows_things_where
     assert (mask - larger.mask(larger.identity_mask)).abs().max() < 0.15
 
 
+def test_a_mask_of_everything_does_not_say_how_large_the_subject_is() -> None:
+    assert framed(picture(64, 64), Image.new("L", (64, 64), 255)).box == (0, 0, 64, 64)
+
+
 def test_a_mask_is_black_beyond_the_photo_and_a_region_comes_back_where_it_was() -> None:
-    canvas = framed(picture(64, 64), Image.new("L", (64, 64), 255))
+    canvas = framed(picture(64, 64), marked((64, 64), (0, 0, 64, 63)))
     assert canvas.box == pytest.approx((-26, -12, 91, 105), abs=1)
     inside = canvas.mask(canvas.identity_mask)
     assert float(inside[:, :10].max()) == 0
@@ -130,7 +134,7 @@ def test_a_mask_is_black_beyond_the_photo_and_a_region_comes_back_where_it_was()
 
 
 def test_a_change_that_lies_beyond_the_photo_alone_changes_nothing() -> None:
-    canvas = framed(picture(64, 64), Image.new("L", (64, 64), 255))
+    canvas = framed(picture(64, 64), marked((64, 64), (0, 0, 64, 63)))
     edited = canvas.source()
     edited[:, :, :6] = 1
     result = canvas.deliver(change_between(canvas.source(), edited, canvas.source(), LATENT_SCALE))
