@@ -25,6 +25,7 @@ from lab.photos.editing import EDITS, edits_of, judged
 from lab.photos.people import PEOPLE, sampled, unseen
 from lab.quality.worlds.edits import Case
 from lab.training.train import MODEL
+from s2edit_core.delivery.framing import Box
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.presets import PRESETS, Preset
 
@@ -41,7 +42,6 @@ CLOSE_UPS = {"close-up": 0.72, "tall close-up": 0.54}
 """By name: the width of a close-up, relative to the portrait's. A tall one is 4:3, the other a square."""
 OTHERS = 5_000
 """The other people of a photo are numbered from here."""
-Box = tuple[int, int, int, int]
 
 
 def composed(case: Case, number: int, layout: str) -> tuple[Image.Image, Image.Image, Box]:

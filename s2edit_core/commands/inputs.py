@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid
 from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.prompts import (
-    PLACEHOLDERS,
     check_attribute_named,
     check_placeholders,
     check_sentences,
@@ -20,6 +20,7 @@ from s2edit_core.request.prompts import (
     photo_of,
     resolve_subject,
     with_placeholder,
+    without_placeholders,
 )
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
 from s2edit_core.vision.reference_person import person_around
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from s2edit_core.pipeline import S2EditPipeline
+    from s2edit_core.vision.segmenters import Segmenter
 
 
 def read_file(path: str, what: str) -> bytes:
@@ -85,20 +87,24 @@ def _check_mask_modes(args: argparse.Namespace) -> None:
 
 def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image, prompt: str) -> Image.Image:
     """Find the person by the segmenter. Write the mask to `--keep-mask`, and store its facts for the report."""
-    segmenter = pipe.segmenter(args.segmenter)
-    found = segmenter.find(photo, prompt=prompt.replace(f"{PLACEHOLDER} ", ""), at=args.at)
+    found = _segmenter(pipe, args.segmenter).find(photo, prompt=without_placeholders(prompt), at=args.at)
     args.found = found.facts()
     if args.keep_mask:
         write_whole(args.keep_mask, encode_png(found.mask))
     return found.mask
 
 
+@lru_cache(maxsize=1)
+def _segmenter(pipe: S2EditPipeline, name: str | None) -> Segmenter:
+    """Return a segmenter, which `compose` needs twice and which may take seconds to load."""
+    return pipe.segmenter(name)
+
+
 def find_reference_person(
     args: argparse.Namespace, pipe: S2EditPipeline, reference: Image.Image, region: Image.Image, prompt: str
 ) -> Image.Image | None:
     """Return the mask of who shows an attribute in the `region` of `reference`; None if nobody is found there."""
-    shown = " ".join(PLACEHOLDERS.sub("", prompt).split())
-    found = person_around(reference, region, shown, pipe.segmenter(args.segmenter).find)
+    found = person_around(reference, region, without_placeholders(prompt), _segmenter(pipe, args.segmenter).find)
     return None if found is None else found.mask
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.delivery.difference import STRIP_PIXELS, Change, apply, noise_level
 from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, whole_extent, within
@@ -74,6 +75,10 @@ class Canvas:
         cropped = _cropped(which, self.box, self.frame, "constant").resize(self.frame, Image.Resampling.BOX)
         return torch.tensor(np.asarray(cropped), dtype=torch.float32) / 255
 
+    def cells(self, which: Image.Image, size: tuple[int, int]) -> Tensor:
+        """A mask of the photo in latent cells: `size` (h, w) in 0..1. Raises as `mask`."""
+        return adaptive_avg_pool2d(self.mask(which)[None], size)[0]
+
     def region(self, cells: Tensor) -> Image.Image:
         """A mask of the photo, L, from strengths `(h, w)` in 0..1 of cells of the frame, of which `mask` returns about the same."""
         levels = Image.fromarray((cells.detach().cpu().float() * 255).round().byte().numpy())
@@ -102,7 +107,7 @@ class Canvas:
         pixels = np.asarray(self.photo).copy()
         if not bool(acts.any()):
             return Image.fromarray(pixels)
-        seam, (x, y) = self._seam(), self._beyond()
+        seam, x, y = self._seam(), self.seen[0] - left, self.seen[1] - top
         across, down = Axis.of(self.frame[0], right - left), Axis.of(self.frame[1], bottom - top)
         columns = _overlap(_touched(acts.any(dim=0), right - left), x, self.photo.width - left)
         touched = _overlap(_touched(acts.any(dim=1), bottom - top), y, self.photo.height - top)
@@ -141,10 +146,6 @@ class Canvas:
         x, y = max(left, (left + right - GRAIN_SAMPLE) // 2), max(top, (top + bottom - GRAIN_SAMPLE) // 2)
         sample = self.photo.crop((x, y, min(right, x + GRAIN_SAMPLE), min(bottom, y + GRAIN_SAMPLE)))
         return noise_level(to_tensor(sample)) / 2  # of -1..1
-
-    def _beyond(self) -> tuple[int, int]:
-        """How far the box reaches beyond the photo's left and upper borders."""
-        return self.seen[0] - self.box[0], self.seen[1] - self.box[1]
 
     def _seam(self) -> Seam:
         """How opaque the edit is in the part that is seen: 0 outside the edit mask, rising to 1 within the seam inside it."""

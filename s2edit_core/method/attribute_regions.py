@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import prompt_keys_values
@@ -82,8 +81,7 @@ def with_regions(
 
     `concepts` are all of the target `prompt`.
     """
-    size = (inversion.path.shape[-2], inversion.path.shape[-1])
-    within = adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], size)[0]
+    within = canvas.cells(canvas.edit_mask, (inversion.path.shape[-2], inversion.path.shape[-1]))
     placed = []
     for each in attributes:
         if each.region is None:

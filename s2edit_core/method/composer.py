@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import (
@@ -256,7 +255,7 @@ class Composer:
 
     def _cells(self, canvas: Canvas, mask: Image.Image) -> Tensor:
         """Return a mask of the photo in latent cells, `(h, w)` in 0..1."""
-        return adaptive_avg_pool2d(canvas.mask(mask)[None], self._latent_size(canvas))[0]
+        return canvas.cells(mask, self._latent_size(canvas))
 
     def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
         """Return the source side of an edit: the conditioned source prompt and its gates."""

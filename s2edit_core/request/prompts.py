@@ -288,4 +288,9 @@ def described(request: EditRequest | LearningRequest | MaskRequest, subjects: Se
         description = request.source_prompt or photo_of(request.subject or known_subject(request.prompt, subjects))
     else:
         description = request.prompt or photo_of(subjects[0])
-    return " ".join(PLACEHOLDERS.sub("", description).split())
+    return without_placeholders(description)
+
+
+def without_placeholders(prompt: str) -> str:
+    """Return `prompt` without its placeholders, with single spaces."""
+    return " ".join(PLACEHOLDERS.sub("", prompt).split())

@@ -1,4 +1,4 @@
-"""Photos, masks and edits for the tests of `output`."""
+"""Photos, masks and edits for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -24,10 +24,18 @@ def colourful(seed: int = 0) -> NDArray[np.uint8]:
     return (soft + np.random.default_rng(seed).integers(-12, 13, soft.shape)).clip(0, 255).astype(np.uint8)
 
 
-def mask() -> Image.Image:
-    drawn = Image.new("L", SIZE)
-    drawn.paste(255, BOX)
+def photo_of(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def box_mask(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
+    drawn = Image.new("L", size)
+    drawn.paste(255, box)
     return drawn
+
+
+def mask() -> Image.Image:
+    return box_mask(SIZE, BOX)
 
 
 def file_of(pixels: NDArray[np.uint8], format: str = "PNG", **options: Any) -> bytes:

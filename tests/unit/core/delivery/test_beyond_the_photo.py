@@ -19,6 +19,7 @@ from s2edit_core.delivery.latent_colours import model_moments
 from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.pictures.files import INSIDE
 from s2edit_core.request.domains import Placement
+from tests.unit.core.delivery.outputs import box_mask, photo_of
 
 PLACEMENT = Placement(1.2, 1.3, 0.1, share=0.3, fullest=0.5, square=True)
 FRAME = 64
@@ -27,16 +28,6 @@ LATENT_SCALE = 8
 
 def framed(photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
     return make_canvas(photo, mask, edit_mask, frame_size=FRAME, multiple=16, placement=PLACEMENT)
-
-
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def marked(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
-    mask = Image.new("L", size)
-    mask.paste(255, box)
-    return mask
 
 
 def drawn(seed: int) -> torch.Tensor:
@@ -50,9 +41,9 @@ def cases(draw: st.DrawFn) -> Canvas:
 
     def mask(most: int) -> Image.Image:
         left, top = draw(st.integers(0, most)), draw(st.integers(1, most))
-        return marked((width, height), (left, top, width - draw(st.integers(0, most)), height - draw(st.integers(0, most))))
+        return box_mask((width, height), (left, top, width - draw(st.integers(0, most)), height - draw(st.integers(0, most))))
 
-    return framed(picture(width, height), mask(6), mask(18) if draw(st.booleans()) else None)
+    return framed(photo_of(width, height), mask(6), mask(18) if draw(st.booleans()) else None)
 
 
 @given(cases(), st.integers(0, 3))
@@ -97,7 +88,7 @@ def test_the_frame_and_the_result_are_those_of_a_photo_whose_border_pixels_go_on
 def test_a_frame_of_a_very_tall_photo_takes_little_memory_and_shows_things_where_they_are() -> None:
     x, y = np.meshgrid(np.linspace(0, 1, 600), np.linspace(0, 20, 6000))
     photo = Image.fromarray(np.stack([200 * x, 100 + 100 * np.sin(y), 120 + 0 * x], axis=-1).astype(np.uint8))
-    canvas = framed(photo, marked(photo.size, (50, 40, 550, 5960)))
+    canvas = framed(photo, box_mask(photo.size, (50, 40, 550, 5960)))
     left, top, right, bottom = canvas.box
     assert right - left == bottom - top > 5900
     larger = Canvas(
@@ -117,11 +108,11 @@ def test_a_frame_of_a_very_tall_photo_takes_little_memory_and_shows_things_where
 
 
 def test_a_mask_of_everything_does_not_say_how_large_the_subject_is() -> None:
-    assert framed(picture(64, 64), Image.new("L", (64, 64), 255)).box == (0, 0, 64, 64)
+    assert framed(photo_of(64, 64), Image.new("L", (64, 64), 255)).box == (0, 0, 64, 64)
 
 
 def test_a_mask_is_black_beyond_the_photo_and_a_region_comes_back_where_it_was() -> None:
-    canvas = framed(picture(64, 64), marked((64, 64), (0, 0, 64, 63)))
+    canvas = framed(photo_of(64, 64), box_mask((64, 64), (0, 0, 64, 63)))
     assert canvas.box == pytest.approx((-26, -12, 91, 105), abs=1)
     inside = canvas.mask(canvas.identity_mask)
     assert float(inside[:, :10].max()) == 0
@@ -134,7 +125,7 @@ def test_a_mask_is_black_beyond_the_photo_and_a_region_comes_back_where_it_was()
 
 
 def test_a_change_that_lies_beyond_the_photo_alone_changes_nothing() -> None:
-    canvas = framed(picture(64, 64), marked((64, 64), (0, 0, 64, 63)))
+    canvas = framed(photo_of(64, 64), box_mask((64, 64), (0, 0, 64, 63)))
     edited = canvas.source()
     edited[:, :, :6] = 1
     result = canvas.deliver(change_between(canvas.source(), edited, canvas.source(), LATENT_SCALE))
@@ -142,7 +133,7 @@ def test_a_change_that_lies_beyond_the_photo_alone_changes_nothing() -> None:
 
 
 def test_where_nothing_was_changed_the_photo_comes_back() -> None:
-    canvas = framed(picture(70, 50), marked((70, 50), (1, 0, 69, 50)))
+    canvas = framed(photo_of(70, 50), box_mask((70, 50), (1, 0, 69, 50)))
     same = canvas.deliver(change_between(canvas.source(), canvas.source(), canvas.source(), LATENT_SCALE))
     assert np.array_equal(np.asarray(same), np.asarray(canvas.photo))
 
@@ -154,7 +145,7 @@ def test_a_preview_shows_the_photo_and_what_is_drawn_in_it() -> None:
 
     x, y = np.meshgrid(np.linspace(0, 1, 400), np.linspace(0, 1, 600))
     photo = Image.fromarray(np.stack([200 * x, 150 * y, 120 + 0 * x], axis=-1).astype(np.uint8))
-    canvas = framed(photo, marked(photo.size, (4, 20, 396, 600)))
+    canvas = framed(photo, box_mask(photo.size, (4, 20, 396, 600)))
     assert canvas.seen != canvas.box
     before = encode(canvas.source())
     painter = PreviewPainter(canvas, model_moments(encode, LATENT_SCALE), before)

@@ -13,16 +13,7 @@ from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.delivery.report import changed_share, outside_change, psnr_db
 from s2edit_core.delivery.seam import seam_opacity
 from s2edit_core.pictures.files import INSIDE, grown
-
-
-def photo_of(width: int, height: int, seed: int = 0) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def box_mask(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
-    mask = Image.new("L", size)
-    mask.paste(255, box)
-    return mask
+from tests.unit.core.delivery.outputs import box_mask, photo_of
 
 
 @st.composite
