@@ -73,11 +73,16 @@ format: $(VENV)/.dev  ## fix lint findings and format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-docs: $(VENV)/.dev  ## regenerate the tables of docs/, and build the documentation in site/
+docs: $(VENV)/.dev  ## regenerate what README and docs/ show of the code and of lab/results/, and build the documentation in site/
+	@$(BIN)/python -m lab.service.full_size
+	@$(BIN)/python -m lab.service.cards --into docs/models.md
 	@$(BIN)/python -m cli.docs
 	@$(BIN)/python -m lab.quality.table --into docs/evidence.md
 	@$(BIN)/python -m lab.load.table --into docs/evidence.md
 	@$(BIN)/python -m lab.rivals.table --into docs/evidence.md
+	@$(BIN)/python -m lab.speed.table --into docs/evidence.md
+	@$(BIN)/python -m lab.speed.table --results lab/results/speed-h100.json --mark speed-gpu --into docs/evidence.md
+	@$(BIN)/python -m lab.front_page
 	@$(BIN)/mkdocs build --strict
 	@echo 'make: site/index.html'
 

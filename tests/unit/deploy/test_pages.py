@@ -119,7 +119,7 @@ def test_the_tables_of_other_servers_are_those_of_the_results() -> None:
 def test_the_tables_of_speed_are_those_of_the_results(mark: str, file: str) -> None:
     text = PAGES["docs/evidence.md"]
     tables = speed.render(json.loads((ROOT / "lab" / "results" / file).read_text(encoding="utf-8")))
-    assert put_between(text, tables, mark) == text, "run `python -m lab.speed.table`"
+    assert put_between(text, tables, mark) == text, "run `make docs`"
 
 
 def test_error_codes_that_are_named_exist() -> None:
