@@ -129,7 +129,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "MaskDocument": [{"image": UPLOAD_ID, "at": [4, 5]}],
     "EditPage": [{"items": [RUNNING], "next_cursor": None}],
-    "DryRun": [{"learning": "needed", "identity": IDENTITY_ID, "eta_s": 44.0}],
+    "DryRun": [{"learning": "needed", "identity": IDENTITY_ID, "eta_s": 44.0, "warnings": []}],
     "Identity": [IDENTITY],
     "IdentityChange": [{"name": "Ada"}],
     "IdentityPage": [{"items": [IDENTITY], "next_cursor": None}],

@@ -44,7 +44,7 @@ class EditSubmission(Submission[EditOptions, EditRequest]):
         forecast = Forecaster(self.services).forecast_edit(spec, files, self._applied_attributes(request))
         self._budgets.check(learns=lambda: _learns(spec, forecast))
         eta_s = None if forecast.eta_s is None else round(forecast.eta_s, 1)  # as `Edit.of`
-        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s)
+        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s, warnings=list(forecast.warnings))
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
         values = self.form.model_dump(exclude={*FILES, *JOB_FIELDS, "dry_run"}, exclude_none=True)

@@ -27,6 +27,10 @@ class DryRun(BaseModel):
         float | None,
         Field(description="Upper estimate of the seconds until the edit would be done, from past edits; null while unknown."),
     ]
+    warnings: Annotated[
+        list[str],
+        Field(description="What may go wrong although the request is valid, in sentences: words that the model does not know."),
+    ]
 
 
 class ProgressView(BaseModel):

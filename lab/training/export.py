@@ -113,7 +113,8 @@ def write_model(parts: dict[str, Any], plan: Plan, folder: Path) -> None:
 
 def _on_card(domain: Domain) -> dict[str, Any]:
     words: dict[str, Any] = {"subjects": list(domain.subjects), "attribute_words": list(domain.word_bank)}
-    return words | ({"scene": True} if domain.scene else {}) | {"placement": asdict(domain.placement)}
+    scene = {"scene": True} if domain.scene else {}
+    return words | {"closed_vocabulary": True} | scene | {"placement": asdict(domain.placement)}
 
 
 def describe(result: Path, facts: dict[str, Any]) -> None:

@@ -16,9 +16,9 @@ from s2edit_core.request.spec import PHASES, PLACEHOLDER, Phase
 
 CARD = "s2edit.json"
 _EXPECTED = (
-    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words, scene, true or false, and "
-    "placement, an object), guidance_scale (a number), guidance_by_preset and phase_seconds (objects of numbers) and segmenter (a "
-    "name), each of which may be left out"
+    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words, of scene and "
+    "closed_vocabulary, true or false, and of placement, an object), guidance_scale (a number), guidance_by_preset and "
+    "phase_seconds (objects of numbers) and segmenter (a name), each of which may be left out"
 )
 
 
@@ -130,10 +130,16 @@ def _domain(values: object) -> Domain:
     subjects = _words(values["subjects"])
     if not subjects:
         raise ValueError("there are no subjects")
-    scene = values.get("scene", False)
-    if not isinstance(scene, bool):
-        raise TypeError(f"scene must be true or false, not {scene!r}")
-    return Domain(subjects, _words(values.get("attribute_words", [])), scene, _placement(values.get("placement", {})))
+    for name in ("scene", "closed_vocabulary"):
+        if not isinstance(values.get(name, False), bool):
+            raise TypeError(f"{name} must be true or false, not {values[name]!r}")
+    return Domain(
+        subjects,
+        _words(values.get("attribute_words", [])),
+        values.get("scene", False),
+        _placement(values.get("placement", {})),
+        values.get("closed_vocabulary", False),
+    )
 
 
 def _placement(values: object) -> Placement:

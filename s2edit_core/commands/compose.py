@@ -57,7 +57,7 @@ def compose(args: argparse.Namespace) -> None:
     check_target(pipe, request, {args.name: args.reference_subject})
     source, target, subject = edit_prompts(args, pipe)
     mask = mask or find_mask(args, pipe, photo, source)
-    person = person or find_reference_person(args, pipe, reference, shown, args.reference_prompt)
+    person = person or find_reference_person(args, pipe, reference, shown, args.reference_prompt, args.reference_subject)
     references = [
         make_reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target)),
         make_reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2edit_core.commands.progress import say_warnings
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid
 from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
@@ -23,7 +24,7 @@ from s2edit_core.request.prompts import (
     without_placeholders,
 )
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
-from s2edit_core.vision.reference_person import person_around
+from s2edit_core.vision.reference_person import shown_by
 from s2edit_core.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ def _segmenter(pipe: S2EditPipeline, name: str | None) -> Segmenter:
 
 
 def find_reference_person(
-    args: argparse.Namespace, pipe: S2EditPipeline, reference: Image.Image, region: Image.Image, prompt: str
+    args: argparse.Namespace, pipe: S2EditPipeline, reference: Image.Image, region: Image.Image, prompt: str, words: str
 ) -> Image.Image | None:
-    """Return the mask of who shows an attribute in the `region` of `reference`; None if nobody is found there."""
-    found = person_around(reference, region, without_placeholders(prompt), _segmenter(pipe, args.segmenter).find)
-    return None if found is None else found.mask
+    """Return the mask of who shows an attribute in the `region` of `reference`; None if nobody is found there. Print warnings."""
+    domains, find = pipe.backbone.card.domains, _segmenter(pipe, args.segmenter).find
+    shown = shown_by(reference, region, without_placeholders(prompt), words, domains, find)
+    say_warnings(shown.warnings)
+    return shown.mask
 
 
 def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:

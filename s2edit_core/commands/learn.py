@@ -75,7 +75,7 @@ def learn(args: argparse.Namespace) -> None:
     pipe = load_pipeline(args)
     mask = mask or find_mask(args, pipe, photo, args.prompt)
     if name != PLACEHOLDER and person is None:
-        person = find_reference_person(args, pipe, photo, mask, args.prompt)
+        person = find_reference_person(args, pipe, photo, mask, args.prompt, args.subject)
     reference = make_reference(photo, mask, args.prompt, args.subject, name, person, args.words)
     preset = request.resolve()
     columns = name != PLACEHOLDER and not (args.mode or args.export)

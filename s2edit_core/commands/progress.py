@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from s2edit_core.request.spec import Progress
@@ -69,3 +69,9 @@ def run_stage(
 def say(text: str) -> None:
     """Write a line to stdout. A file's name may hold bytes that are no UTF-8."""
     sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")
+
+
+def say_warnings(warnings: Iterable[str]) -> None:
+    """Write a line for each of what may have gone wrong, although the command succeeds."""
+    for warning in warnings:
+        say(f"warning: {warning}")

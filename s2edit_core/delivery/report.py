@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -73,6 +73,12 @@ def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[st
     of_file = dict(output)
     outside = of_file.pop("outside_edit_mask", measures["outside_edit_mask"])
     return {**measures, "outside_edit_mask": outside, "output": of_file}
+
+
+def warned(facts: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+    """Return `facts` with these warnings before those that they have."""
+    every = [*warnings, *facts.get("warnings", ())]
+    return {**facts, "warnings": every} if every else dict(facts)
 
 
 def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from s2edit_core.request.prompts import without_placeholders
 from s2edit_core.request.spec import PLACEHOLDER
+from s2edit_core.request.words import find_noun, plurals, tidy
+
+PLAIN_WORDS = frozenset(
+    (
+        *("a", "an", "the", "his", "her", "its", "their", "and", "who", "is", "are", "has", "having", "wearing"),
+        *("of", "in", "on", "at", "by", "from", "under", "with", "photo", "photograph", "picture", "image", "portrait"),
+    )
+)
+"""Words that may be in any prompt, whatever a model was trained with. "Without" and "no" are not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,8 @@ class Domain:
     scene: bool = False
     """Whether edits change the whole scene, as snow and night do around a church, and not the subject alone."""
     placement: Placement = Placement()
+    closed_vocabulary: bool = False
+    """Whether the model was trained with captions of these words and `PLAIN_WORDS` alone, and so knows no others."""
 
 
 DEFAULT_DOMAINS: tuple[Domain, ...] = (
@@ -111,3 +124,35 @@ def word_bank(domains: Sequence[Domain], subject: str, placeholder: str = PLACEH
 def domain_of(domains: Sequence[Domain], subject: str) -> Domain | None:
     """Return the first domain that has `subject`, in any case; None if there is none."""
     return next((each for each in domains if subject.lower() in map(str.lower, each.subjects)), None)
+
+
+def domains_in(domains: Sequence[Domain], prompt: str) -> tuple[Domain, ...]:
+    """Return the domains of the subjects that `prompt` names, in singular or plural; all if it names none of them."""
+    text = tidy(prompt)
+    return tuple(each for each in domains if any(find_noun(noun, text) for noun in each.subjects)) or tuple(domains)
+
+
+def unknown_words(domains: Sequence[Domain], prompt: str) -> tuple[str, ...]:
+    """Return the words of `prompt` that the model does not know of its subject's domain, each once, in lower case.
+
+    Only a domain with a closed vocabulary has such words. A word is known in singular and plural.
+    """
+    meant = domains_in(domains, prompt)
+    if not meant or not all(each.closed_vocabulary for each in meant):
+        return ()
+    known = PLAIN_WORDS | {word.lower() for each in meant for word in (*each.subjects, *each.attribute_words)}
+    known |= {plural for word in known for plural in plurals(word)}
+    said = re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", without_placeholders(tidy(prompt)).lower())
+    return tuple(word for word in dict.fromkeys(said) if word not in known)
+
+
+def word_warnings(domains: Sequence[Domain], prompt: str, only: str | None = None) -> list[str]:
+    """Return a sentence about the unknown words of `prompt`, or nothing. With `only`, about those among these words."""
+    among = None if only is None else set(tidy(only).lower().split())
+    words = [f"\u201c{word}\u201d" for word in unknown_words(domains, prompt) if among is None or word in among]
+    if not words:
+        return []
+    *some, last = words
+    if some:
+        return [f"the model was trained without the words {', '.join(some)} and {last}, and may ignore or mistake them"]
+    return [f"the model was trained without the word {last}, and may ignore or mistake it"]

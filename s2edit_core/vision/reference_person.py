@@ -5,15 +5,22 @@ In a photo from a phone, the person may be a small part. If the frame held the w
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageChops
 
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pictures.files import inside_of
+from s2edit_core.request.domains import Domain, domains_in, word_warnings
 from s2edit_core.vision.segmenters import FoundMask
+
+FEW = 0.02
+"""A region with no more of its pixels on the person, as a share, lies beside the person. Most of a hat's brim does, but not all."""
+NOBODY = "nobody was found where the mask is, so the attribute was learned from the photo as a whole: does the mask fit the photo?"
+BESIDE = "the mask lies beside the person who was found, so the attribute is of what is there: does the mask fit the photo?"
 
 
 class Find(Protocol):
@@ -22,15 +29,38 @@ class Find(Protocol):
     def __call__(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None) -> FoundMask: ...
 
 
-def person_around(photo: Image.Image, region: Image.Image, prompt: str, find: Find) -> FoundMask | None:
-    """Return who shows an attribute in the `region` (L) of `photo` (RGB); None if nobody is found there.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Who shows an attribute, and what makes one doubt it.
 
-    `prompt` describes the person. The mask also holds the region, which may reach beyond the person, as the brim of a hat does.
+    `mask` (L) holds the person and the region of the attribute, which may reach beyond the person, as the brim of a hat does; None
+    if nobody was found. `warnings` are sentences, and `facts` is what a report says.
+    """
+
+    mask: Image.Image | None
+    warnings: list[str]
+    facts: dict[str, Any]
+
+
+def shown_by(photo: Image.Image, region: Image.Image, prompt: str, words: str, domains: Sequence[Domain], find: Find) -> Shown:
+    """Find who shows an attribute in the `region` (L) of `photo` (RGB).
+
+    `prompt` describes the photo, `words` are those for the attribute, and `domains` is what the model knows. Weather and seasons
+    lie beside a church, so where edits change the scene, the place of the region is not judged.
     """
     inside = inside_of(region)
     rows, columns = np.nonzero(inside)
+    judged = not any(domain.scene for domain in domains_in(domains, prompt))
+    warnings = word_warnings(domains, prompt, only=words)
     try:
         found = find(photo, prompt=prompt, at=(int(columns.mean()), int(rows.mean())))
     except MaskInvalid:
-        return None
-    return replace(found, mask=ImageChops.lighter(found.mask, Image.fromarray(inside.astype(np.uint8) * 255)))
+        return _shown(None, warnings + [NOBODY] * judged, {})
+    on_person = float(inside_of(found.mask)[inside].mean())
+    mask = ImageChops.lighter(found.mask, Image.fromarray(inside.astype(np.uint8) * 255))
+    facts = {"person": found.facts() | {"region_on_person": round(on_person, 3)}}
+    return _shown(mask, warnings + [BESIDE] * (judged and on_person <= FEW), facts)
+
+
+def _shown(mask: Image.Image | None, warnings: list[str], facts: dict[str, Any]) -> Shown:
+    return Shown(mask, warnings, facts | ({"warnings": warnings} if warnings else {}))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from s2edit_core.pictures.containers import read_header
+from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.picture_limits import scaled_size
 from s2edit_core.request.plan import plan_learning
 from s2edit_core.request.prompts import ResolvedReference, resolve_prompts, resolve_reference
@@ -26,7 +27,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 class Forecast:
     """What is known before a worker has seen the job.
 
-    `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result.
+    `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result. `warnings` are about the prompt.
 
     `learning` is "unknown" if no worker has reported its model, or if a worker has to find the mask, on which the id depends.
     """
@@ -34,6 +35,7 @@ class Forecast:
     learning: Literal["needed", "known", "unknown"]
     identity: str | None = None
     eta_s: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Forecaster:
@@ -50,14 +52,15 @@ class Forecaster:
         """
         request = spec.request
         assert isinstance(request, EditRequest)
+        warnings = self._warnings(request, test=spec.owner.test)
         if request.identity is None and "mask" not in files:
-            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds_mask=True))
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds_mask=True), warnings=warnings)
         try:
             identity = request.identity or self._predicted_id(request, files, attributes, test=spec.owner.test)
         except ModelUnknown:
-            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True))
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True), warnings=warnings)
         known = self._is_known(spec.owner, identity)
-        return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
+        return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known), warnings)
 
     def forecast_learning(self, spec: JobSpec, files: Mapping[str, Upload]) -> Forecast:
         """Forecast a job that only learns, without a duration. `files` and errors as in `forecast_edit`."""
@@ -74,6 +77,12 @@ class Forecaster:
 
     def _is_known(self, owner: Owner, concept_id: str) -> bool:
         return self._services.artifacts.exists(concept_key(owner, concept_id, CONCEPT))
+
+    def _warnings(self, request: EditRequest, *, test: bool) -> tuple[str, ...]:
+        try:
+            return tuple(word_warnings(self._model(test=test).domains, request.prompt))
+        except ModelUnknown:
+            return ()
 
     def _model(self, *, test: bool) -> ModelFacts:
         return facts_of(self._services.artifacts, self._services.settings.model, test=test)

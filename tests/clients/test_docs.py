@@ -133,7 +133,7 @@ def test_a_further_edit_learns_nothing(guide: Ran) -> None:
 
 def test_a_dry_run_answers_without_an_edit(guide: Ran) -> None:
     (answer,) = guide.answers("dry_run")
-    assert set(answer) == {"learning", "identity", "eta_s"}
+    assert set(answer) == {"learning", "identity", "eta_s", "warnings"}
 
 
 def test_a_chain_has_its_parent_and_all_variants(guide: Ran) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import cache, partial
 from typing import Any, Self
@@ -25,13 +25,14 @@ from s2edit_core.pictures.files import Original, decode_original, decode_photo, 
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
+from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
 from s2edit_core.unet.precision import choose_dtype
 from s2edit_core.unet.row_scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
-from s2edit_core.vision.reference_person import person_around
+from s2edit_core.vision.reference_person import shown_by
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
@@ -149,9 +150,7 @@ class S2EditEngine:
         return DetectedMask(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
     def _find_person(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None) -> FoundMask:
-        if isinstance(self.segmenter, BaseModelSegmenter):
-            return self.segmenter.find(photo, prompt=prompt, at=at)
-        with self._turn:
+        with nullcontext() if isinstance(self.segmenter, BaseModelSegmenter) else self._turn:
             return self.segmenter.find(photo, prompt=prompt, at=at)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
@@ -177,10 +176,11 @@ class S2EditEngine:
         concept_id = self._learned_id(request, inputs, reference, scale)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=request.kind == "identity")
         state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
-        shown = described(request, backbone.card.subjects)
-        person = person_around(photo, mask, shown, self._find_person) if request.kind == "attribute" else None
+        told, domains = described(request, backbone.card.subjects), backbone.card.domains
+        attribute = request.kind == "attribute"
+        shown = shown_by(photo, mask, told, reference.subject, domains, self._find_person) if attribute else None
         learning = self.pipeline.learning_together(
-            [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder, person.mask if person else None)],
+            [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder, shown.mask if shown else None)],
             request.learning,
             seed=request.seed,
             state=state,
@@ -197,7 +197,7 @@ class S2EditEngine:
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
-            **({"person": person.facts()} if person is not None else {}),
+            **(shown.facts if shown is not None else {}),
             **scale.facts,
             "model": self._model,
             "versions": report.versions(),
@@ -272,6 +272,7 @@ class S2EditEngine:
         run.seconds["finishing"] = time.perf_counter() - started
         facts = run.facts(inputs, learned, inverted, self._model) | measures[0] | {"variants": measures[1:]}
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
+        facts = report.warned(facts, word_warnings(self.pipeline.backbone.card.domains, run.prompts.target))
         if self.watermark:
             facts["watermark"] = watermark.facts(run.canvas.photo.size)
         return EditResult(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)

@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from lab.world.domains import DOMAINS
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.base_model.model_files import SHIPPED_MODEL, HubModel, find_model
 from s2edit_core.commands.arguments import MODEL
+from s2edit_core.request.domains import unknown_words
 from s2edit_jobs.settings import Settings
 from tests.pages import PAGES, ROOT
 
@@ -32,3 +34,9 @@ def test_its_card_gives_each_subject_words_of_its_own_domain() -> None:
         assert all(card.word_bank(subject) == domain.attribute_words for subject in domain.subjects)
         assert not set(domain.attribute_words) & set(card.subjects)
     assert {"woman", "man"} <= set(card.subjects)
+
+
+def test_its_card_has_all_words_of_its_training_captions() -> None:
+    for domain, drawn in zip(ModelCard.read(ROOT / SHIPPED_MODEL).domains, DOMAINS.values(), strict=True):
+        assert domain.closed_vocabulary
+        assert unknown_words([domain], " ".join(drawn.words)) == ()

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from s2edit_core.__main__ import main
 from s2edit_core.commands.progress import ProgressBars
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.domains import Domain
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.vision.segmenters import FoundMask
@@ -189,6 +191,22 @@ def test_an_attribute_whose_word_the_target_misses_is_noticed_before_the_person_
     monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
     assert edit("--attribute", "makeup.safetensors", "--target", "a woman with [A] earrings") == 2
     assert "write [A] lipstick" in capsys.readouterr().err
+
+
+def test_what_may_have_gone_wrong_is_printed(
+    capsys: pytest.CaptureFixture[str], backbone32: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains = (Domain(("woman",), ("lipstick",), closed_vocabulary=True),)
+    monkeypatch.setattr(backbone32, "card", replace(backbone32.card, domains=domains))
+    (region(0, 0, 16, 16)).save("corner.png")
+    makeup = ("--prompt", "a woman with lipstik", "--subject", "lipstik", "--attribute", "-o", "makeup.safetensors")
+    assert run("learn", "reference.png", "--mask", "corner.png", *makeup) == 0
+    out = capsys.readouterr().out
+    assert "warning: the model was trained without the word \u201clipstik\u201d" in out
+    assert edit("--target", "a sad woman with lipstick", "--report", "report.json") == 0
+    (warning,) = json.loads(Path("report.json").read_text())["warnings"]
+    assert f"warning: {warning}\n" in capsys.readouterr().out
+    assert "\u201csad\u201d" in warning
 
 
 def test_compose_learns_the_attribute_as_columns_and_finds_its_region(backbone32: Backbone) -> None:

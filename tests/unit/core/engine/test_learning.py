@@ -19,6 +19,7 @@ from s2edit_core.pictures.files import encode_png
 from s2edit_core.pipeline import Reference, S2EditPipeline
 from s2edit_core.request.spec import LearningRequest, Progress
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.vision.reference_person import NOBODY
 from s2edit_core.vision.segmenters import FoundMask
 from s2edit_jobs.library.concept_files import check_identity_file
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, photo
@@ -107,8 +108,10 @@ def test_an_attribute_is_learned_in_a_frame_around_the_person_who_shows_it(
     (prompt, at) = someone.asked[0]
     assert at == (59, 37)
     assert "[A]" not in prompt
-    assert reports[0]["person"] == {"segmenter": "test", "confidence": 0.9, "people": 2}
+    assert reports[0]["person"] == {"segmenter": "test", "confidence": 0.9, "people": 2, "region_on_person": 1.0}
+    assert "warnings" not in reports[0]
     assert "person" not in reports[1]
+    assert reports[1]["warnings"] == [NOBODY]
     widths = [right - left for left, _, right, _ in frames]
     assert widths[0] < widths[1] == SIZE[0]
 

@@ -221,3 +221,15 @@ def test_a_negative_prompt_that_is_too_long_is_refused_by_name(engine: S2EditEng
     with pytest.raises(PromptInvalid) as refused:
         engine.plan(replace(REQUEST, negative_prompt="a red hat " * 20), INPUTS)
     assert refused.value.field == "negative_prompt"
+
+
+def test_the_report_warns_of_words_that_the_model_does_not_know(
+    engine: S2EditEngine, cold: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "warnings" not in cold.edited.report, "the default card's vocabulary is open"
+    backbone = engine.pipeline.backbone
+    closed = tuple(replace(domain, closed_vocabulary=True) for domain in backbone.card.domains)
+    monkeypatch.setattr(backbone, "card", replace(backbone.card, domains=closed))
+    request = replace(REQUEST, prompt="a photo of a woman with green hair", negative_prompt="a zeppelin")
+    (warning,) = Run(engine, request, **cold.saved()).edited.report["warnings"]
+    assert "the word \u201cgreen\u201d," in warning

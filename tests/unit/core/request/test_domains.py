@@ -9,7 +9,16 @@ import pytest
 
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, Placement, attribute_words_of, subjects_of, word_bank
+from s2edit_core.request.domains import (
+    DEFAULT_DOMAINS,
+    Domain,
+    Placement,
+    attribute_words_of,
+    subjects_of,
+    unknown_words,
+    word_bank,
+    word_warnings,
+)
 
 PEOPLE, CATS = Domain(("woman", "Man"), ("hat", "smiling")), Domain(("cat",), ("fluffy", "hat"))
 BOTH = (PEOPLE, CATS)
@@ -62,6 +71,49 @@ def test_a_card_says_where_its_pictures_show_a_subject(tmp_path: Path) -> None:
     assert read.placement("makeup") == read.placement("cat"), "an unknown subject counts as one of the first domain"
 
 
+CLOSED = (
+    Domain(("woman", "person"), ("hat", "glasses", "makeup"), closed_vocabulary=True),
+    Domain(("cat",), ("fluffy", "hat"), closed_vocabulary=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("A photo of a Woman with [I] and hats, wearing [A] makeup", ()),
+        ("people with glasses", ()),
+        ("a woman with [A] makup", ("makup",)),
+        ("a woman without glasses, no hat", ("without", "no")),
+        ("a woman with purple hair, purple hat", ("purple", "hair")),
+        ("a short-haired woman's hat", ("short-haired", "woman's")),
+        ("a fluffy cat with makeup", ("makeup",)),  # a word of another domain
+        ("a woman beside a fluffy cat", ("beside",)),
+        ("a dog with makeup", ("dog",)),  # all domains count where none is named
+    ],
+)
+def test_words_that_a_closed_vocabulary_lacks_are_named(prompt: str, unknown: tuple[str, ...]) -> None:
+    assert unknown_words(CLOSED, prompt) == unknown
+
+
+@pytest.mark.parametrize("domains", [BOTH, DEFAULT_DOMAINS, (*CLOSED[:1], CATS), ()])
+def test_an_open_vocabulary_has_every_word(domains: tuple[Domain, ...]) -> None:
+    assert unknown_words(domains, "a woman with a cat and a zeppelin") == ()
+
+
+def test_a_warning_names_the_words() -> None:
+    assert word_warnings(CLOSED, "a woman with glasses") == []
+    assert "the word \u201cmakup\u201d," in word_warnings(CLOSED, "a woman with [A] makup")[0]
+    (warning,) = word_warnings(CLOSED, "a tall woman with eye shadow")
+    assert "the words \u201ctall\u201d, \u201ceye\u201d and \u201cshadow\u201d," in warning
+    (warning,) = word_warnings(CLOSED, "a tall woman with Eye shadow", only="eye  Shadow")
+    assert "the words \u201ceye\u201d and \u201cshadow\u201d," in warning
+
+
+def test_a_card_says_that_its_vocabulary_is_closed(tmp_path: Path) -> None:
+    read = card(tmp_path, domains=[{"subjects": ["woman"], "closed_vocabulary": True}, {"subjects": ["cat"]}])
+    assert [domain.closed_vocabulary for domain in read.domains] == [True, False]
+
+
 def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
     assert card(tmp_path, subjects=["cat"], attribute_words=["fluffy"]).domains == (Domain(("cat",), ("fluffy",)),)
     assert card(tmp_path, guidance_scale=2).domains == DEFAULT_DOMAINS
@@ -78,6 +130,7 @@ def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
         ({"domains": [{"attribute_words": ["hat"]}]}, "subjects"),
         ({"domains": [{"subjects": []}]}, "there are no subjects"),
         ({"domains": [{"subjects": ["cat"], "attribute_words": "hat"}]}, "expected a list of words"),
+        ({"domains": [{"subjects": ["cat"], "closed_vocabulary": "yes"}]}, "closed_vocabulary must be true or false"),
         ({"domains": [{"subjects": ["cat"], "placement": 1.5}]}, "placement must be an object"),
         ({"domains": [{"subjects": ["cat"], "placement": {"side": 1.5}}]}, "placement must be an object"),
         ({"domains": [{"subjects": ["cat"], "placement": {"context": 0.5}}]}, "context must be 1 or more"),

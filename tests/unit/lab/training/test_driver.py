@@ -75,7 +75,7 @@ def test_the_archive_is_a_model_that_draws(trained: Path, tmp_path: Path) -> Non
     assert image.size == (128, 128)
     assert "portrait" in (result / "world-128" / "README.md").read_text()
     card = ModelCard.read(result / "world-128")
-    assert card.domains == (Domain(DOMAIN.subjects, DOMAIN.word_bank, placement=DOMAIN.placement),)
+    assert card.domains == (Domain(DOMAIN.subjects, DOMAIN.word_bank, placement=DOMAIN.placement, closed_vocabulary=True),)
     assert CardNetwork(result / "world-128" / "segmenter").name == "card"
     assert load_judge(result / "judges" / "attributes.safetensors").accuracy["portrait"].keys() == {"gender", "glasses", "hat"}
     assert load_regressor(result / "judges" / "identities.safetensors").names["portrait"] == ("skin", "jaw")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from s2edit_core.request.domains import Domain
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.estimates import estimate_s
@@ -86,7 +88,7 @@ def test_what_is_known_takes_no_learning() -> None:
 
 
 def test_before_a_worker_was_there_the_plan_is_unknown(api: Api) -> None:
-    assert try_out(api) == {"learning": "unknown", "identity": None, "eta_s": None}
+    assert try_out(api) == {"learning": "unknown", "identity": None, "eta_s": None, "warnings": []}
 
 
 def test_where_a_captioner_names_the_identity_only_the_worker_can_tell(knowing: Api) -> None:
@@ -175,3 +177,16 @@ def test_edits_with_steps_of_their_own_are_measured_apart(knowing: Api) -> None:
     assert try_out(knowing, steps="300")["eta_s"] is None
     knowing.store.estimates.measured("balanced:s300", {**PACE, "editing": 4.0})
     assert try_out(knowing, steps="300")["eta_s"] == 17.5
+
+
+def test_words_that_the_model_does_not_know_are_told_with_and_without_a_mask(knowing: Api) -> None:
+    assert try_out(knowing)["warnings"] == []
+    people = Domain(("woman",), ("red", "hair", "long"), closed_vocabulary=True)
+    report_loaded(knowing.artifacts, knowing.services.settings.model, replace(FakeEngine.facts, domains=(people,)))
+    for parts in ({}, {"mask": None}):
+        (warning,) = try_out(knowing, prompt="a photo of a woman with long green hair", **parts)["warnings"]
+        assert "the word \u201cgreen\u201d," in warning
+
+
+def test_without_a_report_of_the_model_there_is_no_warning(api: Api) -> None:
+    assert try_out(api, prompt="a photo of a woman with long green hair")["warnings"] == []
