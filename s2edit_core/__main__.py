@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from s2edit_core.commands import compose, edit, fetch_segmenter, invert, learn
 from s2edit_core.commands.arguments import add_command
 from s2edit_core.commands.outputs import check_outputs
-from s2edit_core.errors import NumbersNotFinite, S2EditError
+from s2edit_core.errors import InvalidInput, NumbersNotFinite, S2EditError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_outputs(args)
         args.run(args)
     except S2EditError as error:
-        sys.stderr.write(f"s2edit_core: {error}\n")
+        option = args.options.get(error.field) if isinstance(error, InvalidInput) else None
+        sys.stderr.write(f"s2edit_core: {option + ': ' if option else ''}{error}\n")
         return 1 if isinstance(error, NumbersNotFinite) else 2
     except OSError as error:
         sys.stderr.write(f"s2edit_core: {error.filename or 'a file'}: {error.strerror or error}\n")
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     invert.add_options(add_command(commands, invert.invert))
     fetch = fetch_segmenter.fetch_segmenter
     summary = (fetch.__doc__ or "").strip()
-    commands.add_parser("fetch-segmenter", help=summary, description=summary).set_defaults(run=fetch)
+    commands.add_parser("fetch-segmenter", help=summary, description=summary).set_defaults(run=fetch, options={})
     return parser
 
 

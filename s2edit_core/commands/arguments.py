@@ -17,10 +17,13 @@ MODEL = Path(__file__).resolve().parents[2] / SHIPPED_MODEL
 
 
 def add_command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-    """Add the command of the function `run`, with the options that all commands on photos share."""
+    """Add the command of the function `run`, with the options that all commands on photos share.
+
+    Its `options` are those whose names differ from the field that an error names.
+    """
     summary = (run.__doc__ or "").partition("\n")[0]
     parser: argparse.ArgumentParser = commands.add_parser(run.__name__, help=summary, description=summary)
-    parser.set_defaults(run=run, found=None)
+    parser.set_defaults(run=run, found=None, options={})
     parser.add_argument("photo", help="PNG, JPEG, WebP, AVIF; HEIC with s2edit[heic]")
     parser.add_argument(
         "--max-pixels", type=whole, help="scale a larger photo down to this many pixels; default: refuse one of over 50 million"
@@ -86,6 +89,7 @@ def add_learning_mode(parser: argparse.ArgumentParser) -> None:
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that write an edited photo."""
+    parser.set_defaults(options={"prompt": "--target", "source_prompt": "--source"})
     parser.add_argument("--source", metavar="PROMPT", help='what the photo shows; default: "a photo of a SUBJECT"')
     parser.add_argument("--target", metavar="PROMPT", required=True, help="what the edited photo should show")
     parser.add_argument("--subject", help="the word of both prompts that names the person")

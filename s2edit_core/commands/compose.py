@@ -19,8 +19,8 @@ from s2edit_core.commands.learn import learn_references, make_reference
 from s2edit_core.pictures.files import decode_photo
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import changed_words, checked_placeholder
-from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER
+from s2edit_core.request.prompts import changed_words, check_placeholders, checked_placeholder, with_placeholder
+from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, check_subject
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +45,9 @@ def compose(args: argparse.Namespace) -> None:
     photo = original.photo
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
+    check_subject(args.reference_subject, field="reference_subject")
+    check_placeholders(args.reference_prompt, [args.name], field="reference_prompt")
+    shows = with_placeholder(args.reference_prompt, args.reference_subject, field="reference_prompt", placeholder=args.name)
     reference = decode_photo(read_file(args.reference, "reference"), args.max_pixels)
     shown = read_mask(args, args.reference_region, reference, "region", photo_file=args.reference)
     region = read_mask(args, args.region, photo, "region") if args.region else None
@@ -52,15 +55,17 @@ def compose(args: argparse.Namespace) -> None:
     if args.reference_person:
         person = read_mask(args, args.reference_person, reference, "person", photo_file=args.reference)
     pipe = load_pipeline(args)
+    from s2edit_core.concepts.conditioning import tokenize
     from s2edit_core.pipeline import Attribute
 
     check_target(pipe, request, {args.name: args.reference_subject})
+    tokenize(pipe.backbone, shows, [args.name], field="reference_prompt")
     source, target, subject = edit_prompts(args, pipe)
     mask = mask or find_mask(args, pipe, photo, source)
-    person = person or find_reference_person(args, pipe, reference, shown, args.reference_prompt, args.reference_subject)
+    person = person or find_reference_person(args, pipe, reference, shown, shows, args.reference_subject)
     references = [
         make_reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target)),
-        make_reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),
+        make_reference(reference, shown, shows, args.reference_subject, args.name, person),
     ]
     seconds: dict[str, float] = {}
     preset, seed = request.resolve(), request.seed

@@ -122,13 +122,20 @@ def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:
 
 
 def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") -> tuple[str, str, str]:
-    """Return source and target prompt with [I], and the subject; `known` is that of a learned identity."""
+    """Return source and target prompt with [I], and the subject; `known` is that of a learned identity.
+
+    Raises `PromptInvalid`, also for a source prompt that is too long. For the target's length see `check_target`.
+    """
+    from s2edit_core.concepts.conditioning import tokenize
+
     subjects = pipe.backbone.card.subjects
     request = EditRequest(prompt=args.target, source_prompt=args.source, subject=args.subject)
     check_sentences(request, subjects)
+    described, of = (args.source, "source_prompt") if args.source else (args.target, "prompt")
     given = args.subject or known
-    subject = resolve_subject(given, subjects) if given else known_subject(args.source or args.target, subjects)
+    subject = resolve_subject(given, subjects) if given else known_subject(described, subjects, field=of)
     source = with_placeholder(args.source or photo_of(subject), subject, field="source_prompt")
+    tokenize(pipe.backbone, source, [PLACEHOLDER], field="source_prompt")
     return source, with_placeholder(args.target, subject, field="prompt"), subject
 
 

@@ -14,6 +14,7 @@ from s2edit_core.request.spec import EditRequest
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `invert`."""
+    parser.set_defaults(options=dict.fromkeys(("prompt", "source_prompt"), "--source"))
     parser.add_argument("--source", metavar="PROMPT", required=True, help="what the photo shows")
     parser.add_argument("--identity", metavar="FILE", help="an identity that `learn` wrote")
     add_sampling_options(parser)

@@ -16,7 +16,7 @@ from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import AttributeOptions, LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import check_placeholders, checked_placeholder
-from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, EditRequest, Progress
+from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, LearningRequest, Progress
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,7 +55,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def learn(args: argparse.Namespace) -> None:
     """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
-    request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed, max_pixels=args.max_pixels)
+    request = LearningRequest(
+        kind="attribute" if args.attribute else "identity",
+        prompt=args.prompt,
+        subject=args.subject,
+        preset=args.preset,
+        seed=args.seed,
+        max_pixels=args.max_pixels,
+    )
     check_syntax(args.prompt, field="prompt")
     photo = read_photo(args)
     mask = given_mask(args, photo, person=not args.attribute)

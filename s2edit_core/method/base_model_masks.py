@@ -95,10 +95,10 @@ def find_subject_word(
     inside = F.adaptive_avg_pool2d(mask[None].float(), (latent.shape[-2], latent.shape[-1]))[0].to(latent)
     if not inside.max() > inside.min():
         raise MaskInvalid("the mask is the same everywhere: mark the person in it", field="mask", reason="mask_flat")
-    tokens = prompt_tokens(backbone, prompt, (), field="source_prompt")
+    tokens = prompt_tokens(backbone, prompt, ())
     matches = [match for match in re.finditer(r"\w+", tokens.prompt) if match[0].lower() not in NO_SUBJECTS]
     if not matches:
-        raise PromptInvalid("no word of the source_prompt could name the person", field="source_prompt", reason="subject_unknown")
+        raise PromptInvalid("no word of the prompt could name the person", field="prompt", reason="subject_unknown")
     maps = yield from word_maps(backbone, latent, prompt, [tokens.of_span(*match.span()) for match in matches], seed=seed)
     scores = [correlation(heat, inside) for heat in maps]
     return matches[scores.index(max(scores))][0]

@@ -320,7 +320,7 @@ class Composer:
         if reference.placeholder != PLACEHOLDER:
             check_marked(canvas.mask(reference.mask), self.backbone.latent_scale, "mask")
         subject = self._reference_subject(reference)
-        prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
+        prompt = with_placeholder(reference.prompt, subject, field="prompt", placeholder=reference.placeholder)
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
 
     def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:

@@ -318,15 +318,21 @@ def _check_prompt(name: str, text: object) -> None:
         raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
 
 
-def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -> None:
-    check_text("subject", subject, MAX_NAME_CHARS)
-    words = tidy(subject).split() if subject is not None else ["as the prompts say it"]
+def check_subject(subject: str, *, field: str = "subject") -> None:
+    """Raise `PromptInvalid` unless `subject`, which `field` names, is one to `MAX_SUBJECT_WORDS` words."""
+    check_text(field, subject, MAX_NAME_CHARS)
+    words = tidy(subject).split()
     if not 1 <= len(words) <= MAX_SUBJECT_WORDS or any(mark in word for word in words for mark in "[]"):
         raise PromptInvalid(
-            f"the subject must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman, maine coon or eye shadow",
-            field="subject",
+            f"the {field} must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman, maine coon or eye shadow",
+            field=field,
             reason="subject_invalid",
         )
+
+
+def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -> None:
+    if subject is not None:
+        check_subject(subject)
     if preset not in presets.PRESETS:
         raise OptionInvalid(f"preset must be one of {', '.join(presets.PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed <= MAX_SEED):

@@ -157,7 +157,7 @@ def learn_columns(
 
 @torch.no_grad()
 def _new_changes(backbone: Backbone, lesson: Lesson, padding: int) -> _Changes:
-    tokens = tokenize(backbone, lesson.prompt, {lesson.placeholder: lesson.subject}, field="source_prompt")
+    tokens = tokenize(backbone, lesson.prompt, {lesson.placeholder: lesson.subject})
     states = text_states(backbone, tokens, {lesson.placeholder: word_embedding(backbone, lesson.subject)})
     last, own = len(tokens.ids), min(padding, tokens.padding)
     empty = prompt_keys_values(backbone, "", {})

@@ -113,7 +113,7 @@ def new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, se
     learner = Learner(
         backbone=backbone,
         lesson=lesson,
-        tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
+        tokens=tokenize(backbone, lesson.prompt, (name,)),
         gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
         loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0].to(backbone.device),

@@ -145,7 +145,7 @@ def check_lessons(lessons: Sequence[Lesson]) -> None:
         if lesson.placeholder not in lesson.prompt:
             raise PromptInvalid(
                 f"the prompt to learn from must hold {lesson.placeholder} before the subject",
-                field="source_prompt",
+                field="prompt",
                 reason="placeholder_missing",
             )
         if lesson.placeholder != PLACEHOLDER and not lesson.mask.any():

@@ -188,6 +188,11 @@ CASES: dict[str, Case] = {
         ValueError,
         r"in 0\.\.1",
     ),
+    "subject of a prompt without nouns": (
+        lambda b: drive(find_subject_word(b, LATENT, "with the", torch.eye(32)), b.evaluate),
+        PromptInvalid,
+        "no word of the prompt could name the person",
+    ),
     "mask of no size": (
         lambda b: drive(person_probability(b, LATENT, "a woman", (0, 8)), b.evaluate),
         ValueError,

@@ -62,11 +62,53 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
         (("--target", "a woman with lipstick [A]"), "write [A] lipstick"),
         (("--name", "makeup"), "is not a placeholder"),
         (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
+        (("--reference-prompt", "a woman"), "the reference_prompt does not hold the subject 'lipstick'"),
+        (("--reference-prompt", "a woman with [B] lipstick"), "the reference_prompt holds [B]"),
+        (("--reference-prompt", "a woman with lipstick" + " and a hat" * 20), "the reference_prompt has"),
+        (("--reference-subject", ""), "the reference_subject must be one to 4 words"),
     ],
 )
-def test_bad_compositions_too(argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_compositions_too(
+    argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backbone32: Backbone
+) -> None:
+    monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
     assert compose(*argv) == 2
     assert said in capsys.readouterr().err
+
+
+LONG = "a photo of a woman" + " with a red hat" * 9
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--prompt", LONG), "the prompt has"),
+        (("--prompt", SOURCE, "--subject", "man"), "the prompt does not hold the subject 'man'"),
+        (("--prompt", "a lighthouse"), "no word of the prompt names the subject"),
+        (("--prompt", SOURCE, "--subject", ""), "the subject must be one to 4 words"),
+        (("--prompt", LONG, "--attribute", "--subject", "hat"), "the prompt has"),
+        (("--prompt", SOURCE, "--attribute", "--subject", "lipstick"), "the prompt does not hold the subject 'lipstick'"),
+    ],
+)
+def test_learn_names_its_own_prompt(argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("learn", "photo.png", "--mask", "face.png", "-o", "who.safetensors", *argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"s2edit_core: {said}")
+    assert "source_prompt" not in error
+
+
+@pytest.mark.parametrize("asked", [("--source", LONG), ("--source", "a photo of a dog", "--subject", "woman"), ("--source", " ")])
+def test_an_error_names_the_option_of_the_prompt(asked: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit(*asked) == compose(*asked) == 2
+    for error in capsys.readouterr().err.splitlines():
+        assert error.startswith("s2edit_core: --source: the source_prompt ")
+    if "--subject" not in asked:
+        assert run("invert", "photo.png", "--mask", "face.png", "-o", "inversion.safetensors", *asked) == 2
+        assert capsys.readouterr().err.startswith("s2edit_core: --source: the ")
+    assert edit("--target", "[A] woman") == 2
+    assert capsys.readouterr().err.startswith("s2edit_core: --target: the prompt holds [A]")
+    assert edit("--source", "a lighthouse") == 2
+    assert "no word of the source_prompt names the subject" in capsys.readouterr().err
 
 
 def test_an_attribute_needs_a_placeholder_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -376,13 +376,13 @@ def test_attribute_words_are_read_where_their_prompt_ends(backbone: Backbone) ->
 def test_a_prompt_that_is_too_long_is_refused_before_any_row_is_wanted(backbone: Backbone) -> None:
     with pytest.raises(PromptInvalid) as caught:
         next(learn_concept(backbone, photo_latent(), face_mask(), "[I] " + "hat " * 40, "woman", LearningOptions()))
-    assert (caught.value.field, caught.value.reason) == ("source_prompt", "prompt_too_long")
+    assert (caught.value.field, caught.value.reason) == ("prompt", "prompt_too_long")
 
 
 def test_a_prompt_without_the_placeholder_cannot_be_learned_from(backbone: Backbone) -> None:
     with pytest.raises(PromptInvalid) as caught:
         next(learn_concept(backbone, photo_latent(), face_mask(), "a woman", "woman", LearningOptions()))
-    assert (caught.value.field, caught.value.reason) == ("source_prompt", "placeholder_missing")
+    assert (caught.value.field, caught.value.reason) == ("prompt", "placeholder_missing")
 
 
 def test_latents_of_any_shape_can_be_learned_from(backbone: Backbone) -> None:
