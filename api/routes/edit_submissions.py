@@ -25,7 +25,7 @@ from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.continuing import continued
 from s2edit_jobs.intake.drafts import with_files
 from s2edit_jobs.intake.forecast import Forecast, Forecaster
-from s2edit_jobs.library.concepts import Library
+from s2edit_jobs.library.concepts import ATTRIBUTE_ID, IDENTITY_ID, Library
 from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobSpec
@@ -87,8 +87,10 @@ class EditSubmission(Submission[EditOptions, EditRequest]):
         try:
             spec = self._draft(request, files)
         except IdentityNotFound as error:
+            other = "it is the id of an attribute: send it in attributes"
+            remedy = other if ATTRIBUTE_ID.fullmatch(request.identity or "") else "see GET /identities"
             raise OptionInvalid(
-                f"there is no identity {request.identity!r}: see GET /identities", field="identity", reason="identity_unknown"
+                f"there is no identity {request.identity!r}: {remedy}", field="identity", reason="identity_unknown"
             ) from error
         if "image" not in spec.inputs:  # an imported identity has no photo
             raise missing_part("image")
@@ -105,8 +107,10 @@ class EditSubmission(Submission[EditOptions, EditRequest]):
             try:
                 attribute = library.attribute(self.owner, attribute_id)
             except AttributeNotFound as error:
+                other = "it is the id of an identity: send it as identity"
+                remedy = other if IDENTITY_ID.fullmatch(attribute_id) else "see GET /attributes"
                 raise OptionInvalid(
-                    f"there is no attribute {attribute_id!r}: see GET /attributes", field="attributes", reason="attribute_unknown"
+                    f"there is no attribute {attribute_id!r}: {remedy}", field="attributes", reason="attribute_unknown"
                 ) from error
             applied.append((attribute.placeholder, attribute.subject))
         return applied

@@ -15,11 +15,11 @@ from s2edit_core.commands.inputs import (
     read_file,
     read_mask,
 )
-from s2edit_core.commands.learn import learn_references, make_reference
+from s2edit_core.commands.learn import attribute_name, learn_references, make_reference
 from s2edit_core.pictures.files import decode_photo
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import changed_words, check_placeholders, checked_placeholder, with_placeholder
+from s2edit_core.request.prompts import changed_words, check_placeholders, with_placeholder
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, check_subject
 
 
@@ -44,7 +44,7 @@ def compose(args: argparse.Namespace) -> None:
     request, original, mask, edit_mask = edit_inputs(args)
     photo = original.photo
     check_syntax(args.reference_prompt, field="reference_prompt")
-    checked_placeholder(args.name)
+    attribute_name(args.name)
     check_subject(args.reference_subject, field="reference_subject")
     check_placeholders(args.reference_prompt, [args.name], field="reference_prompt")
     shows = with_placeholder(args.reference_prompt, args.reference_subject, field="reference_prompt", placeholder=args.name)
@@ -58,7 +58,7 @@ def compose(args: argparse.Namespace) -> None:
     from s2edit_core.concepts.conditioning import tokenize
     from s2edit_core.pipeline import Attribute
 
-    check_target(pipe, request, {args.name: args.reference_subject})
+    check_target(pipe, request, [(args.name, args.reference_subject)])
     tokenize(pipe.backbone, shows, [args.name], field="reference_prompt")
     source, target, subject = edit_prompts(args, pipe)
     mask = mask or find_mask(args, pipe, photo, source)

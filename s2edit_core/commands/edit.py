@@ -13,6 +13,8 @@ from s2edit_core.commands.inputs import (
     edit_prompts,
     find_mask,
     given_mask,
+    load_concept,
+    load_inversion,
     load_pipeline,
     read_file,
     read_mask,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from s2edit_core.concepts.concept import Concept
+    from s2edit_core.method.inversion import Inversion
     from s2edit_core.pipeline import Attribute, S2EditPipeline
 
 
@@ -60,11 +63,12 @@ def edit(args: argparse.Namespace) -> None:
     photo = original.photo
     regions = [_concept_and_region(args, photo, *given) for given in args.attributes]
     pipe = load_pipeline(args)
+    identity = load_concept(pipe, args.identity, "identity") if args.identity else None
+    inversion = load_inversion(pipe, args.inversion) if args.inversion else None
     attributes = [_attribute(pipe, path, region) for path, region in regions]
-    check_target(pipe, request, {each.concept.placeholder: each.concept.subject for each in attributes})
+    check_target(pipe, request, [(each.concept.placeholder, each.concept.subject) for each in attributes])
     seconds: dict[str, float] = {}
-    if args.identity:
-        identity = pipe.load_concept(args.identity)
+    if identity is not None:
         source, target, _ = edit_prompts(args, pipe, identity.subject)
         mask = mask or find_mask(args, pipe, photo, source)
     else:
@@ -74,7 +78,7 @@ def edit(args: argparse.Namespace) -> None:
         (identity,) = learn_references(args, pipe, [reference], request.resolve().learning, request.seed, seconds)
     pictures = (original, mask, edit_mask)
     seed = request.seed if args.identity else None  # otherwise the seed has decided how the identity was learned
-    finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion, seed)
+    finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, inversion, seed)
 
 
 def _concept_and_region(
@@ -89,7 +93,7 @@ def _concept_and_region(
 def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image | None) -> Attribute:
     from s2edit_core.pipeline import Attribute
 
-    return Attribute(pipe.load_concept(path), region)
+    return Attribute(load_concept(pipe, path, "attribute"), region)
 
 
 def edit_inputs(args: argparse.Namespace) -> tuple[EditRequest, Original, Image.Image | None, Image.Image | None]:
@@ -128,7 +132,7 @@ def finish_edit(
     identity: Concept,
     attributes: Sequence[Attribute],
     seconds: dict[str, float],
-    inversion_file: str | None = None,
+    inversion: Inversion | None = None,
     seed: int | None = None,
 ) -> None:
     """Invert the photo unless an inversion is given, edit it, and write the result and its report.
@@ -140,9 +144,7 @@ def finish_edit(
     original, mask, edit_mask = pictures
     photo, preset = original.photo, request.resolve()
     canvas = pipe.canvas(photo, mask, edit_mask, subject=pipe.subject_of(prompts[0], identity))
-    if inversion_file:
-        inversion = pipe.load_inversion(inversion_file)
-    else:
+    if inversion is None:
         steps = pipe.inverting(
             canvas,
             prompts[0],

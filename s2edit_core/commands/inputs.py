@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2edit_core.commands.progress import say_warnings
-from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid
+from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, OptionInvalid
 from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.prompts import (
-    check_attribute_named,
+    applied_placeholders,
     check_placeholders,
     check_sentences,
     known_subject,
@@ -23,13 +24,15 @@ from s2edit_core.request.prompts import (
     with_placeholder,
     without_placeholders,
 )
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest
+from s2edit_core.request.spec import PLACEHOLDER, ConceptKind, EditRequest
 from s2edit_core.vision.reference_person import shown_by
 from s2edit_core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from s2edit_core.concepts.concept import Concept
+    from s2edit_core.method.inversion import Inversion
     from s2edit_core.pipeline import S2EditPipeline
     from s2edit_core.vision.segmenters import Segmenter
 
@@ -121,6 +124,32 @@ def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:
     return S2EditPipeline.from_pretrained(args.model, device=device)
 
 
+def load_concept(pipe: S2EditPipeline, path: str, kind: ConceptKind) -> Concept:
+    """Read a concept file. Raises `OptionInvalid` for a concept of the other kind, and as `naming`."""
+    with naming(path):
+        concept = pipe.load_concept(path)
+    if concept.kind != kind:
+        holds = f"{path} holds the {concept.kind} {concept.placeholder} {concept.subject}".rstrip()
+        wanted = "an identity, which `learn`" if kind == "identity" else "an attribute, which `learn --attribute`"
+        raise OptionInvalid(f"{holds}: --{kind} takes the file of {wanted} writes", field=kind)
+    return concept
+
+
+def load_inversion(pipe: S2EditPipeline, path: str) -> Inversion:
+    """Read an inversion file. Raises as `naming`."""
+    with naming(path):
+        return pipe.load_inversion(path)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Add the file's name to an `ArtifactMismatch`: a command reads several files."""
+    try:
+        yield
+    except ArtifactMismatch as error:
+        raise ArtifactMismatch(f"{path}: {error}") from error
+
+
 def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") -> tuple[str, str, str]:
     """Return source and target prompt with [I], and the subject; `known` is that of a learned identity.
 
@@ -139,17 +168,16 @@ def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = ""
     return source, with_placeholder(args.target, subject, field="prompt"), subject
 
 
-def check_target(pipe: S2EditPipeline, request: EditRequest, applied: Mapping[str, str]) -> None:
-    """Check the target and the negative prompt before anything is learned. `applied` maps placeholders to their words.
+def check_target(pipe: S2EditPipeline, request: EditRequest, applied: Sequence[tuple[str, str]]) -> None:
+    """Check the target and the negative prompt before anything is learned. `applied` are placeholder and word of each attribute.
 
     Raises `PromptInvalid` unless the target holds the placeholders of `applied`, each before its word, and no others, and both
-    prompts are short enough.
+    prompts are short enough; `OptionInvalid` for two attributes with one placeholder.
     """
     from s2edit_core.concepts.conditioning import tokenize
 
     target = request.prompt
-    check_placeholders(target, [PLACEHOLDER, *applied], field="prompt")
-    for placeholder, word in applied.items():
-        check_attribute_named(target, placeholder, word)
-    tokenize(pipe.backbone, target, [PLACEHOLDER, *applied])
+    placeholders = [PLACEHOLDER, *applied_placeholders(target, applied)]
+    check_placeholders(target, placeholders, field="prompt")
+    tokenize(pipe.backbone, target, placeholders)
     tokenize(pipe.backbone, request.negative_prompt or "", (), field="negative_prompt")

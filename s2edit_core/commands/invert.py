@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from s2edit_core.commands.arguments import add_sampling_options
-from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_photo
+from s2edit_core.commands.inputs import find_mask, given_mask, load_concept, load_pipeline, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import with_placeholder
@@ -34,8 +34,8 @@ def invert(args: argparse.Namespace) -> None:
     photo = read_photo(args)
     mask = given_mask(args, photo)
     pipe = load_pipeline(args)
+    identity = load_concept(pipe, args.identity, "identity") if args.identity else None
     mask = mask or find_mask(args, pipe, photo, args.source)
-    identity = pipe.load_concept(args.identity) if args.identity else None
     source = with_placeholder(args.source, identity.subject, field="source_prompt") if identity else args.source
     steps = pipe.inverting(
         pipe.canvas(photo, mask, subject=pipe.subject_of(source, identity)),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2edit_core.commands.arguments import add_learning_mode, whole
-from s2edit_core.commands.inputs import find_mask, find_reference_person, given_mask, load_pipeline, read_mask, read_photo
+from s2edit_core.commands.inputs import find_mask, find_reference_person, given_mask, load_pipeline, naming, read_mask, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import AttributeOptions, LearningOptions
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def learn(args: argparse.Namespace) -> None:
     """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
     request = LearningRequest(
-        kind="attribute" if args.attribute else "identity",
+        kind="identity" if args.attribute is None else "attribute",
         prompt=args.prompt,
         subject=args.subject,
         preset=args.preset,
@@ -65,13 +65,9 @@ def learn(args: argparse.Namespace) -> None:
     )
     check_syntax(args.prompt, field="prompt")
     photo = read_photo(args)
-    mask = given_mask(args, photo, person=not args.attribute)
+    mask = given_mask(args, photo, person=args.attribute is None)
     person = read_mask(args, args.person, photo, "person") if args.person else None
-    name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
-    if args.attribute and name == PLACEHOLDER:
-        raise PromptInvalid(
-            f"{PLACEHOLDER} is for people: choose another placeholder", field="prompt", reason="placeholder_invalid"
-        )
+    name = PLACEHOLDER if args.attribute is None else attribute_name(args.attribute)
     check_placeholders(args.prompt, (name,), field="prompt")
     if name != PLACEHOLDER and mask is None:
         raise OptionInvalid("--attribute needs --mask, which marks what is learned", field="mask")
@@ -93,6 +89,15 @@ def learn(args: argparse.Namespace) -> None:
         pipe.export(concept, args.export)
         say(f"{args.export}  for diffusers, whose prompts name it {concept.unique_placeholder}")
     say(f"{args.output}  {json.dumps(concept.facts, ensure_ascii=False)}")
+
+
+def attribute_name(name: str) -> str:
+    """Return `name` if it can be the placeholder of an attribute; otherwise raise `PromptInvalid`."""
+    if checked_placeholder(name) == PLACEHOLDER:
+        raise PromptInvalid(
+            f"{PLACEHOLDER} is for people: choose another placeholder", field="prompt", reason="placeholder_invalid"
+        )
+    return name
 
 
 def make_reference(
@@ -132,7 +137,8 @@ def learn_references(
     path = Path(checkpoint) if checkpoint else None
     state = None
     if path and path.exists():
-        state = LearningState.load(path, fingerprint=pipe.backbone.fingerprints)
+        with naming(path):
+            state = LearningState.load(path, fingerprint=pipe.backbone.fingerprints)
 
     def keep(progress: Progress) -> None:
         if path and isinstance(progress, Checkpoint) and progress.state is not None:

@@ -27,11 +27,19 @@ from s2edit_core.concepts.conditioning import (
 from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
-from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, PromptInvalid
 from s2edit_core.method.attribute_regions import located_by_difference, with_regions
 from s2edit_core.method.editing import AtStepEnd, edit_variants, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
-from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery, check_marked
+from s2edit_core.method.inputs import (
+    Attribute,
+    Reference,
+    Variation,
+    check_attribute_placeholders,
+    check_concepts,
+    check_delivery,
+    check_marked,
+)
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning.lesson import Lesson
@@ -336,15 +344,7 @@ class Composer:
                 raise ArtifactMismatch(
                     f"{each.placeholder} was learned with another model or schedule: learn it again with this one"
                 )
-        if concept is not None and concept.kind != "identity":
-            raise OptionInvalid(f"{concept.placeholder} is an attribute: pass it as an attribute", field="identity")
-        if any(each.kind == "identity" for each in applied):
-            raise OptionInvalid(f"{PLACEHOLDER} is an identity: pass it as the identity", field="attributes")
-        names = [each.placeholder for each in given]
-        if len(set(names)) < len(names):
-            raise OptionInvalid(
-                f"two attributes share a placeholder among {', '.join(names)}: rename one with `renamed`", field="attributes"
-            )
+        check_concepts(concept, attributes)
         return {each.placeholder: each for each in given}
 
     def _masks(self, canvas: Canvas, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Tensor]:

@@ -80,8 +80,22 @@ def check_seed(seed: int) -> None:
         raise OptionInvalid(f"a seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
 
 
+def check_concepts(identity: Concept | None, attributes: Sequence[Attribute] = ()) -> None:
+    """Raise `OptionInvalid` for a concept in the place of the other kind, or for two attributes with one placeholder."""
+    if identity is not None and identity.kind != "identity":
+        raise OptionInvalid(f"{identity.placeholder} is an attribute: pass it as an attribute", field="identity")
+    if any(attribute.concept.kind == "identity" for attribute in attributes):
+        raise OptionInvalid(f"{PLACEHOLDER} is an identity: pass it as the identity", field="attributes")
+    names = [attribute.concept.placeholder for attribute in attributes]
+    if len(set(names)) < len(names):
+        raise OptionInvalid(
+            f"two attributes share a placeholder among {', '.join(names)}: rename one with `renamed`", field="attributes"
+        )
+
+
 def with_identity(prompt: str, identity: Concept | None, field: str) -> str:
-    """Return `prompt` with [I] before the identity's subject, unless [I] is already there."""
+    """Return `prompt` with [I] before the identity's subject, unless [I] is already there. Raises as `check_concepts`."""
+    check_concepts(identity)
     if identity is None or not identity.subject:
         return prompt
     return with_placeholder(prompt, identity.subject, field=field)

@@ -135,7 +135,7 @@ def resolve_prompts(
     `OptionInvalid` for two attributes with one placeholder.
     """
     check_sentences(request, subjects)
-    attributes = _applied_placeholders(request.prompt, applied)
+    attributes = applied_placeholders(request.prompt, applied)
     described = request.source_prompt or request.prompt
     check_placeholders(request.source_prompt or "", (PLACEHOLDER,), field="source_prompt")
     check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
@@ -196,7 +196,7 @@ def caption_naming(subject: str, caption: str) -> str | None:
     return f"{before}{named}{text[match.end() :]}"
 
 
-def _applied_placeholders(prompt: str, applied: Sequence[tuple[str, str]]) -> list[str]:
+def applied_placeholders(prompt: str, applied: Sequence[tuple[str, str]]) -> list[str]:
     """Return the placeholders of `applied`. Raises unless they differ and `prompt` holds each."""
     names = [placeholder for placeholder, _ in applied]
     if twice := next((name for name in names if names.count(name) > 1), None):

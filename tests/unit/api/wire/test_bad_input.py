@@ -99,6 +99,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
 }
 
 
+def test_an_id_of_the_other_kind_is_told_where_it_belongs(api: Api) -> None:
+    problem = assert_problem(api.edit(attributes=f"c_{'7' * 32}"), 422, "attribute_unknown", "attributes")
+    assert problem["detail"].endswith("it is the id of an identity: send it as identity")
+    problem = assert_problem(api.edit(image=None, mask=None, identity=f"a_{'7' * 32}"), 422, "identity_unknown", "identity")
+    assert problem["detail"].endswith("it is the id of an attribute: send it in attributes")
+
+
 def assert_problem(answer: Any, status: int, code: str, field: str | None = None) -> dict[str, Any]:
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()

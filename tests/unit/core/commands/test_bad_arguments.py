@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from s2edit_core.commands.progress import say
+from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
@@ -61,6 +63,7 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
         (("--target", "a woman with lipstick"), "write [A] lipstick"),
         (("--target", "a woman with lipstick [A]"), "write [A] lipstick"),
         (("--name", "makeup"), "is not a placeholder"),
+        (("--name", "[I]"), "[I] is for people"),
         (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
         (("--reference-prompt", "a woman"), "the reference_prompt does not hold the subject 'lipstick'"),
         (("--reference-prompt", "a woman with [B] lipstick"), "the reference_prompt holds [B]"),
@@ -76,6 +79,7 @@ def test_bad_compositions_too(
     assert said in capsys.readouterr().err
 
 
+TOKEN = torch.zeros(16)
 LONG = "a photo of a woman" + " with a red hat" * 9
 
 
@@ -115,6 +119,8 @@ def test_an_attribute_needs_a_placeholder_of_its_own(capsys: pytest.CaptureFixtu
     asked = ("--mask", "face.png", "--subject", "lipstick", "-o", "a.safetensors", "--prompt")
     assert run("learn", "photo.png", *asked, "a woman with lipstick", "--attribute", "[I]") == 2
     assert "[I] is for people" in capsys.readouterr().err
+    assert run("learn", "photo.png", *asked, "a woman with lipstick", "--attribute", "") == 2
+    assert "'' is not a placeholder" in capsys.readouterr().err
     assert run("learn", "photo.png", *asked, "a woman with [B] lipstick", "--attribute") == 2
     assert "holds [B]" in capsys.readouterr().err
 
@@ -122,6 +128,35 @@ def test_an_attribute_needs_a_placeholder_of_its_own(capsys: pytest.CaptureFixtu
 def test_an_attribute_needs_its_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--attribute", "-o", "a.safetensors") == 2
     assert "--attribute needs --subject" in capsys.readouterr().err
+
+
+def test_a_file_that_holds_something_else_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backbone32: Backbone
+) -> None:
+    """Before anything is computed, and whatever the target says."""
+    Concept(TOKEN, fingerprint=backbone32.fingerprint, subject="woman").save("who")
+    for name in ("makeup", "again"):
+        Concept(TOKEN, fingerprint=backbone32.fingerprint, placeholder="[A]", subject="lipstick").save(name)
+    Concept(TOKEN, fingerprint="another").save("foreign")
+    monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
+
+    def said(*argv: str) -> str:
+        assert run(*argv) == 2
+        return capsys.readouterr().err
+
+    shared = ("photo.png", "--mask", "face.png", "-o", "out.png", "--target")
+    for target in (TARGET, COMPOSED):
+        attribute = "makeup holds the attribute [A] lipstick: --identity takes the file of an identity, which `learn` writes"
+        assert attribute in said("edit", *shared, target, "--identity", "makeup")
+        identity = "who holds the identity [I] woman: --attribute takes the file of an attribute, which `learn --attribute` writes"
+        assert identity in said("edit", *shared, target, "--attribute", "who")
+    assert attribute in said("invert", "photo.png", "--source", SOURCE, "-o", "inversion", "--identity", "makeup")
+    for option in ("--identity", "--attribute"):
+        assert "foreign: made with another model" in said("edit", *shared, TARGET, option, "foreign")
+    wrong = "who: expected a s2edit-inversion"
+    assert wrong in said("edit", *shared, TARGET, "--inversion", "who")
+    twice = ("--attribute", "makeup", "--attribute", "again")
+    assert "two attributes have the placeholder [A]" in said("edit", *shared, COMPOSED, *twice)
 
 
 def test_a_model_that_is_none_ends_with_2_and_a_computation_gone_wrong_with_1(

@@ -82,7 +82,7 @@ def test_two_attributes_need_two_names(edit: Any, makeup: Concept) -> None:
     assert set(out.reports[0]["leakage"]) == {"[I]", "[A]", "[B]"}
 
 
-def test_attributes_that_cannot_be_are_refused(edit: Any, identity: Concept, makeup: Concept) -> None:
+def test_attributes_that_cannot_be_are_refused(pipe: S2EditPipeline, edit: Any, identity: Concept, makeup: Concept) -> None:
     with pytest.raises(PromptInvalid, match=r"write \[A\] lipstick"):
         edit(attributes=[Attribute(makeup, LIPS)])
     prompt = "a [I] woman with [A] lipstick"
@@ -91,7 +91,9 @@ def test_attributes_that_cannot_be_are_refused(edit: Any, identity: Concept, mak
     with pytest.raises(OptionInvalid, match="pass it as the identity"):
         edit(prompt, attributes=[Attribute(identity, LIPS)])
     with pytest.raises(OptionInvalid, match="pass it as an attribute"):
-        edit("a woman with [A] lipstick", identity=replace(makeup, subject="woman"))
+        edit("a woman with [A] lipstick", identity=makeup)
+    with pytest.raises(OptionInvalid, match="pass it as an attribute"):
+        pipe.invert(picture(1), LIPS, "a woman", makeup)
     with pytest.raises(ArtifactMismatch, match=r"\[A\] was learned with another model"):
         edit(prompt, attributes=[Attribute(replace(makeup, fingerprint="b" * 32), LIPS)])
 
