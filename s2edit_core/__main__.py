@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from s2edit_core.commands import compose, edit, fetch_segmenter, invert, learn
-from s2edit_core.commands.arguments import add_command
+from s2edit_core.commands.arguments import add_command, check_given
 from s2edit_core.commands.outputs import check_outputs
 from s2edit_core.errors import InvalidInput, NumbersNotFinite, S2EditError
 
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     args = _parser().parse_args(argv)
     try:
+        check_given(args)
         check_outputs(args)
         args.run(args)
     except S2EditError as error:

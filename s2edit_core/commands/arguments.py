@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.numbers import number, whole_number
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.presets import PresetName
@@ -49,6 +50,14 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], None]) -> arg
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     return parser
+
+
+def check_given(args: argparse.Namespace) -> None:
+    """Raise `OptionInvalid` for an empty option, such as an unset variable's. Only an empty negative prompt is as good as none."""
+    for name, value in vars(args).items():
+        if value == "" and name not in ("photo", "negative_prompt"):
+            option = f"--{name.replace('_', '-')}"
+            raise OptionInvalid(f"{option} is empty: give it a value, or leave it out", field=name)
 
 
 def whole(text: str) -> int:

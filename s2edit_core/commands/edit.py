@@ -59,6 +59,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def edit(args: argparse.Namespace) -> None:
     """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
+    if args.identity and args.mode:
+        raise OptionInvalid("--mode says how the person is learned, and --identity that nobody is: leave one out", field="mode")
     request, original, mask, edit_mask = edit_inputs(args)
     photo = original.photo
     regions = [_concept_and_region(args, photo, *given) for given in args.attributes]

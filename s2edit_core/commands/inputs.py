@@ -84,7 +84,7 @@ def _check_mask_modes(args: argparse.Namespace) -> None:
     edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
     if edit_mask_mode is not None and not edit_mask:
         raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
-    regions = getattr(args, "region", None) or any(len(given) > 1 for given in getattr(args, "attributes", ()))
+    regions = getattr(args, "reference_region", None) or any(len(given) > 1 for given in getattr(args, "attributes", ()))
     if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
         raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
 
@@ -160,6 +160,7 @@ def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = ""
     subjects = pipe.backbone.card.subjects
     request = EditRequest(prompt=args.target, source_prompt=args.source, subject=args.subject)
     check_sentences(request, subjects)
+    check_placeholders(args.source or "", [PLACEHOLDER], field="source_prompt")
     described, of = (args.source, "source_prompt") if args.source else (args.target, "prompt")
     given = args.subject or known
     subject = resolve_subject(given, subjects) if given else known_subject(described, subjects, field=of)

@@ -8,8 +8,8 @@ from s2edit_core.commands.arguments import add_sampling_options
 from s2edit_core.commands.inputs import find_mask, given_mask, load_concept, load_pipeline, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import with_placeholder
-from s2edit_core.request.spec import EditRequest
+from s2edit_core.request.prompts import check_placeholders, with_placeholder
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def invert(args: argparse.Namespace) -> None:
         max_pixels=args.max_pixels,
     ).resolve()
     check_syntax(args.source, field="source_prompt")
+    check_placeholders(args.source, [PLACEHOLDER] if args.identity else [], field="source_prompt")
     photo = read_photo(args)
     mask = given_mask(args, photo)
     pipe = load_pipeline(args)

@@ -15,12 +15,13 @@ from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import AttributeOptions, LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import check_placeholders, checked_placeholder
+from s2edit_core.request.prompts import check_placeholders, checked_placeholder, known_subject
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, LearningRequest, Progress
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from s2edit_core.base_model.model_card import ModelCard
     from s2edit_core.concepts.concept import Concept
     from s2edit_core.pipeline import Reference, S2EditPipeline
 
@@ -40,7 +41,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"learn an attribute with this placeholder; default: {ATTRIBUTE}",
     )
     parser.add_argument("--person", metavar="PNG", help="of an attribute: who shows it; default: the person who is found there")
-    parser.add_argument("--words", nargs="*", default=[], help="attribute words to be orthogonal to, besides the model's")
+    parser.add_argument(
+        "--words",
+        nargs="*",
+        default=[],
+        help="of an attribute, with --mode or --export: attribute words of the model's card to be orthogonal to; people always are",
+    )
     add_learning_mode(parser)
     parser.add_argument("--seed", type=whole, default=0, help="decides how it is learned; default: 0")
     parser.add_argument(
@@ -64,6 +70,7 @@ def learn(args: argparse.Namespace) -> None:
         max_pixels=args.max_pixels,
     )
     check_syntax(args.prompt, field="prompt")
+    _check_options(args)
     photo = read_photo(args)
     mask = given_mask(args, photo, person=args.attribute is None)
     person = read_mask(args, args.person, photo, "person") if args.person else None
@@ -76,6 +83,7 @@ def learn(args: argparse.Namespace) -> None:
             "--attribute needs --subject, the word of the prompt for what is learned, such as makeup", field="subject"
         )
     pipe = load_pipeline(args)
+    _check_words(args, pipe.backbone.card)
     mask = mask or find_mask(args, pipe, photo, args.prompt)
     if name != PLACEHOLDER and person is None:
         person = find_reference_person(args, pipe, photo, mask, args.prompt, args.subject)
@@ -89,6 +97,23 @@ def learn(args: argparse.Namespace) -> None:
         pipe.export(concept, args.export)
         say(f"{args.export}  for diffusers, whose prompts name it {concept.unique_placeholder}")
     say(f"{args.output}  {json.dumps(concept.facts, ensure_ascii=False)}")
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Raise `OptionInvalid` for an option without effect on what is learned."""
+    if args.person and args.attribute is None:
+        raise OptionInvalid(
+            "--person says who shows an attribute: mark whom to learn by --mask, or give --attribute", field="person"
+        )
+    if args.words and args.attribute is not None and not (args.mode or args.export):
+        raise OptionInvalid("--words acts on an attribute only with --mode or --export: give one of them too", field="words")
+
+
+def _check_words(args: argparse.Namespace, card: ModelCard) -> None:
+    """Raise `OptionInvalid` for one of `--words` that the model's card does not have: learning would ignore it."""
+    known = card.word_bank(args.subject or known_subject(args.prompt, card.subjects)) if args.words else ()
+    if unknown := sorted(set(args.words) - set(known)):
+        raise OptionInvalid(f"--words are attribute words of the model's card, and {unknown[0]!r} is none of these", field="words")
 
 
 def attribute_name(name: str) -> str:

@@ -11,6 +11,7 @@ from s2edit_core.__main__ import main
 
 SOURCE, TARGET = "a photo of a woman with black hair", "a photo of a woman with red hair"
 COMPOSED = "a woman with [A] lipstick"
+REFERENCE_WORDS = ("--reference-prompt", "a woman with lipstick", "--reference-subject", "lipstick")
 
 
 def picture(seed: int = 1) -> Image.Image:
@@ -37,6 +38,5 @@ def pixels(path: str) -> Any:
 
 def compose(*argv: str, region: str | None = "lips.png") -> int:
     reference = ("--reference", "reference.png", "--reference-region", "their-lips.png", *(("--region", region) if region else ()))
-    words = ("--reference-prompt", "a woman with lipstick", "--reference-subject", "lipstick")
     photo = ("photo.png", "--mask", "face.png", "-o", "out.png", "--target", COMPOSED)
-    return run("compose", *photo, *reference, *words, *argv)
+    return run("compose", *photo, *reference, *REFERENCE_WORDS, *argv)

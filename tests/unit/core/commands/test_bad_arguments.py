@@ -14,7 +14,7 @@ from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
-from tests.unit.core.commands.runs import COMPOSED, SOURCE, TARGET, compose, edit, picture, run
+from tests.unit.core.commands.runs import COMPOSED, REFERENCE_WORDS, SOURCE, TARGET, compose, edit, picture, run
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
         (("--reference-prompt", "a woman"), "the reference_prompt does not hold the subject 'lipstick'"),
         (("--reference-prompt", "a woman with [B] lipstick"), "the reference_prompt holds [B]"),
         (("--reference-prompt", "a woman with lipstick" + " and a hat" * 20), "the reference_prompt has"),
-        (("--reference-subject", ""), "the reference_subject must be one to 4 words"),
+        (("--reference-subject", " "), "the reference_subject must be one to 4 words"),
     ],
 )
 def test_bad_compositions_too(
@@ -89,7 +89,7 @@ LONG = "a photo of a woman" + " with a red hat" * 9
         (("--prompt", LONG), "the prompt has"),
         (("--prompt", SOURCE, "--subject", "man"), "the prompt does not hold the subject 'man'"),
         (("--prompt", "a lighthouse"), "no word of the prompt names the subject"),
-        (("--prompt", SOURCE, "--subject", ""), "the subject must be one to 4 words"),
+        (("--prompt", SOURCE, "--subject", " "), "the subject must be one to 4 words"),
         (("--prompt", LONG, "--attribute", "--subject", "hat"), "the prompt has"),
         (("--prompt", SOURCE, "--attribute", "--subject", "lipstick"), "the prompt does not hold the subject 'lipstick'"),
     ],
@@ -119,8 +119,8 @@ def test_an_attribute_needs_a_placeholder_of_its_own(capsys: pytest.CaptureFixtu
     asked = ("--mask", "face.png", "--subject", "lipstick", "-o", "a.safetensors", "--prompt")
     assert run("learn", "photo.png", *asked, "a woman with lipstick", "--attribute", "[I]") == 2
     assert "[I] is for people" in capsys.readouterr().err
-    assert run("learn", "photo.png", *asked, "a woman with lipstick", "--attribute", "") == 2
-    assert "'' is not a placeholder" in capsys.readouterr().err
+    assert run("learn", "photo.png", *asked, "a woman with lipstick", "--attribute", "A") == 2
+    assert "'A' is not a placeholder" in capsys.readouterr().err
     assert run("learn", "photo.png", *asked, "a woman with [B] lipstick", "--attribute") == 2
     assert "holds [B]" in capsys.readouterr().err
 
@@ -128,6 +128,46 @@ def test_an_attribute_needs_a_placeholder_of_its_own(capsys: pytest.CaptureFixtu
 def test_an_attribute_needs_its_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--attribute", "-o", "a.safetensors") == 2
     assert "--attribute needs --subject" in capsys.readouterr().err
+
+
+ATTRIBUTE = ("--prompt", "a woman with lipstick", "--subject", "lipstick", "--attribute")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("learn", "--prompt", SOURCE, "--person", "face.png"), "--person says who shows an attribute"),
+        (("learn", *ATTRIBUTE, "--words", "red"), "--words acts on an attribute only with --mode or --export"),
+        (("learn", *ATTRIBUTE, "--mode", "token", "--words", "unheardof"), "'unheardof' is none of these"),
+        (("learn", "--prompt", SOURCE, "--words", "red", "unheardof"), "'unheardof' is none of these"),
+        (("learn", "--prompt", SOURCE, "--attribute", ""), "--attribute is empty"),
+        (("learn", "--prompt", SOURCE, "--export", ""), "--export is empty"),
+        (("edit", "--target", TARGET, "--identity", "who", "--mode", "token"), "--mode says how the person is learned"),
+        (("edit", "--target", TARGET, "--source", "a [B] woman"), "the source_prompt holds [B]"),
+        (("edit", "--target", TARGET, "--identity", ""), "--identity is empty"),
+        (("edit", "--target", TARGET, "--edit-mask", ""), "--edit-mask is empty"),
+        (("invert", "--source", "a [I] woman"), "the source_prompt holds [I]"),
+        (("invert", "--source", SOURCE, "--mask", ""), "--mask is empty"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backbone32: Backbone
+) -> None:
+    monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
+    command, *options = argv
+    assert run(command, "photo.png", "--mask", "face.png", "-o", "out.png" if command == "edit" else "out", *options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_mask_mode_says_how_to_read_the_reference_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGBA", (64, 64)).save("their-lips.png")
+    reference = ("--reference", "reference.png", "--reference-region", "their-lips.png", *REFERENCE_WORDS)
+    assert run("compose", "photo.png", "--target", COMPOSED, "-o", "out.png", *reference, "--mask-mode", "alpha") == 2
+    assert "their-lips.png: the region" in capsys.readouterr().err
+
+
+def test_an_empty_negative_prompt_is_none() -> None:
+    assert edit("--source", SOURCE, "--negative-prompt", "") == 0
 
 
 def test_a_file_that_holds_something_else_is_named(
