@@ -320,14 +320,22 @@ def _check_prompt(name: str, text: object) -> None:
 
 def check_subject(subject: str, *, field: str = "subject") -> None:
     """Raise `PromptInvalid` unless `subject`, which `field` names, is one to `MAX_SUBJECT_WORDS` words."""
+    if isinstance(subject, str) and len(subject) > MAX_NAME_CHARS:
+        raise _subject_invalid(f"{field} has {len(subject):,} characters, but", field)
     check_text(field, subject, MAX_NAME_CHARS)
     words = tidy(subject).split()
-    if not 1 <= len(words) <= MAX_SUBJECT_WORDS or any(mark in word for word in words for mark in "[]"):
-        raise PromptInvalid(
-            f"the {field} must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman, maine coon or eye shadow",
-            field=field,
-            reason="subject_invalid",
-        )
+    if len(words) > MAX_SUBJECT_WORDS:
+        raise _subject_invalid(f"{field} has {len(words)} words, but", field)
+    if not words or any(mark in word for word in words for mark in "[]"):
+        raise _subject_invalid(field, field)
+
+
+def _subject_invalid(found: str, field: str) -> PromptInvalid:
+    return PromptInvalid(
+        f"the {found} must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman, maine coon or eye shadow",
+        field=field,
+        reason="subject_invalid",
+    )
 
 
 def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -> None:

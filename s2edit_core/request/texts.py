@@ -22,7 +22,7 @@ def check_text(name: str, text: object, longest: int) -> None:
     """
     if text is None:
         return
-    kind: type[InvalidInput] = PromptInvalid if name.endswith("prompt") or name == "subject" else OptionInvalid
+    kind: type[InvalidInput] = PromptInvalid if name.endswith(("prompt", "subject")) else OptionInvalid
     if not isinstance(text, str):
         raise kind(f"the {name} must be text, not {type(text).__name__}", field=name, reason="text_invalid")
     if len(text) > longest:

@@ -67,6 +67,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
         "source_prompt",
     ),
     "a subject of a whole sentence": ({"subject": "a woman in the rain"}, "subject_invalid", "subject"),
+    "a long subject": ({"subject": "x" * 2000}, "subject_invalid", "subject"),
     "a subject of words that the prompt lacks": ({"subject": "old woman"}, "subject_not_in_prompt", "prompt"),
     "an instruction": ({"prompt": "make her hair red"}, "prompt_instruction", "prompt"),
     "an instruction as source prompt": ({"source_prompt": "please add a hat"}, "prompt_instruction", "source_prompt"),

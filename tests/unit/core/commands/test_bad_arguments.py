@@ -68,6 +68,7 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
         (("--reference-prompt", "a woman"), "the reference_prompt does not hold the subject 'lipstick'"),
         (("--reference-prompt", "a woman with [B] lipstick"), "the reference_prompt holds [B]"),
         (("--reference-prompt", "a woman with lipstick" + " and a hat" * 20), "the reference_prompt has"),
+        (("--reference-subject", "x" * 2000), "the reference_subject has 2,000 characters"),
         (("--reference-subject", " "), "the reference_subject must be one to 4 words"),
     ],
 )
@@ -90,6 +91,7 @@ LONG = "a photo of a woman" + " with a red hat" * 9
         (("--prompt", SOURCE, "--subject", "man"), "the prompt does not hold the subject 'man'"),
         (("--prompt", "a lighthouse"), "no word of the prompt names the subject"),
         (("--prompt", SOURCE, "--subject", " "), "the subject must be one to 4 words"),
+        (("--prompt", SOURCE, "--subject", "x" * 2000), "the subject has 2,000 characters, but must be one to 4 words"),
         (("--prompt", LONG, "--attribute", "--subject", "hat"), "the prompt has"),
         (("--prompt", SOURCE, "--attribute", "--subject", "lipstick"), "the prompt does not hold the subject 'lipstick'"),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.plan import EditPlan, plan_edit
 from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.prompts import changed_words, resolve_prompts, with_placeholder
-from s2edit_core.request.spec import EditRequest
+from s2edit_core.request.spec import EditRequest, LearningRequest
 
 SUBJECTS = ("woman", "man")
 REQUEST = EditRequest(prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with brown hair")
@@ -146,6 +148,15 @@ def test_a_subject_is_one_word_or_a_few(subject: str) -> None:
     with pytest.raises(PromptInvalid) as refused:
         EditRequest(prompt="a young woman in a hat", subject=subject)
     assert (refused.value.reason, refused.value.field) == ("subject_invalid", "subject")
+
+
+@pytest.mark.parametrize(("subject", "found"), [("x" * 2000, "2,000 characters"), ("word " * 5, "5 words")])
+def test_a_subject_that_is_too_long_is_told_how_long_it_is(subject: str, found: str) -> None:
+    makers: tuple[Callable[..., object], ...] = (EditRequest, partial(LearningRequest, kind="attribute"))
+    for made in makers:
+        with pytest.raises(PromptInvalid, match=rf"the subject has {found}, but must be one to 4 words") as refused:
+            made(prompt="a woman", subject=subject)
+        assert (refused.value.reason, refused.value.field) == ("subject_invalid", "subject")
 
 
 @pytest.mark.parametrize("name", ["prompt", "source_prompt"])
