@@ -115,11 +115,13 @@ def find_reference_person(
 
 
 def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:
-    """Load torch and the model, which takes seconds."""
+    """Load torch and the model, which takes seconds. With `--quiet`, the libraries show no progress bars from then on."""
     import torch
 
     from s2edit_core.pipeline import S2EditPipeline
 
+    if args.quiet:
+        _hide_progress_bars()
     device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
     return S2EditPipeline.from_pretrained(args.model, device=device)
 
@@ -148,6 +150,14 @@ def naming(path: str | Path) -> Iterator[None]:
         yield
     except ArtifactMismatch as error:
         raise ArtifactMismatch(f"{path}: {error}") from error
+
+
+def _hide_progress_bars() -> None:
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # also those of downloads from the hub
 
 
 def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") -> tuple[str, str, str]:

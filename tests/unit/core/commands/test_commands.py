@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,7 +23,9 @@ from s2edit_core.request.domains import Domain
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.vision.segmenters import FoundMask
+from s2edit_jobs.settings import ROOT
 from tests.small_disk import small_disk
+from tests.tiny import save_tiny
 from tests.unit.core.commands.runs import COMPOSED, SOURCE, TARGET, compose, edit, picture, pixels, region, run
 
 
@@ -300,6 +303,22 @@ def test_a_bar_shows_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "learning" in said
     assert "2/2" in said
     assert "inverting" in said
+
+
+def test_quiet_hides_the_libraries_progress_bars(tmp_path: Path) -> None:
+    """In a process of its own, where no other test has changed what the libraries show."""
+    model = save_tiny(tmp_path / "model")
+    asked = ("photo.png", "--mask", "face.png", "--target", COMPOSED, "--model", str(model), "-o", "out.png")
+
+    def errors(*options: str) -> list[str]:
+        command = (sys.executable, "-m", "s2edit_core", "edit", *asked, *options)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode == 2
+        return done.stderr.splitlines()
+
+    assert "Loading weights" in "".join(errors())
+    (error,) = errors("--quiet")
+    assert error.startswith("s2edit_core: --target: the prompt holds [A]")
 
 
 def test_help_needs_neither_torch_nor_a_model() -> None:
