@@ -40,7 +40,7 @@ const PROBLEMS = {
   upload_too_large: 'The photo is too large for this service: choose a smaller one.',
   output_too_large: 'The result would be too large: choose a smaller photo.',
   mask_not_found: 'Nobody was found in the photo. Paint over the person, or point at them.',
-  mask_too_small: 'The painted person is too small to edit: paint over the whole person.',
+  mask_too_small: 'What is painted is too small: paint over all of it, or choose a photo that shows it larger.',
   mask_empty: 'Nothing is painted: paint over the person, or clear the paint.',
   mask_full: 'Everything is painted: leave the background free.',
   mask_flat: 'Everything or nothing is painted: paint over the person only.',
