@@ -1,25 +1,24 @@
 """Train the shipped model's segmenter, the small network that finds the subject: `python -m lab.segmentation.training`.
 
-It learns from scenes composed of rendered pictures and their identity masks (`lab/segmentation/scenes.py`).
+It learns from scenes composed of rendered pictures and their identity masks (`lab/segmentation/scenes.py`), which
+`python -m lab.training.render --masked` draws before.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lab.measures.results import machine
 from lab.segmentation.scenes import scenes
-from lab.training.dataset import MASKED_EVERY, Plan
+from lab.training.dataset import SIZE, MaskedPlan
 from lab.training.export import replace_folder, stage_options
 from lab.training.optimisers import adam
-from lab.training.store import Arrays, Dice, Store, joined, normalised, wait_for_pictures
+from lab.training.store import Dice, Store, joined, normalised, read_fields, wait_for_pictures
 from lab.training.trainer import Meter, MovingAverage, Run, compiled, mixed_precision, rate_at, use_fast_kernels
 from s2edit_core.vision.person_network import PersonNetwork, load_network, save_network
 
@@ -28,12 +27,6 @@ INPUT_SIDES = (128, 256)
 """Input sizes in pixels that the segmenter averages over. Of six sets from 128 to 256, on 10 people, they were the best for two
 people, within 0.02 of the best for small ones, and within 0.004 of the best for portraits."""
 SEED = 41
-
-
-def read_masked(path: Any) -> Arrays:
-    """Read the masks of a shard and the pictures that they belong to."""
-    with np.load(path) as shard:
-        return {"pixels": np.ascontiguousarray(shard["pixels"][::MASKED_EVERY]), "masks": shard["masks"]}
 
 
 def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
@@ -47,7 +40,7 @@ def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
 class Stage:
     """The training of the segmenter within its budget."""
 
-    def __init__(self, plan: Plan, options: argparse.Namespace) -> None:
+    def __init__(self, plan: MaskedPlan, options: argparse.Namespace) -> None:
         self.plan, self.options = plan, options
         self.device = torch.device(options.device)
         torch.manual_seed(SEED)
@@ -59,7 +52,8 @@ class Stage:
         folder, average = plan.work / "checkpoints", MovingAverage(parameters, 0.998)
         optimiser = adam(parameters, peak=options.peak, betas=(0.9, 0.99), decay=0.01)
         self.run = Run(folder, "segmenter", recipe, parameters, optimiser, average, options.seconds, options.save_every)
-        self.store, self.unseen = (Store(plan, self.device, read_masked, unseen=unseen) for unseen in (False, True))
+        read = read_fields("pixels", "masks")
+        self.store, self.unseen = (Store(plan, self.device, read, unseen=unseen) for unseen in (False, True))
 
     def train(self) -> None:
         """Train to the end of the budget, from the last checkpoint if there is one."""
@@ -102,7 +96,8 @@ class Stage:
         for name in self.plan.domains:
             fields = self.unseen.first(name, 100)
             x, masks = normalised(fields["pixels"]), fields["masks"][:, None].float() / 255
-            for kind, (pictures, truth) in {"whole": (x, masks), "scenes": scenes(dice, x, masks)}.items():
+            whole = F.interpolate(x, size=SIZE, mode="area"), F.interpolate(masks, size=SIZE, mode="area")
+            for kind, (pictures, truth) in {"whole": whole, "scenes": scenes(dice, x, masks)}.items():
                 hits, wanted = self.network(pictures) > 0, truth[:, 0] > 0.5
                 either = (hits | wanted).sum((1, 2))
                 iou = torch.where(either > 0, (hits & wanted).sum((1, 2)) / either.clamp_min(1), 1.0)
@@ -124,7 +119,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="folder of a segmenter to train on")
     options = parser.parse_args()
     use_fast_kernels()
-    stage = Stage(Plan.of(options), options)
+    stage = Stage(MaskedPlan.of(options), options)
     stage.train()
     stage.export()
 

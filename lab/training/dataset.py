@@ -10,12 +10,13 @@ import argparse
 import hashlib
 import importlib
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,10 @@ LATENT_CHANNELS = 8
 SHARD = 100
 CAPTIONS = 16
 """Captions per picture: the full one, and random ones."""
-MASKED_EVERY = 5
-"""One picture of so many has its mask in the shard. The segmenter needs no more, and a mask takes as long as a picture."""
+MASKED_SIZE = 2 * SIZE
+"""Side of the pictures with masks, so that close-ups of them are sharp."""
+MASKED_SHARE = 1 / 24
+"""Pictures with masks, as a share of the others. The segmenter needs no more, and a mask takes as long as a picture."""
 DOMAINS = ("lab.world.person:96000:0.6", "lab.world.cat:24000:0.2", "lab.world.church:24000:0.2")
 UNSEEN_COUNT = 600
 """Rendered subjects per domain that are never trained on."""
@@ -92,6 +95,7 @@ class Plan:
 
     parts: tuple[Part, ...]
     work: Path
+    unseen_count: ClassVar[int] = UNSEEN_COUNT
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Plan:
@@ -130,21 +134,24 @@ class Plan:
         return f"{' '.join(folder.name for folder in self.folders.values())} weights={weights}"
 
     def _digest(self, domain: Domain) -> str:
-        shard = render_shard(domain, self.vocabulary, range(3), self.namings[domain.name])
+        shard = self.rendered(domain.name, range(3))
         return hashlib.sha256(b"".join(shard[name].tobytes() for name in sorted(shard or {}))).hexdigest()[:8]
+
+    def rendered(self, domain: str, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Return the shard of these seeds."""
+        return render_shard(self.domains[domain], self.vocabulary, seeds, self.namings[domain])
 
     def jobs(self) -> list[tuple[str, int]]:
         """Return domain and first seed of every shard: one of each kind, the unseen ones, then those of training in proportion."""
-        unseen = [
-            (part.domain.name, UNSEEN + start) for part in self.parts for start in range(0, min(UNSEEN_COUNT, part.count), SHARD)
-        ]
+        counts = {part.domain.name: min(self.unseen_count, part.count) for part in self.parts}
+        unseen = [(name, UNSEEN + start) for name, count in counts.items() for start in range(0, count, SHARD)]
         trained = [(start / part.count, part.domain.name, start) for part in self.parts for start in range(0, part.count, SHARD)]
         first = [(name, start) for name in self.domains for start in (0, UNSEEN)]
         return list(dict.fromkeys([*first, *unseen, *((name, start) for _, name, start in sorted(trained))]))
 
     def bare(self) -> Plan:
         """Return a copy to send to another process. The domains themselves may not be picklable."""
-        return Plan(tuple(Part(part.module, part.count, part.weight, part.naming) for part in self.parts), self.work)
+        return type(self)(tuple(Part(part.module, part.count, part.weight, part.naming) for part in self.parts), self.work)
 
     def shard(self, domain: str, start: int) -> Path:
         return self.folders[domain] / f"{start:08d}.npz"
@@ -153,6 +160,25 @@ class Plan:
         """Return the shards of `domain` that exist, in order of their seeds."""
         paths = sorted(self.folders[domain].glob("*.npz"))
         return [path for path in paths if (int(path.stem) >= UNSEEN) == unseen]
+
+
+@dataclass(frozen=True)
+class MaskedPlan(Plan):
+    """The pictures that the segmenter learns from: each has its mask, and nobody a name."""
+
+    unseen_count: ClassVar[int] = 100
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> MaskedPlan:
+        parts = Plan.of(options).parts
+        return cls(tuple(Part(part.module, math.ceil(part.count * MASKED_SHARE), part.weight) for part in parts), options.work)
+
+    def rendered(self, domain: str, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Return `pixels` `(n, 256, 256, 3)` and `masks` `(n, 256, 256)` of these seeds."""
+        drawn = self.domains[domain]
+        subjects = [drawn.sample(seed) for seed in seeds]
+        masks = np.stack([np.asarray(drawn.mask(subject, MASKED_SIZE)) for subject in subjects])
+        return {"pixels": np.stack([_pixels(drawn, subject, MASKED_SIZE) for subject in subjects]), "masks": masks}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -173,8 +199,8 @@ def captions(domain: Domain, seed: int, naming: Naming = UNNAMED) -> list[str]:
 def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int], naming: Naming = UNNAMED) -> dict[str, NDArray[Any]]:
     """Return the shard of these seeds.
 
-    `pixels` `(n, 128, 128, 3)`, `focus` `(n, 32, 32)` where a named look shows, `tokens` of the captions, `labels`, `identity`
-    vectors, and `masks` of every fifth picture.
+    `pixels` `(n, 128, 128, 3)`, `focus` `(n, 32, 32)` where a named look shows, `tokens` of the captions, `labels` and `identity`
+    vectors.
     """
     subjects = [naming.shown(domain, seed)[0] for seed in seeds]
     names = list(domain.labels)
@@ -188,12 +214,11 @@ def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int], n
         "tokens": np.array(tokens, dtype=np.int16).reshape(len(seeds), CAPTIONS, MAX_TOKENS),
         "labels": np.array(labels, dtype=np.int8).reshape(len(seeds), len(names)),
         "identity": np.stack([domain.identity_vector(subject.identity) for subject in subjects]).astype(np.float32),
-        "masks": np.stack([np.asarray(domain.mask(subject, SIZE)) for subject in subjects[::MASKED_EVERY]]),
     }
 
 
-def _pixels(domain: Domain, subject: Subject) -> NDArray[np.uint8]:
-    return np.asarray(domain.render(subject, SIZE).convert("RGB"))
+def _pixels(domain: Domain, subject: Subject, size: int = SIZE) -> NDArray[np.uint8]:
+    return np.asarray(domain.render(subject, size).convert("RGB"))
 
 
 def _focus(domain: Domain, subject: Subject, pixels: NDArray[np.uint8], look: tuple[str, int] | None) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Render the training set with all cores, resumable: `python -m lab.training.render --seconds 200 --workers 16`.
 
+With `--masked`, the pictures are those that the segmenter learns from.
 It stops in time, with valid shards. The next call renders what is missing. Training may read the shards at the same time.
 """
 
@@ -15,8 +16,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from lab.training.dataset import MASKED_EVERY, SHARD, Plan, add_options, render_shard, save_shard, unfinished
+from lab.training.dataset import SHARD, MaskedPlan, Plan, add_options, save_shard, unfinished
 
+AT_ONCE = 5
+"""Pictures that are drawn between two looks at the clock."""
 _plan: Plan | None = None
 
 
@@ -30,13 +33,12 @@ def _job(job: tuple[str, int], deadline: float) -> int:
     """Render one shard in a worker, picture by picture. Returns the number of pictures, 0 if the deadline came first."""
     assert _plan is not None
     name, start = job
-    domain, shards = _plan.domains[name], []
+    shards = []
     count = min(SHARD, next(part.count for part in _plan.parts if part.domain.name == name))
-    for seed in range(start, start + count, MASKED_EVERY):
+    for seed in range(start, start + count, AT_ONCE):
         if time.time() > deadline:
             return 0
-        seeds = range(seed, min(seed + MASKED_EVERY, start + count))
-        shards.append(render_shard(domain, _plan.vocabulary, seeds, _plan.namings[name]))
+        shards.append(_plan.rendered(name, range(seed, min(seed + AT_ONCE, start + count))))
     save_shard(_plan.shard(name, start), {key: np.concatenate([part[key] for part in shards]) for key in shards[0]})
     return count
 
@@ -78,8 +80,10 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--masked", action="store_true", help="render the segmenter's pictures, with their masks")
     options = parser.parse_args()
-    render(Plan.of(options), seconds=options.seconds, workers=options.workers)
+    plan = MaskedPlan.of(options) if options.masked else Plan.of(options)
+    render(plan, seconds=options.seconds, workers=options.workers)
 
 
 if __name__ == "__main__":

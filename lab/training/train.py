@@ -3,7 +3,7 @@
 The driver runs each stage as a process of its own, within the stage's wall-clock budget, and needs no attention:
 
     render ─→ auto-encoder ─→ denoiser (started early, so that it is compiled by then)
-         └──→ judge, identity regressor and segmenter, beside the denoiser
+         └──→ judge, identity regressor and segmenter, beside the denoiser; the segmenter's pictures are rendered before
 
 A stage that fails is started once more, without compilation. It resumes from its checkpoint, as it does if the whole driver is
 started again; finished stages are skipped. At intervals, `--out` gets all results so far: sheets, logs and an archive in parts.
@@ -35,6 +35,7 @@ __all__ = ["GAINS", "GUIDANCE", "MODEL"]
 MODEL = Path("models/world-128")
 """The model of the benches, whose results are in `lab/results/`."""
 PACK_EVERY = 60.0
+RENDER = "lab.training.render"
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Stage:
     _since: float = 0.0
 
     def start(self, work: Path, options: list[str]) -> None:
-        again = ["--no-compile"] if self.attempts and self.module != "lab.training.render" else []
+        again = ["--no-compile"] if self.attempts and self.module != RENDER else []
         command = [sys.executable, "-m", self.module, *self.arguments, "--seconds", str(self.seconds), *options, *again]
         self.attempts += 1
         self._since = time.time()
@@ -84,7 +85,8 @@ def environment(work: Path) -> dict[str, str]:
 def stages_of(wanted: argparse.Namespace) -> list[Stage]:
     shape = ["--latent-channels", str(wanted.latent_channels)]
     stages = [
-        Stage("render", "lab.training.render", wanted.render_seconds, ["--workers", str(wanted.workers)]),
+        Stage("render", RENDER, wanted.render_seconds, ["--workers", str(wanted.workers)]),
+        Stage("masked", RENDER, wanted.masked_seconds, ["--masked", "--workers", str(wanted.workers)], ("render",)),
         Stage("autoencoder", "lab.training.autoencoder", wanted.vae_seconds, [*shape, *wanted.vae_options.split()]),
         Stage("denoiser", "lab.training.denoiser", wanted.denoiser_seconds, [*shape, *wanted.denoiser_options.split()]),
     ]
@@ -94,7 +96,7 @@ def stages_of(wanted: argparse.Namespace) -> list[Stage]:
         ("identity", "lab.judges.training", ["identity"], wanted.judge_seconds),
         ("segmenter", "lab.segmentation.training", [], wanted.segmenter_seconds),
     ):
-        stages.append(Stage(name, module, seconds, [*arguments, *small], ("autoencoder",)))
+        stages.append(Stage(name, module, seconds, [*arguments, *small], ("autoencoder", "masked")))
     return [stage for stage in stages if stage.seconds > 0]
 
 
@@ -130,7 +132,7 @@ class Driver:
             return
         if stage.process is None:
             if all(name in self.over or name not in self.stages for name in stage.after):
-                device = [] if stage.name == "render" else ["--device", self.wanted.device, *self.wanted.stage_options.split()]
+                device = [] if stage.module == RENDER else ["--device", self.wanted.device, *self.wanted.stage_options.split()]
                 stage.start(self.work, common + device)
         elif stage.poll():
             self.over.add(stage.name)
@@ -182,7 +184,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
-    for name, seconds in (("render", 300), ("vae", 400), ("denoiser", 560), ("judge", 90), ("segmenter", 75)):
+    for name, seconds in (("render", 300), ("masked", 120), ("vae", 400), ("denoiser", 560), ("judge", 90), ("segmenter", 75)):
         parser.add_argument(f"--{name}-seconds", type=float, default=seconds, help="wall-clock budget; 0 skips the stage")
     for name in ("vae", "denoiser", "small", "stage"):
         parser.add_argument(f"--{name}-options", default="", help="more options for these stages, in one string")

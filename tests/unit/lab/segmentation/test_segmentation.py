@@ -18,11 +18,10 @@ from lab.photos import maskless
 from lab.photos.masks import Tally, View, beside, photographed, portrait, small
 from lab.photos.people import sampled
 from lab.quality.worlds.measures import Judges
+from lab.segmentation import scenes as scenes_module
 from lab.segmentation.scenes import scenes as composed
 from lab.segmentation.training import loss_of
-from lab.training.dataset import render_shard
 from lab.training.store import Dice, normalised
-from lab.training.tokenizer import Vocabulary
 from lab.world.domain import Subject
 from lab.world.full_size import photograph
 from s2edit_core.base_model.model_files import SHIPPED_MODEL
@@ -47,10 +46,10 @@ class FixedSegmenter:
         return FoundMask(self.mask, 0.8, 1, self.name)
 
 
-def subjects(count: int) -> tuple[Tensor, Tensor]:
-    shard = render_shard(DOMAIN, Vocabulary(DOMAIN.words), range(count))
-    masks = [np.asarray(DOMAIN.mask(DOMAIN.sample(seed))) for seed in range(count)]
-    return normalised(torch.tensor(shard["pixels"])), torch.tensor(np.stack(masks))[:, None] / 255
+def subjects(count: int, size: int = 128) -> tuple[Tensor, Tensor]:
+    drawn = [DOMAIN.sample(seed) for seed in range(count)]
+    pictures, masks = ([np.asarray(draw(subject, size)) for subject in drawn] for draw in (DOMAIN.render, DOMAIN.mask))
+    return normalised(torch.tensor(np.stack(pictures))), torch.tensor(np.stack(masks))[:, None] / 255
 
 
 def test_composed_scenes_show_the_subject_where_the_mask_is() -> None:
@@ -63,6 +62,16 @@ def test_composed_scenes_show_the_subject_where_the_mask_is() -> None:
     assert float(shares.min()) == 0.0, "some scenes are empty"
     assert float(shares.max()) > 0.35, "some subjects are large"
     assert len({picture.numpy().tobytes() for picture in x}) == 48
+
+
+def test_scenes_have_close_ups_whose_mask_reaches_the_borders(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, masks = subjects(4, 256)
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(scenes_module, "CLOSE_UPS", share)
+        _, marked = composed(Dice(torch.device("cpu"), 3), pictures.repeat(8, 1, 1, 1), masks.repeat(8, 1, 1, 1))
+        assert marked.shape == (32, 1, 128, 128)
+        borders = torch.cat([marked[:, 0, :, 0], marked[:, 0, :, -1], marked[:, 0, 0], marked[:, 0, -1]], dim=1)
+        assert (float((borders.mean(dim=1) > 0.1).float().mean()) > 0.5) == (share == 1)
 
 
 def test_scenes_are_those_of_their_seed() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lab.training.dataset import CAPTIONS, DOMAINS, MASKED_EVERY, Part, Plan, captions, render_shard, save_shard, unfinished
+from lab.training.dataset import CAPTIONS, DOMAINS, MaskedPlan, Part, Plan, captions, render_shard, save_shard, unfinished
 from lab.training.render import render
 from lab.training.store import Dice, Store, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary, build_tokenizer
@@ -42,8 +43,21 @@ def test_a_shard_holds_what_training_needs(rendered: Plan) -> None:
         assert shard["tokens"].shape == (7, CAPTIONS, MAX_TOKENS)
         assert shard["labels"].tolist() == [list(DOMAIN.label(DOMAIN.sample(seed).attributes).values()) for seed in range(7)]
         assert np.array_equal(shard["pixels"][3], np.asarray(DOMAIN.render(DOMAIN.sample(3))))
-        assert np.array_equal(shard["masks"][1], np.asarray(DOMAIN.mask(DOMAIN.sample(MASKED_EVERY))))
         assert np.array_equal(shard["identity"][2], DOMAIN.identity_vector(DOMAIN.sample(2).identity))
+
+
+def test_the_segmenters_pictures_are_large_have_masks_and_a_folder_of_their_own(rendered: Plan) -> None:
+    options = Namespace(domain=[f"{MODULE}:50:1"], work=rendered.work)
+    plan = MaskedPlan.of(options)
+    assert (plan.folders == rendered.folders, [part.count for part in plan.parts]) == (False, [3])
+    facts = render(plan, seconds=60, workers=1, niceness=0)
+    assert (facts["pictures"], facts["failures"]) == (6, 0)
+    for unseen, first in ((False, 0), (True, UNSEEN)):
+        (path,) = plan.finished("portrait", unseen=unseen)
+        with np.load(path) as shard:
+            subject = DOMAIN.sample(first + 1)
+            assert np.array_equal(shard["pixels"][1], np.asarray(DOMAIN.render(subject, 256)))
+            assert np.array_equal(shard["masks"][1], np.asarray(DOMAIN.mask(subject, 256)))
 
 
 def test_unseen_pictures_are_kept_apart(rendered: Plan) -> None:

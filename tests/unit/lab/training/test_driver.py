@@ -29,6 +29,8 @@ MINIATURE = [
     *(
         "--render-seconds",
         "20",
+        "--masked-seconds",
+        "20",
         "--vae-seconds",
         "2",
         "--denoiser-seconds",
