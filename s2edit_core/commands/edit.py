@@ -120,7 +120,8 @@ def edit_inputs(args: argparse.Namespace) -> tuple[EditRequest, Original, Image.
     check_negative(request.negative_prompt or "")
     original = decode_original(read_file(args.photo, "photo"), args.max_pixels)
     Output.of(request).check_size(original.photo.size)
-    mask = given_mask(args, original.photo)
+    finds_another = bool(getattr(args, "reference", None)) and not args.reference_person
+    mask = given_mask(args, original.photo, finds_another=finds_another)
     edit_mask = read_mask(args, args.edit_mask, original.photo, "edit_mask") if args.edit_mask else None
     return request, original, mask, edit_mask
 

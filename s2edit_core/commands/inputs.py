@@ -66,13 +66,16 @@ def read_mask(
         raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
 
-def given_mask(args: argparse.Namespace, photo: Image.Image, *, person: bool = True) -> Image.Image | None:
+def given_mask(
+    args: argparse.Namespace, photo: Image.Image, *, person: bool = True, finds_another: bool = False
+) -> Image.Image | None:
     """Return the mask of `--mask`; None if the person is to be found.
 
-    Raises `OptionInvalid` for options that exclude each other.
+    `finds_another` tells whether somebody else is found, as who shows an attribute is. Raises `OptionInvalid` for options that
+    exclude each other.
     """
     _check_mask_modes(args)
-    for name in ("keep_mask", "segmenter", "at"):
+    for name in ("keep_mask", "at") if finds_another else ("keep_mask", "at", "segmenter"):
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise OptionInvalid(f"{option} applies when the person is to be found: leave out --mask or {option}", field=name)

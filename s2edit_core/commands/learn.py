@@ -15,7 +15,7 @@ from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.options import AttributeOptions, LearningOptions
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import check_placeholders, checked_placeholder, known_subject
+from s2edit_core.request.prompts import check_placeholders, check_sentences, checked_placeholder, known_subject
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, LearningRequest, Progress
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def learn(args: argparse.Namespace) -> None:
     check_syntax(args.prompt, field="prompt")
     _check_options(args)
     photo = read_photo(args)
-    mask = given_mask(args, photo, person=args.attribute is None)
+    attribute = args.attribute is not None
+    mask = given_mask(args, photo, person=not attribute, finds_another=attribute and not args.person)
     person = read_mask(args, args.person, photo, "person") if args.person else None
     name = PLACEHOLDER if args.attribute is None else attribute_name(args.attribute)
     check_placeholders(args.prompt, (name,), field="prompt")
@@ -83,6 +84,7 @@ def learn(args: argparse.Namespace) -> None:
             "--attribute needs --subject, the word of the prompt for what is learned, such as makeup", field="subject"
         )
     pipe = load_pipeline(args)
+    check_sentences(request, pipe.backbone.card.subjects)
     _check_words(args, pipe.backbone.card)
     mask = mask or find_mask(args, pipe, photo, args.prompt)
     if name != PLACEHOLDER and person is None:

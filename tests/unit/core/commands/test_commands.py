@@ -98,15 +98,21 @@ def test_without_a_mask_one_is_looked_for_and_kept() -> None:
     assert np.array_equal(pixels("out.png"), pixels("last.png"))
 
 
-def test_the_segmenter_and_the_person_can_be_chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    asked: list[Any] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What segmenters are asked: their names as they are opened, then prompt and point."""
+    told: list[Any] = []
 
     class Seer:
         def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
-            asked.append((prompt, at))
+            told.append((prompt, at))
             return FoundMask(region(16, 16, 48, 48), 0.9, 2, "seer")
 
-    monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, name: asked.append(name) or Seer())
+    monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, name: told.append(name) or Seer())
+    return told
+
+
+def test_the_segmenter_and_the_person_can_be_chosen(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     wanted = ("--source", SOURCE, "--target", TARGET, "--report", "report.json", "-o", "out.png")
     assert run("edit", "photo.png", "--segmenter", "seer", "--at", "20,30", *wanted) == 0
     assert asked == ["seer", (SOURCE, (20, 30))]
@@ -120,6 +126,21 @@ def test_the_segmenter_and_the_person_can_be_chosen(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SystemExit):
         run("edit", "photo.png", "--at", "left", *wanted)
     assert "write X,Y in pixels" in capsys.readouterr().err
+
+
+def test_the_segmenter_of_who_shows_an_attribute_can_be_chosen(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    makeup = ("--mask", "their-lips.png", "--prompt", "a woman with lipstick", "--subject", "lipstick", "--attribute")
+    assert run("learn", "reference.png", *makeup, "-o", "makeup.safetensors", "--segmenter", "seer") == 0
+    assert compose("--segmenter", "seer") == 0
+    assert [each for each in asked if each == "seer"] == ["seer", "seer"]
+    assert run("learn", "reference.png", *makeup, "-o", "m.safetensors", "--segmenter", "seer", "--person", "face.png") == 2
+    assert compose("--segmenter", "seer", "--reference-person", "face.png") == 2
+    assert capsys.readouterr().err.count("leave out --mask or --segmenter") == 2
+
+
+def test_an_instruction_is_no_prompt_to_learn_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("learn", "photo.png", "--mask", "face.png", "--prompt", "make her hair red", "-o", "her.safetensors") == 2
+    assert "instruction" in capsys.readouterr().err
 
 
 def test_a_segmenter_that_cannot_be_opened_ends_with_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
