@@ -48,7 +48,7 @@ def composed(case: Case, number: int, layout: str) -> tuple[Image.Image, Image.I
     """Return photo and mask in a layout, and the box of the person's portrait in the photo, which may reach beyond it."""
     side = SCALE * case.photo.picture.width
     if layout in CLOSE_UPS:
-        left, top, right, bottom = close_up(case, layout)
+        left, top, right, bottom = (SCALE * edge for edge in close_up(case.photo.mask, layout))
         enlarged = (
             case.photo.picture.resize((side, side), Image.Resampling.LANCZOS),
             case.photo.mask.resize((side, side), Image.Resampling.BILINEAR),
@@ -67,9 +67,9 @@ def composed(case: Case, number: int, layout: str) -> tuple[Image.Image, Image.I
     return photo, mask, (left, top, left + side, top + side)
 
 
-def close_up(case: Case, layout: str) -> Box:
-    """Return the part of the enlarged portrait that a close-up shows: around the head, from a little above it."""
-    inside = np.asarray(case.photo.mask) >= 128
+def close_up(mask: Image.Image, layout: str) -> Box:
+    """Return the part of a portrait with this mask that a close-up shows: around the head, from a little above it."""
+    inside = np.asarray(mask) >= 128
     side = inside.shape[1]
     width = round(CLOSE_UPS[layout] * side)
     height = width if layout == "close-up" else round(width * 4 / 3)
@@ -77,7 +77,7 @@ def close_up(case: Case, layout: str) -> Box:
     head = np.flatnonzero(inside[top + side // 6])
     left = min(max((int(head[0]) + int(head[-1]) - width) // 2, 0), side - width)
     top = min(max(top - side // 64, 0), side - height)
-    return SCALE * left, SCALE * top, SCALE * (left + width), SCALE * (top + height)
+    return left, top, left + width, top + height
 
 
 def shown(delivered: Image.Image, portrait: Image.Image, box: Box) -> Image.Image:

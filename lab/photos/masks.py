@@ -1,9 +1,10 @@
 """`python -m lab.photos.masks`: how well each segmenter finds unseen people, beside their true masks.
 
 Intersection over union of what a segmenter marks with the true mask, of people whom no training has drawn: as portraits of 128
-pixels; as photographs of 1024 and 3000 pixels with texture, blur and grain; small and off the middle of a picture; and the smaller
-of two people, pointed at. The model's own eye reads a prompt: once the whole caption, once no more than "a photo of a woman".
-MediaPipe's file was made for photographs of people, and marks their bodies too: here are drawn ones, of whom the head counts.
+pixels; as photographs of 1024 and 3000 pixels with texture, blur and grain; as square and 4:3 close-ups cut from such a photograph;
+small and off the middle of a picture; and the smaller of two people, pointed at. The model's own eye reads a prompt: once the whole
+caption, once no more than "a photo of a woman". MediaPipe's file was made for photographs of people, and marks their bodies too:
+here are drawn ones, of whom the head counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from PIL import Image
 
 from lab.measures.results import dumped, machine
+from lab.photos import layouts
 from lab.photos.people import PEOPLE, sampled
 from lab.segmentation.scenes import backdrops
 from lab.training.store import Dice
@@ -60,6 +62,15 @@ def photographed(size: int) -> Callable[[Subject, int], View]:
     return view
 
 
+def close_up(layout: str) -> Callable[[Subject, int], View]:
+    def view(subject: Subject, number: int) -> View:
+        taken = photograph(subject, 1024, number)
+        box = layouts.close_up(taken.mask, layout)
+        return View(taken.picture.crop(box), taken.mask.crop(box))
+
+    return view
+
+
 def small(subject: Subject, number: int) -> View:
     """A third as high as the photograph, anywhere in it."""
     rng = random.Random(f"small-{number}")
@@ -79,6 +90,8 @@ VIEWS: dict[str, Callable[[Subject, int], View]] = {
     "portrait_128": portrait,
     "photograph_1024": photographed(1024),
     "photograph_3000": photographed(3000),
+    "close_up": close_up("close-up"),
+    "tall_close_up": close_up("tall close-up"),
     "small": small,
     "beside": beside,
 }

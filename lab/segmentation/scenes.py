@@ -68,9 +68,9 @@ def _placed(dice: Dice, pictures: Tensor, masks: Tensor, *, widest: float, close
     shown = torch.zeros((n, 4, SIZE, SIZE), device=dice.device)
     enlarged = scale * SIZE / pictures.shape[-1]
     for shrunk, (least, most) in ((1, (0.7, 9.0)), (2, (0.4, 0.7)), (4, (0.2, 0.4)), (8, (0.0, 0.2))):  # averages, against aliasing
-        source = F.avg_pool2d(layers, shrunk) if shrunk > 1 else layers
-        fits = ((enlarged >= least) & (enlarged < most)).view(-1, 1, 1, 1)
-        shown = torch.where(fits, F.grid_sample(source, grid, padding_mode="border", align_corners=False), shown)
+        some = ((enlarged >= least) & (enlarged < most)).nonzero()[:, 0]
+        source = F.avg_pool2d(layers[some], shrunk)
+        shown[some] = F.grid_sample(source, grid[some], padding_mode="border", align_corners=False)
     inside = (grid.abs().amax(-1) <= 1)[:, None]
     return shown[:, :3], shown[:, 3:] * inside
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from lab.photos import maskless
-from lab.photos.masks import Tally, View, beside, photographed, portrait, small
+from lab.photos.masks import Tally, View, beside, close_up, photographed, portrait, small
 from lab.photos.people import sampled
 from lab.quality.worlds.measures import Judges
 from lab.segmentation import scenes as scenes_module
@@ -97,7 +97,13 @@ class TestShippedSegmenter:
     def test_it_is_small(self) -> None:
         assert sum(file.stat().st_size for file in (ROOT / SHIPPED_MODEL / "segmenter").iterdir()) <= 1_000_000
 
-    @pytest.mark.parametrize(("view", "least"), [(portrait, 0.92), (photographed(512), 0.92), (small, 0.8), (beside, 0.9)])
+    @pytest.mark.parametrize(
+        ("view", "least"),
+        [
+            *((portrait, 0.93), (photographed(512), 0.93), (small, 0.82), (beside, 0.92)),
+            *((close_up("close-up"), 0.92), (close_up("tall close-up"), 0.92)),
+        ],
+    )
     def test_it_finds_people(self, shipped: CardNetwork, view: Callable[[Subject, int], View], least: float) -> None:
         tally = Tally()
         for number in range(6):
@@ -116,6 +122,15 @@ def test_a_tally_counts_nobody_as_no_overlap() -> None:
     tally.add(FixedSegmenter(None), view, "")
     figures = tally.figures()
     assert (figures["mean"], figures["worst"], figures["each"], figures["confidence"]) == (0.5, 0.0, [1.0, 0.0], 0.8)
+
+
+@pytest.mark.parametrize(("layout", "aspect"), [("close-up", 1.0), ("tall close-up", 0.75)])
+def test_a_close_up_cuts_the_person(layout: str, aspect: float) -> None:
+    view = close_up(layout)(sampled(0), 0)
+    width, height = view.picture.size
+    assert view.mask.size == (width, height)
+    assert width / height == pytest.approx(aspect, abs=0.01)
+    assert np.asarray(view.mask).mean() / 255 > np.asarray(photographed(1024)(sampled(0), 0).mask).mean() / 255 * 1.3
 
 
 def test_views_show_the_person_of_the_mask() -> None:
