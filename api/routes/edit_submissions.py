@@ -41,10 +41,12 @@ class EditSubmission(Submission[EditOptions, EditRequest]):
         spec, files = self._check(request, files, decode_all=True)
         self.jobs.take_slot(self.owner, spec.id)
         self.jobs.leave_slot(self.owner, spec.id)
-        forecast = Forecaster(self.services).forecast_edit(spec, files, self._applied_attributes(request))
+        forecaster = Forecaster(self.services)
+        forecast = forecaster.forecast_edit(spec, files, self._applied_attributes(request))
         self._budgets.check(learns=lambda: _learns(spec, forecast))
         eta_s = None if forecast.eta_s is None else round(forecast.eta_s, 1)  # as `Edit.of`
-        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s, warnings=list(forecast.warnings))
+        warnings = forecaster.prompt_warnings(spec)
+        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s, warnings=warnings)
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
         values = self.form.model_dump(exclude={*FILES, *JOB_FIELDS, "dry_run"}, exclude_none=True)

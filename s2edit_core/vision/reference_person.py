@@ -5,7 +5,7 @@ In a photo from a phone, the person may be a small part. If the frame held the w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,13 +33,19 @@ class Find(Protocol):
 class Shown:
     """Who shows an attribute, and what makes one doubt it.
 
-    `mask` (L) holds the person and the region of the attribute, which may reach beyond the person, as the brim of a hat does; None
-    if nobody was found. `warnings` are sentences, and `facts` is what a report says.
+    `mask` (L) holds the person and the region of the attribute, which may reach beyond the person, as the brim of a hat does. It is
+    None, and `person` is empty, if nobody was found. `warnings` are sentences.
     """
 
     mask: Image.Image | None
+    person: Mapping[str, Any]
     warnings: list[str]
-    facts: dict[str, Any]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a report says."""
+        said = {"person": self.person, "warnings": self.warnings}
+        return {name: value for name, value in said.items() if value}
 
 
 def shown_by(photo: Image.Image, region: Image.Image, prompt: str, words: str, domains: Sequence[Domain], find: Find) -> Shown:
@@ -55,12 +61,8 @@ def shown_by(photo: Image.Image, region: Image.Image, prompt: str, words: str, d
     try:
         found = find(photo, prompt=prompt, at=(int(columns.mean()), int(rows.mean())))
     except MaskInvalid:
-        return _shown(None, warnings + [NOBODY] * judged, {})
+        return Shown(None, {}, warnings + [NOBODY] * judged)
     on_person = float(inside_of(found.mask)[inside].mean())
     mask = ImageChops.lighter(found.mask, Image.fromarray(inside.astype(np.uint8) * 255))
-    facts = {"person": found.facts() | {"region_on_person": round(on_person, 3)}}
-    return _shown(mask, warnings + [BESIDE] * (judged and on_person <= FEW), facts)
-
-
-def _shown(mask: Image.Image | None, warnings: list[str], facts: dict[str, Any]) -> Shown:
-    return Shown(mask, warnings, facts | ({"warnings": warnings} if warnings else {}))
+    person = found.facts() | {"region_on_person": round(on_person, 3)}
+    return Shown(mask, person, warnings + [BESIDE] * (judged and on_person <= FEW))

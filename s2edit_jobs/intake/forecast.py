@@ -27,7 +27,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 class Forecast:
     """What is known before a worker has seen the job.
 
-    `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result. `warnings` are about the prompt.
+    `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result.
 
     `learning` is "unknown" if no worker has reported its model, or if a worker has to find the mask, on which the id depends.
     """
@@ -35,7 +35,6 @@ class Forecast:
     learning: Literal["needed", "known", "unknown"]
     identity: str | None = None
     eta_s: float | None = None
-    warnings: tuple[str, ...] = ()
 
 
 class Forecaster:
@@ -52,15 +51,22 @@ class Forecaster:
         """
         request = spec.request
         assert isinstance(request, EditRequest)
-        warnings = self._warnings(request, test=spec.owner.test)
         if request.identity is None and "mask" not in files:
-            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds_mask=True), warnings=warnings)
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds_mask=True))
         try:
             identity = request.identity or self._predicted_id(request, files, attributes, test=spec.owner.test)
         except ModelUnknown:
-            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True), warnings=warnings)
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True))
         known = self._is_known(spec.owner, identity)
-        return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known), warnings)
+        return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
+
+    def prompt_warnings(self, spec: JobSpec) -> list[str]:
+        """Return what may go wrong with an edit's prompt, in sentences: nothing while no worker has reported its model."""
+        assert isinstance(spec.request, EditRequest)
+        try:
+            return word_warnings(self._model(test=spec.owner.test).domains, spec.request.prompt)
+        except ModelUnknown:
+            return []
 
     def forecast_learning(self, spec: JobSpec, files: Mapping[str, Upload]) -> Forecast:
         """Forecast a job that only learns, without a duration. `files` and errors as in `forecast_edit`."""
@@ -77,12 +83,6 @@ class Forecaster:
 
     def _is_known(self, owner: Owner, concept_id: str) -> bool:
         return self._services.artifacts.exists(concept_key(owner, concept_id, CONCEPT))
-
-    def _warnings(self, request: EditRequest, *, test: bool) -> tuple[str, ...]:
-        try:
-            return tuple(word_warnings(self._model(test=test).domains, request.prompt))
-        except ModelUnknown:
-            return ()
 
     def _model(self, *, test: bool) -> ModelFacts:
         return facts_of(self._services.artifacts, self._services.settings.model, test=test)
