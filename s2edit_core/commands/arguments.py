@@ -98,7 +98,8 @@ def add_learning_mode(parser: argparse.ArgumentParser) -> None:
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that write an edited photo."""
-    parser.set_defaults(options={"prompt": "--target", "source_prompt": "--source"})
+    fields = {"prompt": "--target", "source_prompt": "--source", "options.num_inference_steps": "--steps"}
+    parser.set_defaults(options=fields | {"options.guidance_scale": "--guidance-scale"})
     parser.add_argument("--source", metavar="PROMPT", help='what the photo shows; default: "a photo of a SUBJECT"')
     parser.add_argument("--target", metavar="PROMPT", required=True, help="what the edited photo should show")
     parser.add_argument("--subject", help="the word of both prompts that names the person")

@@ -61,6 +61,8 @@ def edit(args: argparse.Namespace) -> None:
     """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
     if args.identity and args.mode:
         raise OptionInvalid("--mode says how the person is learned, and --identity that nobody is: leave one out", field="mode")
+    if args.inversion and not args.identity:
+        raise OptionInvalid("--inversion was made with an identity: give --identity too", field="inversion")
     request, original, mask, edit_mask = edit_inputs(args)
     photo = original.photo
     regions = [_concept_and_region(args, photo, *given) for given in args.attributes]

@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--words",
         nargs="*",
         default=[],
-        help="of an attribute, with --mode or --export: attribute words of the model's card to be orthogonal to; people always are",
+        help="of an attribute, with --mode or --export: attribute words of the model's card to be orthogonal to",
     )
     add_learning_mode(parser)
     parser.add_argument("--seed", type=whole, default=0, help="decides how it is learned; default: 0")
@@ -107,7 +107,11 @@ def _check_options(args: argparse.Namespace) -> None:
         raise OptionInvalid(
             "--person says who shows an attribute: mark whom to learn by --mask, or give --attribute", field="person"
         )
-    if args.words and args.attribute is not None and not (args.mode or args.export):
+    if args.words and args.attribute is None:
+        raise OptionInvalid(
+            "--words is of an attribute, as a person is held orthogonal to all words of the model's card: leave it out", field="words"
+        )
+    if args.words and not (args.mode or args.export):
         raise OptionInvalid("--words acts on an attribute only with --mode or --export: give one of them too", field="words")
 
 

@@ -326,7 +326,7 @@ class Composer:
 
     def _reference_lesson(self, reference: Reference, canvas: Canvas) -> Lesson:
         if reference.placeholder != PLACEHOLDER:
-            check_marked(canvas.mask(reference.mask), self.backbone.latent_scale, "mask")
+            check_marked(canvas.mask(reference.mask), self.backbone.latent_scale)
         subject = self._reference_subject(reference)
         prompt = with_placeholder(reference.prompt, subject, field="prompt", placeholder=reference.placeholder)
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)

@@ -59,17 +59,17 @@ class Reference:
     request_words: Sequence[str] = ()
 
 
-def check_marked(region: Tensor, cell: int, field: str) -> None:
-    """Raise `MaskInvalid` if an attribute's `region` of the frame, `(H, W)` in 0..1, is smaller than a latent cell.
+def check_marked(region: Tensor, cell: int) -> None:
+    """Raise `MaskInvalid` if the mask of an attribute, `region` of the frame `(H, W)` in 0..1, is smaller than a latent cell.
 
     `cell` is the side of a latent cell in pixels.
     """
     marked, needed = float(region.sum()), cell * cell
     if marked < needed:
         raise MaskInvalid(
-            f"the region in the {field} covers {marked:.1f} pixels of the frame that the model sees; it needs {needed} or more: "
-            "mark the whole attribute, or send a photo that shows it larger",
-            field=field,
+            f"the region that shows the attribute covers {marked:.1f} pixels of the frame that the model sees; it needs {needed} or "
+            "more: mark the whole attribute, or send a photo that shows it larger",
+            field="mask",
             reason="mask_too_small",
         )
 

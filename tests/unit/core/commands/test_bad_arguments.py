@@ -141,11 +141,12 @@ ATTRIBUTE = ("--prompt", "a woman with lipstick", "--subject", "lipstick", "--at
         (("learn", "--prompt", SOURCE, "--person", "face.png"), "--person says who shows an attribute"),
         (("learn", *ATTRIBUTE, "--words", "red"), "--words acts on an attribute only with --mode or --export"),
         (("learn", *ATTRIBUTE, "--mode", "token", "--words", "unheardof"), "'unheardof' is none of these"),
-        (("learn", "--prompt", SOURCE, "--words", "red", "unheardof"), "'unheardof' is none of these"),
+        (("learn", "--prompt", SOURCE, "--words", "red"), "--words is of an attribute"),
         (("learn", "--prompt", SOURCE, "--attribute", ""), "--attribute is empty"),
         (("learn", "--prompt", SOURCE, "--export", ""), "--export is empty"),
         (("edit", "--target", TARGET, "--identity", "who", "--mode", "token"), "--mode says how the person is learned"),
         (("edit", "--target", TARGET, "--source", "a [B] woman"), "the source_prompt holds [B]"),
+        (("edit", "--target", TARGET, "--inversion", "inverted"), "--inversion was made with an identity: give --identity too"),
         (("edit", "--target", TARGET, "--identity", ""), "--identity is empty"),
         (("edit", "--target", TARGET, "--edit-mask", ""), "--edit-mask is empty"),
         (("invert", "--source", "a [I] woman"), "the source_prompt holds [I]"),
@@ -196,7 +197,7 @@ def test_a_file_that_holds_something_else_is_named(
     for option in ("--identity", "--attribute"):
         assert "foreign: made with another model" in said("edit", *shared, TARGET, option, "foreign")
     wrong = "who: expected a s2edit-inversion"
-    assert wrong in said("edit", *shared, TARGET, "--inversion", "who")
+    assert wrong in said("edit", *shared, TARGET, "--identity", "who", "--inversion", "who")
     twice = ("--attribute", "makeup", "--attribute", "again")
     assert "two attributes have the placeholder [A]" in said("edit", *shared, COMPOSED, *twice)
 

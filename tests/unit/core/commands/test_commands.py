@@ -69,9 +69,9 @@ def test_a_large_photo_is_scaled_down_where_that_is_allowed(capsys: pytest.Captu
     assert "max_pixels must be" in capsys.readouterr().err
 
 
-def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
+def test_what_is_learned_and_inverted_apart_gives_the_same_picture(capsys: pytest.CaptureFixture[str]) -> None:
     assert edit("--source", SOURCE, "--seed", "5") == 0
-    learned = ("--prompt", SOURCE, "--subject", "woman", "--words", "red", "-o", "who.safetensors", "--seed", "5")
+    learned = ("--prompt", SOURCE, "--subject", "woman", "-o", "who.safetensors", "--seed", "5")
     assert run("learn", "photo.png", "--mask", "face.png", *learned) == 0
     inverted = ("--identity", "who.safetensors", "--source", SOURCE, "-o", "inversion.safetensors")
     assert run("invert", "photo.png", "--mask", "face.png", *inverted) == 0
@@ -80,6 +80,8 @@ def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
     assert np.array_equal(pixels("out.png"), pixels("again.png"))
     assert edit("--source", SOURCE, *kept, "--seed", "6", output="other.png") == 0
     assert not np.array_equal(pixels("out.png"), pixels("other.png")), "another seed gives another picture"
+    assert edit("--source", SOURCE, *kept, "--steps", "7") == 2
+    assert "--steps: num_inference_steps is 7, but the inversion was made with" in capsys.readouterr().err
 
 
 def test_without_a_mask_one_is_looked_for_and_kept() -> None:
