@@ -109,7 +109,7 @@ def _check_options(args: argparse.Namespace) -> None:
         )
     if args.words and args.attribute is None:
         raise OptionInvalid(
-            "--words is of an attribute, as a person is held orthogonal to all words of the model's card: leave it out", field="words"
+            "--words is of an attribute; a person is held orthogonal to all words of the model's card: leave it out", field="words"
         )
     if args.words and not (args.mode or args.export):
         raise OptionInvalid("--words acts on an attribute only with --mode or --export: give one of them too", field="words")

@@ -67,8 +67,8 @@ def check_marked(region: Tensor, cell: int) -> None:
     marked, needed = float(region.sum()), cell * cell
     if marked < needed:
         raise MaskInvalid(
-            f"the region that shows the attribute covers {marked:.1f} pixels of the frame that the model sees; it needs {needed} or "
-            "more: mark the whole attribute, or send a photo that shows it larger",
+            f"the region that shows the attribute covers {marked:.1f} pixels of the frame that the model sees; it needs {needed} "
+            "or more: mark the whole attribute, or send a photo that shows it larger",
             field="mask",
             reason="mask_too_small",
         )
