@@ -37,6 +37,7 @@ from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.stages import StagedPipeline
+from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.options import AttributeOptions, ColumnOptions, InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, Progress
@@ -309,9 +310,10 @@ class S2EditPipeline(StagedPipeline):
         asked = self.asked(inversion, prompt, steered=steered, varied=variation is not None)
         result, brought_back = self.deliver(canvas, before(), drawn, delivery, asked=asked)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
+        measures = report.measures(canvas, frame, result, embed=self.identity_embedder)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = (
-            report.measures(canvas, frame, result, embed=self.identity_embedder)
+            report.warned(measures, word_warnings(self.backbone.card.domains, prompt))
             | brought_back
             | {
                 "prompt": prompt,

@@ -26,7 +26,6 @@ from s2edit_core.delivery.output import Output, encode_result, format_of
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pictures.files import Original, decode_original
 from s2edit_core.pictures.input_scale import InputScale
-from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import changed_words, check_negative
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
@@ -182,7 +181,7 @@ def finish_edit(
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
     facts |= InputScale.of(read_file(args.photo, "photo"), photo.size, args.max_pixels).facts
-    facts = report.warned(report.delivered(facts, delivered), word_warnings(pipe.backbone.card.domains, prompts[1]))
+    facts = report.delivered(facts, delivered)
     facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         write_whole(args.report, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
