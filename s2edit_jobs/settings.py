@@ -76,7 +76,8 @@ class Settings(StoreSettings, LimitSettings):
         ge=1,
         le=64,
         description="How many edits a worker runs at a time. They share the passes of the UNet: one process per device is enough. "
-        "Each takes memory for its photo and for the auto-encoder. On a CPU, only `instant` gains much",
+        "Each takes memory for its photo and for the auto-encoder. From 8 on, the last place is for users who have no edit there. "
+        "On a CPU, only `instant` gains much",
     )
     segmenter: str | None = Field(
         default=None,

@@ -24,7 +24,7 @@ class Connections:
     def held(self, owner: Owner) -> Iterator[None]:
         """Count one more connection meanwhile. Raises `TooManyStreams` or `StreamsFull`."""
         self.check(owner)
-        names = ("", owner.tenant, f"{owner.tenant}/{owner.user}")
+        names = ("", owner.tenant, owner.name)
         self._open.update(names)
         try:
             yield
@@ -45,7 +45,7 @@ class Connections:
     def check(self, owner: Owner) -> None:
         """Raise `TooManyStreams` or `StreamsFull` if there is no room for one more."""
         most = self._settings
-        if self._open[f"{owner.tenant}/{owner.user}"] >= most.max_streams_per_user:
+        if self._open[owner.name] >= most.max_streams_per_user:
             raise TooManyStreams("this user has too many open streams and long polls", retry_after_s=RETRY_AFTER_S)
         if self._open[owner.tenant] >= most.max_streams_per_tenant:
             raise TooManyStreams("this tenant has too many open streams and long polls", retry_after_s=RETRY_AFTER_S)

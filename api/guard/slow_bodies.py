@@ -106,7 +106,7 @@ def _counted_as(scope: Scope) -> tuple[str, str, str]:
     """Return the names of user, tenant and everybody. A signed upload names its owner in its path."""
     owner = scope.get("state", {}).get(SENDER)
     if isinstance(owner, Owner):
-        return f"{owner.tenant}/{owner.user}", owner.tenant, ""
+        return owner.name, owner.tenant, ""
     parts = scope["path"].split("/")
     if len(parts) > 5 and parts[1:3] == ["files", "t"]:
         return f"{parts[3]}/{parts[5]}", parts[3], ""

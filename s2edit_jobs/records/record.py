@@ -98,6 +98,11 @@ class Owner:
     user: str
 
     @property
+    def name(self) -> str:
+        """The owner as a word, which the job store and the row scheduler know them by."""
+        return f"{self.tenant}/{self.user}"
+
+    @property
     def test(self) -> bool:
         """Whether the owner belongs to a test tenant."""
         return self.tenant.startswith(TEST_TENANT_PREFIX)

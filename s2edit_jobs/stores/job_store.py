@@ -69,8 +69,8 @@ class Leases(Protocol):
         """Lease the next job, or the job named, for `lease_s` seconds.
 
         Tenants are served round-robin, and so are the users of a tenant; of one user's jobs the oldest comes first. With `test`,
-        the next job comes from the queue of test mode, otherwise never. The tenants `passing` have no turn. A job can be leased
-        while it is queued, or after its last lease ran out.
+        the next job comes from the queue of test mode, otherwise never. Who is named in `passing` has no turn: tenants, and users
+        by `Owner.name`. A job can be leased while it is queued, or after its last lease ran out.
 
         Return None if no job is queued, or if the named job is over, leased, unknown or waiting for a concept.
         """

@@ -41,4 +41,6 @@ session of its own (`slots.py`). They share the device, and so its failures:
 - A device that hangs counts for every attempt that has waited through the hang, and a process that is killed for all its attempts:
   any of them may be the reason. The last attempt of a job runs alone (`company.py`), so a job that kills its workers parks only
   itself.
+- One user's first edits may take minutes. The last place of a process with eight or more takes no job of a user who has one there
+  already: its thread asks the job store for somebody else's four times a second, until another place is free.
 """

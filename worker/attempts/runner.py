@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -52,7 +52,7 @@ from s2edit_jobs.records.record import DailyUsage, JobSpec, JobState, Lease, Out
 from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.trace import trace_id
 from s2edit_jobs.records.unreadable import RECORD_DAMAGED
-from worker.attempts.company import must_run_alone
+from worker.attempts.company import Company, must_run_alone
 from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, Stopping, WaitsForConcept
 from worker.attempts.engine_run import EngineRun
 from worker.attempts.inputs import engine_inputs, read_files
@@ -97,25 +97,28 @@ def run_job(
     do no job any more.
     """
     stop = stop or threading.Event()
+    company = health.company if health is not None else Company()
+
+    def claim(passing: Collection[str]) -> Lease | None:
+        return services.store.leases.claim(lease_s=services.settings.lease_s, passing=passing)
+
     try:
-        if stop.is_set():
-            services.queue.notify(job_id)
-            return
-        lease = services.store.leases.claim(lease_s=services.settings.lease_s)
+        with company.next_job(claim, stop) as lease:
+            if lease is not None:
+                run_attempt(lease, services, engine, stop=stop, health=health)
+            elif stop.is_set():
+                services.queue.notify(job_id)
+            else:
+                log.info("no job is queued", action="not_claimed", job_id=job_id)
     except ServiceUnavailable as error:
         log.warning("no job could be claimed", action="claim_failed", job_id=job_id, error=str(error))
-        return
-    if lease is None:
-        log.info("no job is queued", action="not_claimed", job_id=job_id)
-        return
-    run_attempt(lease, services, engine, stop=stop, health=health)
 
 
 def run_attempt(
     lease: Lease, services: Services, engine: Engine, *, stop: threading.Event, health: WorkerHealth | None = None
 ) -> None:
     """Run one attempt at a claimed job: publish an outcome or hand the job back. Raise only what ends the process."""
-    with engine.session(f"{lease.owner.tenant}/{lease.owner.user}") as session:
+    with engine.session(lease.owner.name) as session:
         _Attempt(lease, services, session, stop, health).run()
 
 
@@ -137,7 +140,7 @@ class _Attempt:
     def run(self) -> None:
         """Run the attempt. Every log line names the job and, in test mode, says so."""
         lease = self._lease
-        company = self._health.company.present(lease.job_id) if self._health is not None else nullcontext()
+        company = self._health.company.present(lease.job_id, lease.owner.name) if self._health is not None else nullcontext()
         with company, bound_contextvars(job_id=lease.job_id, attempt=lease.attempt, **({"test": True} if lease.owner.test else {})):
             try:
                 self._try()

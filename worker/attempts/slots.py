@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,18 +12,17 @@ class AttemptSlots:
     """Runs up to `size` attempts at a time, each in a thread."""
 
     def __init__(self, size: int, health: WorkerHealth) -> None:
-        self._health = health
-        self._free = threading.BoundedSemaphore(size)
+        self._health, self._company = health, health.company
+        self._company.open(size)
         self._threads = ThreadPoolExecutor(size, "attempt")
 
     def run(self, attempt: Callable[[], None]) -> None:
         """Begin `attempt` in a thread, as soon as one is free and no running attempt must be alone."""
-        self._free.acquire()
+        self._company.take_place()
         try:
-            self._health.company.wait_for_room()
             self._threads.submit(self._run, attempt)
         except BaseException:
-            self._free.release()
+            self._company.leave_place()
             raise
 
     def finish(self) -> None:
@@ -37,4 +35,4 @@ class AttemptSlots:
         except BaseException as error:
             self._health.interrupted(error)
         finally:
-            self._free.release()
+            self._company.leave_place()

@@ -48,8 +48,8 @@ class RedisAdmission:
         self._connection = connection
 
     def take_slot(self, owner: Owner, job_id: str, *, of_owner: int, of_tenant: int, in_all: int) -> Load:
-        who = f"{owner.tenant}/{owner.user}"
+        who = owner.name
         return Load(*self._connection.run(TAKE_SLOT, job_id, who, of_owner, of_tenant, in_all, int(SLOT_TTL_S * 1000)))
 
     def leave_slot(self, owner: Owner, job_id: str) -> None:
-        self._connection.run(LEAVE_SLOT, job_id, f"{owner.tenant}/{owner.user}")
+        self._connection.run(LEAVE_SLOT, job_id, owner.name)

@@ -61,7 +61,7 @@ class RedisErasure:
 
     def erase_owner(self, owner: Owner) -> int:
         """Look at every key: an owner's finished jobs are in no index, and this must not depend on one."""
-        who, client = f"{owner.tenant}/{owner.user}", self._connection.client
+        who, client = owner.name, self._connection.client
         names = re.compile(
             rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)|s2edit:rates\b.*/{re.escape(who)}/.*"
         )

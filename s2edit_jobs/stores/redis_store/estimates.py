@@ -65,7 +65,7 @@ class RedisEstimates:
         return _outlook(*answer)
 
     def prospect(self, owner: Owner, preset: str) -> Outlook:
-        return _outlook(*self._connection.run(PROSPECT, f"{owner.tenant}/{owner.user}", preset))
+        return _outlook(*self._connection.run(PROSPECT, owner.name, preset))
 
 
 def _outlook(ahead: str, running: str, pace: list[str]) -> Outlook:

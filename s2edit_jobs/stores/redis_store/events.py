@@ -65,7 +65,7 @@ class RedisEvents:
         return still_held(lease, mapping(values))
 
     def preview(self, owner: Owner, job_id: str) -> Preview | None:
-        key = f"s2edit:preview:{owner.tenant}/{owner.user}:{job_id}"
+        key = f"s2edit:preview:{owner.name}:{job_id}"
         with self._connection.asking():
             # The client decodes answers as UTF-8, which a picture is not.
             ask: Callable[..., Any] = self._connection.client.execute_command

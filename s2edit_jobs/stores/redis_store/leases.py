@@ -12,8 +12,8 @@ from s2edit_jobs.stores.redis_store.server.connection import Connection
 TEND_MS = 2000
 """How often the queue is searched for lost records and places. That takes Redis about 10 ms for a full page."""
 
-# `id` is '' for the next job; `queue` is '' for live jobs, else the prefix of test tenants. `passed` names tenants, each between
-# spaces, whose turn it is not.
+# `id` is '' for the next job; `queue` is '' for live jobs, else the prefix of test tenants. `passed` names tenants, and users as
+# tenant/user, each between spaces, whose turn it is not.
 CLAIM = script(
     """
 local due, turns = of_queue('due', queue), of_queue('turns', queue)
@@ -21,19 +21,26 @@ requeue_lost(due)
 if id == '' then
   local tenant, who, checked
   local looks, _, number = 0, string.gsub(passed, '%S+', '')
+  local passes_users = string.find(passed, '/', 1, true)  -- asked several times a second: the reaper looks for lost places
+  local function first_of(names)  -- whose turn it is
+    for _, name in ipairs(redis.call('ZRANGE', names, 0, number)) do
+      if not string.find(passed, ' ' .. name .. ' ', 1, true) then return name end
+    end
+  end
   repeat
     looks = looks + 1
     if looks > PAGE then return false end  -- after a great loss; the reaper notifies again
-    tenant = nil
-    for _, one in ipairs(redis.call('ZRANGE', turns, 0, number)) do
-      if not tenant and not string.find(passed, ' ' .. one .. ' ', 1, true) then tenant = one end
-    end
-    if not tenant and (checked or #check_queued(due) == 0) then return false end
+    tenant = first_of(turns)
+    if not tenant and (checked or passes_users or #check_queued(due) == 0) then return false end
     checked = checked or not tenant
-    who = tenant and redis.call('ZRANGE', P .. 'users:' .. tenant, 0, 0)[1]
+    who = tenant and first_of(P .. 'users:' .. tenant)
     id = who and redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1] or ''
-    -- `erase_owner` removes a queue first and comes to these places later. An earlier release has entered owners as turns.
-    if tenant and not who then redis.call('ZREM', turns, tenant) end
+    if tenant and not who and redis.call('EXISTS', P .. 'users:' .. tenant) == 1 then  -- all of its users are passed
+      passed, number = passed .. ' ' .. tenant .. ' ', number + 1
+    elseif tenant and not who then
+      -- `erase_owner` removes a queue first and comes to these places later. An earlier release has entered owners as turns.
+      redis.call('ZREM', turns, tenant)
+    end
     if who and id == '' then redis.call('ZREM', users_of(who), who) end
     if id ~= '' and not intact(id) then
       drop(id, who)
@@ -118,7 +125,7 @@ class RedisLeases:
     def claim(
         self, job_id: str | None = None, *, lease_s: float, test: bool = False, passing: Collection[str] = ()
     ) -> Lease | None:
-        passed = "".join(f" {tenant} " for tenant in passing)
+        passed = "".join(f" {name} " for name in passing)
         queue = TEST_TENANT_PREFIX if test else ""
         values = mapping(self._connection.run(CLAIM, job_id or "", int(lease_s * 1000), queue, passed))
         if not values:

@@ -119,7 +119,7 @@ class RedisRecords:
 
     def unfinished(self, owner: Owner) -> list[JobRecord]:
         with self._connection.asking():
-            ids = cast("set[str]", self._connection.client.smembers(f"s2edit:open:{owner.tenant}/{owner.user}"))
+            ids = cast("set[str]", self._connection.client.smembers(f"s2edit:open:{owner.name}"))
         found = self.find(sorted(ids)) if ids else {}
         return [record for record in found.values() if record.owner == owner and not record.state.over]
 

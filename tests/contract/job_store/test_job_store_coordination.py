@@ -49,6 +49,23 @@ class TestRoundRobin:
             enter(case, job_id, owner)
         assert [take(case).job_id for _ in range(6)] == ["e_1", "e_5", "e_4", "e_6", "e_2", "e_3"]
 
+    def test_users_who_are_passed_have_no_turn(self, case: StoreCase) -> None:
+        for i in range(3):
+            enter(case, f"e_{i}")
+        enter(case, "e_8", Owner("app", "anna"))
+        enter(case, "e_9", ZOE)
+
+        def claimed(*passing: Owner) -> str | None:
+            lease = case.store.leases.claim(lease_s=60, passing=[each.name for each in passing])
+            return lease.job_id if lease is not None else None
+
+        everybody = (ANN, ZOE, Owner("app", "anna"))
+        assert claimed(*everybody) is None
+        assert [claimed(ANN, ZOE), claimed(ANN, ZOE)] == ["e_8", None], "a name that begins with another is another"
+        assert [claimed(ANN), claimed(ANN)] == ["e_9", None]
+        enter(case, "e_7", ZOE)
+        assert [claimed() for _ in range(4)] == ["e_0", "e_7", "e_1", "e_2"], "they have kept their places"
+
     def test_a_queue_that_an_earlier_release_filled_is_served(self, case: StoreCase) -> None:
         enter(case, "e_1")
         client = case.database.client

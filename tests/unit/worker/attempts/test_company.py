@@ -72,7 +72,7 @@ def test_a_wait_to_be_alone_can_be_interrupted() -> None:
     with company.working(alone=False, while_waiting=lambda: None):
         with pytest.raises(Canceled), company.working(alone=True, while_waiting=cancel):
             pass
-        company.wait_for_room()
+        company.take_place()
         with company.working(alone=False, while_waiting=cancel):
             pass
 
