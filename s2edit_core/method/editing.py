@@ -87,7 +87,7 @@ def edit(
     (guide.options if guide else NO_INJECTION).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
-    guide, inversion = yield from located(backbone, inversion, guide, negative)
+    guide, inversion = yield from located(backbone, inversion, guide, target, gates, negative)
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     null: KeysValues | None = None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
@@ -132,7 +132,7 @@ def edit_variants(
     for start in starts:
         _check_fit(backbone, inversion, target, first, start)
     (guide.options if guide else NO_INJECTION).check_tier(inversion.tier)
-    guide, inversion = yield from located(backbone, inversion, guide, negative)
+    guide, inversion = yield from located(backbone, inversion, guide, target, gates, negative)
     options: dict[str, Any] = {"first": first, "negative": negative, "at_step_end": at_step_end}
     editings = [edit(backbone, inversion, target, gates, concepts, guide, start=start, **options) for start in starts]
     return (yield from side_by_side([_numbered(each, i, len(starts)) for i, each in enumerate(editings)]))
@@ -157,6 +157,8 @@ def located(
     backbone: Backbone,
     inversion: Inversion,
     guide: SourceGuide | None,
+    target: KeysValues,
+    gates: Gates | None,
     negative: NegativePrompt | None,
 ) -> Generator[Rows | Progress, Answers, tuple[SourceGuide | None, Inversion]]:
     """Return guide and inversion of an edit that blends by the difference of the prompts, with the region that it changes.
@@ -170,7 +172,7 @@ def located(
     if guide.only_attributes and guide.attribute_mask is not None:
         where = guide.attribute_mask.to(inversion.path)
         return replace(guide, edit_mask=where), inversion.faded(where)
-    difference = yield from where_prompts_differ(backbone, inversion, guide, negative)
+    difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
     changed = soft_threshold(dilate(difference), guide.options.blend_threshold)
     fading = guide.with_attributes(soft_threshold(difference, guide.options.fade_threshold))
     return replace(guide, edit_mask=guide.with_attributes(changed)), inversion.faded(fading)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2edit_core.concepts.conditioning import Placeholders, keys_values, prompt_keys_values
+from s2edit_core.concepts.conditioning import Placeholders, keys_values
 from s2edit_core.concepts.prompt_alignment import PromptTokens, align, prompt_tokens
 from s2edit_core.delivery.asked import asks_only_for
 from s2edit_core.errors import PromptInvalid
@@ -25,7 +25,7 @@ from s2edit_core.method.base_model_masks import prediction_difference
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.negation import NegativePrompt
 from s2edit_core.request.options import InjectionOptions
-from s2edit_core.request.prompts import changed_words, without_placeholders
+from s2edit_core.request.prompts import changed_words
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.attention import Gates, KeysValues, TokenMap, layer_size, word_layers
 from s2edit_core.unet.backbone import Backbone
@@ -46,7 +46,6 @@ class SourceGuide:
     edit_mask: Tensor | None = None  # (h, w) in latent cells, 0..1: where the edit keeps its own latents
     attribute_mask: Tensor | None = None  # (h, w) in latent cells, 0..1: where attributes act
     only_attributes: bool = False  # whether the edit asks for nothing else
-    words: tuple[KeysValues, KeysValues] | None = None  # source and target prompt, without what was learned
 
     def with_attributes(self, mask: Tensor) -> Tensor:
         """Return the union of `mask` `(h, w)` and the region where attributes act."""
@@ -80,18 +79,11 @@ def source_guide(
         source,
         align(here, there, options.mode, dict(options.reweight)),
         options,
-        blend_words=_blend_words(here, there, options) if options.blend == "words" else None,
-        edit_mask=edit_mask if options.blend == "edit_mask" else None,
-        attribute_mask=attribute_mask,
-        only_attributes=attribute_mask is not None and asks_only_for(source_prompt, prompt, named),
-        words=_without_concepts(backbone, source_prompt, prompt) if options.blend == "difference" else None,
+        _blend_words(here, there, options) if options.blend == "words" else None,
+        edit_mask if options.blend == "edit_mask" else None,
+        attribute_mask,
+        attribute_mask is not None and asks_only_for(source_prompt, prompt, named),
     )
-
-
-def _without_concepts(backbone: Backbone, source_prompt: str, prompt: str) -> tuple[KeysValues, KeysValues]:
-    """Return the keys and values of both prompts as the base model reads them, without placeholders."""
-    source, target = (prompt_keys_values(backbone, without_placeholders(text), {}) for text in (source_prompt, prompt))
-    return source, target
 
 
 def _blend_words(source: PromptTokens, target: PromptTokens, options: InjectionOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -193,7 +185,12 @@ def compared_steps(steps: int) -> range:
 
 
 def where_prompts_differ(
-    backbone: Backbone, inversion: Inversion, guide: SourceGuide, negative: NegativePrompt | None = None
+    backbone: Backbone,
+    inversion: Inversion,
+    guide: SourceGuide,
+    target: KeysValues,
+    gates: Gates | None,
+    negative: NegativePrompt | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Return how far the target's prediction is from the source's on the photo's own path: `(h, w)` in 0..1.
 
@@ -201,21 +198,17 @@ def where_prompts_differ(
     layout is still open, and the model considers objects that the photo lacks, such as a hat; at later levels it no longer does.
     Each level is normalised to the same weight. The rows do not depend on each other and are evaluated together. A `negative`
     prompt is part of the target's prediction, so the region that it affects counts too.
-
-    The base model compares the prompts, without what was learned: [I] was fitted to the source prompt alone, and beside another
-    word its prediction may differ in places that the word says nothing of.
     """
-    assert guide.words is not None
-    steps, (source, target) = inversion.steps, guide.words
+    steps, source = inversion.steps, guide.source
     chosen = compared_steps(steps)
     timesteps = backbone.schedule.timesteps(steps)
     levels = [(inversion.path[steps - i], timesteps[i]) for i in chosen]
-    pairs = tuple(row for z, t in levels for row in (Row(z, t, target), Row(z, t, source)))
+    pairs = tuple(row for z, t in levels for row in (Row(z, t, target, gates), Row(z, t, source.prompt, source.gates)))
     if negative is None:
         return prediction_difference((yield pairs))
     with torch.no_grad():
         states = range(len(inversion.null_states))  # one per step, or a single one
-        prompts = [keys_values(backbone, inversion.null_state(i), guide.source.concepts) for i in chosen if i in states]
+        prompts = [keys_values(backbone, inversion.null_state(i), source.concepts) for i in chosen if i in states]
     nulls = prompts if len(states) > 1 else prompts * len(levels)
     extra_rows = [(Row(z, t, null), *negative.rows(z, t)) for (z, t), null in zip(levels, nulls, strict=True)]
     answers = yield (*pairs, *(row for rows in extra_rows for row in rows))

@@ -147,8 +147,9 @@ def test_what_it_takes_away_has_a_place(backbone: Backbone, tier: InversionTier)
     side = plain_side(backbone)
     inversion = inverted(backbone, side, tier, inner_steps=1, steps=8)
     guide = guide_of(backbone, PLAIN_PROMPT, InjectionOptions(blend="difference"))
-    assert (drive(where_prompts_differ(backbone, inversion, guide), backbone.evaluate) < 1e-3).all()
-    place = drive(where_prompts_differ(backbone, inversion, guide, away(backbone, inversion)), backbone.evaluate)
+    asked: dict[str, Any] = {"target": side.source.prompt, "gates": None}
+    assert (drive(where_prompts_differ(backbone, inversion, guide, **asked), backbone.evaluate) < 1e-3).all()
+    place = drive(where_prompts_differ(backbone, inversion, guide, **asked, negative=away(backbone, inversion)), backbone.evaluate)
     pairs = []
     for i in range(2):  # a quarter of the steps
         t, z = backbone.schedule.timesteps(8)[i], inversion.path[8 - i]
