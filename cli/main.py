@@ -186,7 +186,7 @@ def rebuild() -> None:
         entered = rebuild_job_store(build_services(_with_running_redis(_settings())))
     except (NotConfigured, ServiceUnavailable) as error:
         _fail(str(error))
-    console.print(f"in the job store: {counted(entered, 'unfinished edit')}")
+    console.print(f"entered again: {counted(entered, 'unfinished edit')}; all others were there")
 
 
 def _with_running_redis(settings: Settings) -> Settings:

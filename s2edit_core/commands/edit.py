@@ -23,11 +23,11 @@ from s2edit_core.commands.learn import learn_references, make_reference
 from s2edit_core.commands.progress import ProgressBars, run_stage, say, say_warnings
 from s2edit_core.delivery import report
 from s2edit_core.delivery.output import Output, encode_result, format_of
-from s2edit_core.errors import OptionInvalid
+from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.pictures.files import Original, decode_original
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import changed_words, check_negative
+from s2edit_core.request.prompts import changed_words, check_negative, without_placeholders
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
 from s2edit_core.whole_files import write_whole
 
@@ -73,6 +73,7 @@ def edit(args: argparse.Namespace) -> None:
     seconds: dict[str, float] = {}
     if identity is not None:
         source, target, _ = edit_prompts(args, pipe, identity.subject)
+        source = source if inversion is None else _inverted_prompt(inversion, source, given=args.source is not None)
         mask = mask or find_mask(args, pipe, photo, source)
     else:
         source, target, subject = edit_prompts(args, pipe)
@@ -91,6 +92,15 @@ def _concept_and_region(
     if more:
         raise OptionInvalid("--attribute takes a file and at most one region: repeat it for each attribute", field="attribute")
     return concept, read_mask(args, region, photo, "region") if region is not None else None
+
+
+def _inverted_prompt(inversion: Inversion, source: str, *, given: bool) -> str:
+    """Return the source prompt of an inversion. Raises `PromptInvalid` if another one is `given`: it would have no effect."""
+    made: str = inversion.facts.get("prompt") or source
+    if given and made != source:
+        shown = without_placeholders(made)
+        raise PromptInvalid(f"the inversion was made with {shown!r}: leave it out, or invert again", field="source_prompt")
+    return made
 
 
 def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image | None) -> Attribute:
@@ -186,5 +196,6 @@ def finish_edit(
     if args.report:
         write_whole(args.report, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
     outside = facts["outside_edit_mask"]["max_level_difference"]
-    say(f"{args.output}  {spent} s; largest change outside the edit mask: {outside} of 255 levels")
+    took = ", ".join(f"{phase} {value:.1f} s" for phase, value in spent.items())
+    say(f"{args.output}  {took}; largest change outside the edit mask: {outside} of 255 levels")
     say_warnings(facts.get("warnings", ()))

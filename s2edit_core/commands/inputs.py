@@ -78,7 +78,8 @@ def given_mask(
     for name in ("keep_mask", "at") if finds_another else ("keep_mask", "at", "segmenter"):
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"
-            raise OptionInvalid(f"{option} applies when the person is to be found: leave out --mask or {option}", field=name)
+            remedy = f"leave out {option}" if getattr(args, "attribute", None) is not None else f"leave out --mask or {option}"
+            raise OptionInvalid(f"{option} applies when the person is to be found: {remedy}", field=name)
     return read_mask(args, args.mask, photo, "mask", person=person) if args.mask else None
 
 
@@ -96,9 +97,10 @@ def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image
     """Find the person by the segmenter. Write the mask to `--keep-mask`, and store its facts for the report."""
     found = _segmenter(pipe, args.segmenter).find(photo, prompt=without_placeholders(prompt), at=args.at)
     args.found = found.facts()
+    file = encode_png(found.mask)
     if args.keep_mask:
-        write_whole(args.keep_mask, encode_png(found.mask))
-    return found.mask
+        write_whole(args.keep_mask, file)
+    return decode_mask(file, photo.size, "mask", person=True)  # which refuses a person that is too small
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +127,12 @@ def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:
 
     if args.quiet:
         _hide_progress_bars()
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
+    gpu = torch.cuda.is_available()
+    if args.device.startswith("cuda") and not gpu:
+        raise OptionInvalid(
+            f"--device {args.device} needs a GPU that torch {torch.__version__} can use: it finds none", field="device"
+        )
+    device = ("cuda" if gpu else "cpu") if args.device == "auto" else args.device
     return S2EditPipeline.from_pretrained(args.model, device=device)
 
 

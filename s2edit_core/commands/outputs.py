@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 from s2edit_core.delivery.output import SUFFIXES, check_writable, format_of
@@ -12,6 +12,19 @@ from s2edit_core.errors import OptionInvalid
 
 FILES = ("output", "keep_mask", "keep", "checkpoint", "report")
 """The options that name a file to write, as `argparse` calls them."""
+INPUTS = (
+    "photo",
+    "mask",
+    "edit_mask",
+    "person",
+    "region",
+    "reference",
+    "reference_region",
+    "reference_person",
+    "identity",
+    "inversion",
+)
+"""Those that name a file to read."""
 EXPORT = "export"
 """The option that names a folder to write into, which may be missing."""
 
@@ -26,8 +39,12 @@ def check_outputs(args: argparse.Namespace) -> None:
         elif name == "keep_mask":
             check_mask_name(path)
         elif Path(path).suffix.lower() in SUFFIXES and Path(path).suffix:
-            raise OptionInvalid(f"{path} would be no picture: name it .json or .safetensors, as what it holds", field=name)
+            option, suffix = f"--{name.replace('_', '-')}", ".json" if name == "report" else ".safetensors"
+            raise OptionInvalid(f"{option} writes no picture: name the file {suffix}, not {path}", field=name)
     check_distinct(named.values())
+    for path, read in product(named.values(), (given for name in INPUTS if (given := getattr(args, name, None)))):
+        if is_same_file(Path(path), Path(read)):
+            raise OptionInvalid(f"{path} is to be read and written: name another file to write", field="output")
     if folder := getattr(args, EXPORT, None):
         _check_folder(Path(folder))
 

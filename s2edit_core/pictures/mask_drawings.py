@@ -62,9 +62,11 @@ def drawn_in(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode
     if chosen == "luminance":
         return chosen, _luminance(picture, alpha)
     if alpha is None:
+        option = _option(field)
+        default = " (by default the mask_mode)" if field == "edit_mask" else ""
         raise MaskInvalid(
-            f"{_option(field)}={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
-            f"it as PNG, or send a black-and-white mask with {_option(field)}=luminance",
+            f"{option}={mode}{default} needs transparency, and the {field} has none: draw on a transparent background and save "
+            f"it as PNG, or send a black-and-white mask with {option}=luminance",
             field=field,
             reason="mask_opaque",
         )

@@ -53,16 +53,17 @@ def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str 
     prompt = tidy(prompt)
     if placeholder in prompt:
         return prompt
-    start = _named(prompt, subject, field=field).start()
+    start = _named(prompt, subject, field=field, placeholder=placeholder).start()
     return f"{prompt[:start]}{placeholder} {prompt[start:]}"
 
 
-def _named(prompt: str, subject: str, *, field: str) -> re.Match[str]:
+def _named(prompt: str, subject: str, *, field: str, placeholder: str = PLACEHOLDER) -> re.Match[str]:
     """Return where `prompt`, which `field` names in messages, names the subject. Raises `PromptInvalid`."""
     match = find_noun(tidy(subject), tidy(prompt))
     if match is None:
         raise PromptInvalid(
-            f"the {field} does not hold the subject {subject!r}: prompts are in English, and name the subject by that very word",
+            f"the {field} does not hold the subject {subject!r}: prompts are in English, and name the subject by that very word, "
+            f"or have {placeholder} before another one",
             field=field,
             reason="subject_not_in_prompt",
         )

@@ -380,7 +380,7 @@ def test_rebuild_restores_the_edits_that_redis_has_lost(tmp_path: Path, monkeypa
         accepted = jobs.accept(draft(services, Owner("app", "ann"), EditRequest(prompt="a woman"), files), files)
         Redis.from_url(server.url).flushall()
         result = runner.invoke(app, ["rebuild"])
-        assert (result.exit_code, result.output) == (0, "in the job store: 1 unfinished edit\n")
+        assert (result.exit_code, result.output) == (0, "entered again: 1 unfinished edit; all others were there\n")
         assert services.store.leases.orphans() == [accepted.id]
 
 

@@ -14,6 +14,7 @@ from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.vision.segmenters import FoundMask
 from tests.unit.core.commands.runs import COMPOSED, REFERENCE_WORDS, SOURCE, TARGET, compose, edit, picture, run
 
 
@@ -272,19 +273,21 @@ def test_a_mask_that_max_pixels_makes_too_small_names_the_pixels_that_would_do(c
         (("edit", "-o", "."), "is a folder"),
         (("edit", "-o", "out.gif"), "results are PNG, JPEG or WebP"),
         (("edit", "-o", "out.png", "--report", "nowhere/report.json"), "there is no folder nowhere"),
-        (("edit", "-o", "out.png", "--report", "report.png"), "would be no picture"),
-        (("edit", "-o", "out.png", "--report", "./out.png"), "would be no picture"),
+        (("edit", "-o", "out.png", "--report", "report.png"), "--report writes no picture: name the file .json"),
+        (("edit", "-o", "out.png", "--report", "./out.png"), "writes no picture"),
         (("edit", "-o", "out.png", "--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
         (("edit", "-o", "out.png", "--keep-mask", "out.png"), "two outputs have the same file"),
         (("edit", "-o", "out.png", "--keep-mask", "./out.png"), "two outputs have the same file"),
         (("compose", "-o", "out.png", "--keep", "nowhere/a.safetensors"), "there is no folder nowhere"),
-        (("compose", "-o", "out.png", "--keep", "a.jpg"), "would be no picture"),
-        (("learn", "-o", "who.jpg"), "would be no picture"),
+        (("compose", "-o", "out.png", "--keep", "a.jpg"), "writes no picture"),
+        (("learn", "-o", "who.jpg"), "writes no picture"),
         (("learn", "-o", "who", "--checkpoint", "nowhere/state"), "there is no folder nowhere"),
         (("learn", "-o", "who", "--checkpoint", "who"), "two outputs have the same file"),
         (("learn", "-o", "who", "--export", "photo.png"), "name a folder"),
         (("learn", "-o", "who", "--export", "photo.png/there"), "name a folder"),
-        (("invert", "-o", "inversion.png"), "would be no picture"),
+        (("invert", "-o", "inversion.png"), "--output writes no picture: name the file .safetensors"),
+        (("edit", "-o", "photo.png"), "photo.png is to be read and written"),
+        (("edit", "--mask", "face.png", "-o", "./face.png"), "face.png is to be read and written"),
     ],
 )
 def test_outputs_are_checked_before_anything_is_read(
@@ -311,3 +314,23 @@ def test_outputs_are_checked_before_anything_is_read(
 def test_a_file_name_that_is_no_utf8_can_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
     say("o\udcff.png  2 s")
     assert capsys.readouterr().out == "o\\udcff.png  2 s\n"
+
+
+def test_a_person_found_too_small_is_refused_as_one_that_is_marked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Seer:
+        def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
+            return FoundMask(region(16, 16, 36, 36), 0.9, 1, "seer")
+
+    monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, _name: Seer())
+    assert run("edit", "photo.png", "--source", SOURCE, "--target", TARGET, "-o", "out.png") == 2
+    assert "the region in the mask is 20 pixels long in the photo; it needs 32 or more" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_missed_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert edit("--device", "cuda:1") == 2
+    assert "--device cuda:1 needs a GPU that torch" in capsys.readouterr().err

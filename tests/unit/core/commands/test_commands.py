@@ -82,6 +82,10 @@ def test_what_is_learned_and_inverted_apart_gives_the_same_picture(capsys: pytes
     assert not np.array_equal(pixels("out.png"), pixels("other.png")), "another seed gives another picture"
     assert edit("--source", SOURCE, *kept, "--steps", "7") == 2
     assert "--steps: num_inference_steps is 7, but the inversion was made with" in capsys.readouterr().err
+    assert edit("--source", "a photo of a woman", *kept) == 2
+    assert f"--source: the inversion was made with {SOURCE!r}" in capsys.readouterr().err
+    assert edit(*kept, output="same.png") == 0
+    assert np.array_equal(pixels("out.png"), pixels("same.png")), "its source prompt need not be said again"
 
 
 def test_without_a_mask_one_is_looked_for_and_kept() -> None:
@@ -125,6 +129,8 @@ def test_the_segmenter_and_the_person_can_be_chosen(asked: list[Any], capsys: py
     for option, value in (("--segmenter", "seer"), ("--at", "1,2")):
         assert edit(option, value) == 2
         assert f"leave out --mask or {option}" in capsys.readouterr().err
+    assert run("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--attribute", "--at", "1,2", "-o", "a") == 2
+    assert capsys.readouterr().err.endswith("is to be found: leave out --at\n"), "an attribute needs its mask"
     with pytest.raises(SystemExit):
         run("edit", "photo.png", "--at", "left", *wanted)
     assert "write X,Y in pixels" in capsys.readouterr().err
