@@ -15,7 +15,7 @@ from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.vision.segmenters import FoundMask
-from tests.unit.core.commands.runs import COMPOSED, REFERENCE_WORDS, SOURCE, TARGET, compose, edit, picture, run
+from tests.unit.core.commands.runs import COMPOSED, REFERENCE_WORDS, SOURCE, TARGET, compose, edit, picture, region, run
 
 
 @pytest.mark.parametrize(
