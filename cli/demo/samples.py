@@ -22,7 +22,7 @@ SOURCE_PROMPTS = {
 
 
 SCENES = frozenset(word for domain in DEFAULT_DOMAINS if domain.scene for word in domain.subjects)
-"""Photos whose edit may change everything, as a sunset does."""
+"""Photos whose edit may change everything, as autumn does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Edit:
 FIRST_EDITS = (
     Edit(1, "person", "a photo of a woman with long red hair"),
     Edit(2, "cat", "a photo of a sleeping cat"),
-    Edit(3, "church", "a photo of a church at sunset"),
+    Edit(3, "church", "a photo of a church in autumn"),
 )
 """Each learns its subject."""
 TRANSFER = Edit(4, "person", "a photo of a woman with long brown hair and [A] makeup", attribute="makeup")

@@ -28,9 +28,9 @@ MARGIN_PX = 21
 FOLDER = Path(__file__).parents[2] / "cli" / "demo" / "sample"
 
 PERSON = replace(PEOPLE.sample(UNSEEN + 18_590), attributes=Attributes(hair_length="long"))
-CAT = CATS.sample(UNSEEN + 10_463)
-CHURCH = CHURCHES.sample(UNSEEN + 10_297)
-MADE_UP = replace(PEOPLE.sample(UNSEEN + 12_942), attributes=Attributes(hair_colour="black", hair_length="long", makeup=True))
+CAT = CATS.sample(UNSEEN + 10_474)
+CHURCH = CHURCHES.sample(UNSEEN + 10_331)
+MADE_UP = replace(PEOPLE.sample(UNSEEN + 12_946), attributes=Attributes(hair_colour="black", hair_length="long", makeup=True))
 """Another person, whose makeup the demo transfers."""
 SUBJECTS: dict[str, tuple[Domain, Subject]] = {
     "person": (PEOPLE, PERSON),
@@ -41,7 +41,7 @@ SUBJECTS: dict[str, tuple[Domain, Subject]] = {
 ANSWERS: tuple[tuple[Domain, Subject], ...] = (
     (PEOPLE, PEOPLE.change(PERSON, hair_colour="red")),
     (CATS, CATS.change(CAT, sleeping=True)),
-    (CHURCHES, CHURCHES.change(CHURCH, time="sunset")),
+    (CHURCHES, CHURCHES.change(CHURCH, season="autumn")),
     (PEOPLE, with_look_of(PEOPLE, PEOPLE.change(PERSON, makeup=True), "makeup", MADE_UP.identity)),
     (PEOPLE, PEOPLE.change(PERSON, expression="smiling")),
 )

@@ -306,6 +306,8 @@ def test_every_mode_that_requests_know_is_read() -> None:
 def test_an_opaque_mask_is_told_what_its_mode_needs() -> None:
     opaque = io.BytesIO()
     Image.new("L", (64, 64), 255).save(opaque, "PNG")
-    with pytest.raises(MaskInvalid, match="edit_mask_mode=alpha needs transparency, and the edit_mask has none") as refused:
+    with pytest.raises(
+        MaskInvalid, match=r"edit_mask_mode=alpha \(by default the mask_mode\) needs transparency, and the edit_mask has none"
+    ) as refused:
         decode_mask(opaque.getvalue(), (64, 64), "edit_mask", "alpha")
     assert refused.value.reason == "mask_opaque"

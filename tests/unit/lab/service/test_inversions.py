@@ -27,9 +27,9 @@ def test_sizes_are_those_of_files_with_these_shapes(tier: InversionTier) -> None
 
 def test_the_results_are_what_the_documentation_says() -> None:
     assert RESULTS["presets"].keys() == PRESETS.keys()
-    for preset in RESULTS["presets"].values():
+    for name, preset in RESULTS["presets"].items():
         assert preset["bytes"]["half"] / preset["bytes"]["single"] == pytest.approx(0.5, abs=0.01)
-        assert preset["largest_level"] <= 1
+        assert preset["largest_level"] <= (2 if name == "paper" else 1)
         assert preset["truth_db"]["half"] == pytest.approx(preset["truth_db"]["single"], abs=0.01)
     sizes = [file["half"] / 1e6 for file in RESULTS["stable_diffusion_bytes"]["Stable Diffusion 1.x, 512 pixels"].values()]
     assert f"one takes {min(sizes):.1f} to {max(sizes):.1f} MB" in (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
