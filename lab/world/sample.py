@@ -30,7 +30,7 @@ FOLDER = Path(__file__).parents[2] / "cli" / "demo" / "sample"
 PERSON = replace(PEOPLE.sample(UNSEEN + 18_590), attributes=Attributes(hair_length="long"))
 CAT = CATS.sample(UNSEEN + 10_474)
 CHURCH = CHURCHES.sample(UNSEEN + 10_331)
-MADE_UP = replace(PEOPLE.sample(UNSEEN + 12_946), attributes=Attributes(hair_colour="black", hair_length="long", makeup=True))
+MADE_UP = replace(PEOPLE.sample(UNSEEN + 12_945), attributes=Attributes(hair_colour="black", hair_length="long", makeup=True))
 """Another person, whose makeup the demo transfers."""
 SUBJECTS: dict[str, tuple[Domain, Subject]] = {
     "person": (PEOPLE, PERSON),
