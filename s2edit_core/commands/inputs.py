@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from s2edit_core.commands.progress import say_warnings
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, OptionInvalid
 from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
-from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.pictures.mask_files import check_found, decode_mask
 from s2edit_core.request.prompts import (
     applied_placeholders,
     check_placeholders,
@@ -97,10 +97,10 @@ def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image
     """Find the person by the segmenter. Write the mask to `--keep-mask`, and store its facts for the report."""
     found = _segmenter(pipe, args.segmenter).find(photo, prompt=without_placeholders(prompt), at=args.at)
     args.found = found.facts()
-    file = encode_png(found.mask)
     if args.keep_mask:
-        write_whole(args.keep_mask, file)
-    return decode_mask(file, photo.size, "mask", person=True)  # which refuses a person that is too small
+        write_whole(args.keep_mask, encode_png(found.mask))
+    check_found(found.mask)
+    return found.mask
 
 
 @lru_cache(maxsize=1)

@@ -57,6 +57,11 @@ def check_mask_file(
     return _read(data, size, field, mode, person, sent_pixels)[1]
 
 
+def check_found(mask: Image.Image) -> None:
+    """Raise `MaskInvalid` unless `mask`, which was found in a photo, marks a person as large as `decode_mask` asks of a file."""
+    _check_region(mask, "mask", MIN_PERSON_SIDE, mask, mask.width * mask.height)
+
+
 def _read(
     data: bytes, size: tuple[int, int], field: str, mode: MaskMode, person: bool | None, sent_pixels: int | None
 ) -> tuple[Image.Image, int]:

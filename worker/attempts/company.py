@@ -9,9 +9,9 @@ with many is for users who have no other there.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
@@ -35,9 +35,8 @@ class Company:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._present: Counter[str] = Counter()  # attempts by job; a lost one may still run beside its successor
-        self._owners: Counter[str] = Counter()  # the same by the job's owner
-        self._places: int | None = None  # None: as many as there are threads
+        self._present: list[tuple[str, str]] = []  # job and owner of each attempt; a lost one may still run beside its successor
+        self._places = math.inf
         self._taken = 0  # places, by threads that may only wait for a job
         self._occupied = 0  # places, by attempts and by threads that claim a job
         self._working = 0
@@ -51,7 +50,7 @@ class Company:
     def take_place(self) -> None:
         """Wait until a place is free and no attempt must run alone, then take it: a job that is claimed before would wait."""
         with self._changed:
-            while self._alone or (self._places is not None and self._taken >= self._places):
+            while self._alone or self._taken >= self._places:
                 self._changed.wait(POLL_S)
             self._taken += 1
 
@@ -88,10 +87,10 @@ class Company:
         If anybody's job may be claimed, there are none, and a place is occupied.
         """
         with self._changed:
-            if self._places is None or self._occupied < self._places - (self._places >= MANY):
+            if self._occupied < self._places - (self._places >= MANY):
                 self._occupied += 1
                 return frozenset()
-            return frozenset(self._owners) if self._present.total() >= self._occupied else None
+            return frozenset(owner for _, owner in self._present) if len(self._present) >= self._occupied else None
 
     def _occupy(self) -> bool:
         with self._changed:
@@ -114,15 +113,12 @@ class Company:
     def present(self, job_id: str, owner: str) -> Iterator[None]:
         """Be an attempt of this process at a job of `owner`, from its claim until its job is handed back or over."""
         with self._changed:
-            self._present[job_id] += 1
-            self._owners[owner] += 1
+            self._present.append((job_id, owner))
         try:
             yield
         finally:
             with self._changed:
-                self._present[job_id] -= 1
-                self._owners[owner] -= 1
-                self._present, self._owners = +self._present, +self._owners
+                self._present.remove((job_id, owner))
                 self._changed.notify_all()
 
     @contextmanager
@@ -153,11 +149,14 @@ class Company:
     def others(self, job_id: str) -> int:
         """Return how many attempts at other jobs are present."""
         with self._changed:
-            return self._present.total() - self._present[job_id]
+            return self._others(job_id)
 
     def wait_without(self, job_id: str, timeout_s: float) -> None:
         """Wait until all attempts at other jobs have ended, or for `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while self._present.total() > self._present[job_id] and (left := deadline - time.monotonic()) > 0:
+            while self._others(job_id) and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
+
+    def _others(self, job_id: str) -> int:
+        return sum(present != job_id for present, _ in self._present)

@@ -44,7 +44,7 @@ class Process:
             job = self.service.jobs.accept(draft(self.service.services, owner, request, files), files)
             self.accepted.append((owner, job.id))
 
-    def ring(self, times: int = 1) -> None:
+    def notify(self, times: int = 1) -> None:
         """Hand over notifications, as Celery's consumer does."""
         service = self.service
 
@@ -79,7 +79,7 @@ def process(service: InProcessService, request: pytest.FixtureRequest) -> Iterat
 
 def test_a_flood_leaves_the_last_place_to_whoever_comes(process: Process) -> None:
     process.accept(ANN, MANY + 2)
-    process.ring(MANY)
+    process.notify(MANY)
     until(lambda: process.running() == MANY - 1)
     time.sleep(3 * LOOK_S)
     assert process.running() == MANY - 1
@@ -87,14 +87,14 @@ def test_a_flood_leaves_the_last_place_to_whoever_comes(process: Process) -> Non
     until(lambda: process.running(BOB) == 1)
     process.accept(EVE)
     process.end_one()
-    process.ring()
+    process.notify()
     until(lambda: process.running(EVE) == 1)
 
 
 def test_a_flood_goes_on_as_soon_as_another_place_is_free(process: Process) -> None:
-    """The attempt in the last place has had its notification, so nobody rings again."""
+    """The attempt in the last place has had its notification, so nobody notifies again."""
     process.accept(ANN, MANY + 2)
-    process.ring(MANY)
+    process.notify(MANY)
     until(lambda: process.running() == MANY - 1)
     process.end_one()
     until(lambda: process.running() == MANY - 1)
@@ -104,7 +104,7 @@ def test_a_flood_goes_on_as_soon_as_another_place_is_free(process: Process) -> N
 def test_users_share_all_places_but_the_last(process: Process) -> None:
     process.accept(ANN, MANY)
     process.accept(BOB, MANY)
-    process.ring(MANY)
+    process.notify(MANY)
     until(lambda: process.running() == MANY - 1)
     assert process.running(ANN) in (MANY // 2 - 1, MANY // 2)
 
@@ -112,14 +112,14 @@ def test_users_share_all_places_but_the_last(process: Process) -> None:
 @pytest.mark.parametrize("process", [MANY - 1], indirect=True)
 def test_a_process_with_few_places_keeps_none(process: Process) -> None:
     process.accept(ANN, MANY)
-    process.ring(MANY - 1)
+    process.notify(MANY - 1)
     until(lambda: process.running() == MANY - 1)
 
 
 def test_who_waits_in_the_last_place_leaves_when_the_process_stops(process: Process) -> None:
     """Its notification goes back, for another process."""
     process.accept(ANN, MANY)
-    process.ring(MANY)
+    process.notify(MANY)
     until(lambda: process.running() == MANY - 1)
     process.service.queue.messages.clear()
     process.service.stop.set()
@@ -129,5 +129,5 @@ def test_who_waits_in_the_last_place_leaves_when_the_process_stops(process: Proc
 
 
 def test_an_empty_queue_is_no_reason_to_stay(process: Process) -> None:
-    process.ring(MANY)
+    process.notify(MANY)
     process.slots.finish()
