@@ -107,7 +107,7 @@ def delivered(
     canvas: Canvas, frames: Frames, edit: str, cell: int, asked: Asked
 ) -> tuple[dict[str, Image.Image], dict[str, float]]:
     """The photograph with the edit, by way; and the shares of the edit mask that were replaced, shifted and left."""
-    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell, asked=asked)
+    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell, noise=canvas.noise, asked=asked)
     pictures = {"paste": canvas.paste(frames.edited[edit]), "difference": canvas.deliver(change)}
     return pictures, change.shares(canvas.mask(canvas.edit_mask))
 
@@ -117,10 +117,10 @@ def explained(
 ) -> dict[str, Image.Image]:
     """The same with the true map of the change, and of the true answer itself as a perfect model would draw it."""
     source = canvas.source()
-    change = change_between(frames.source, frames.edited[edit], source, cell, asked=asked)
+    change = change_between(frames.source, frames.edited[edit], source, cell, noise=canvas.noise, asked=asked)
     where = canvas.mask(Image.fromarray(changed.astype(np.uint8) * 255))
     cut = {name: getattr(change, name) * where for name in ("kept", "drawn", "covered", "shifted")}
-    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell, asked=asked)
+    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell, noise=canvas.noise, asked=asked)
     return {"true map": canvas.deliver(replace(change, **cut)), "true frame": canvas.deliver(perfect)}
 
 

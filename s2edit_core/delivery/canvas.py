@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -113,7 +113,7 @@ class Canvas:
         touched = _overlap(_touched(acts.any(dim=1), bottom - top), y, self.photo.height - top)
         if columns.start == columns.stop:  # nothing but what lies beyond the photo
             return Image.fromarray(pixels)
-        grain = self._grain()
+        grain = self.noise
         maps = across.along(change.maps, 2, columns.start, columns.stop)
         for rows in _strips(touched, columns.stop - columns.start):
             opacity = seam.rows(rows.start - y, rows.stop - y)[:, columns.start - x : columns.stop - x, None]
@@ -140,8 +140,9 @@ class Canvas:
             part[:] = np.rint(part + opacity * (drawn - part)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(pixels)
 
-    def _grain(self) -> float:
-        """The photo's noise in the middle of what the frame shows of it, in levels 0..1."""
+    @cached_property
+    def noise(self) -> float:
+        """The photo's noise (`noise_level`) in the middle of what the frame shows of it, in levels 0..1."""
         left, top, right, bottom = self.seen
         x, y = max(left, (left + right - GRAIN_SAMPLE) // 2), max(top, (top + bottom - GRAIN_SAMPLE) // 2)
         sample = self.photo.crop((x, y, min(right, x + GRAIN_SAMPLE), min(bottom, y + GRAIN_SAMPLE)))

@@ -38,6 +38,8 @@ TONE_REACH = 0.5
 """Standard deviation, in latent cells, of the neighbourhood whose colours define the old and the new tone."""
 MATTE_RADIUS, MATTE_EPSILON = 3 / 8, 1e-4
 """Radius, in latent cells, and regularisation, in squared levels, of the guided filter that finds the edge of a shift."""
+COLOURS = 3
+"""Noise that is independent in each colour has so many times the variance that it has in their mean, where it is measured."""
 RECOLOURED_RADIUS = 3 / 2
 """The radius if the edit only recolours. In so wide a window, the photo's colours correct outlines that the model drew beside their
 place."""
@@ -126,11 +128,14 @@ class Change:
         return {"replaced": replaced, "shifted": shifted, "left": round(1 - replaced - shifted, 4)}
 
 
-def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, asked: Asked = "anything") -> Change:
+def change_between(
+    source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, noise: float = 0.0, asked: Asked = "anything"
+) -> Change:
     """Compare two decodes of a frame and classify each place as left, shifted or replaced.
 
     `source` and `edited` `(3, H, W)` in -1..1 are the decodes of the photo's latent and of the edited one. `guide`, likewise, is
     the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
+    `noise` is the standard deviation of the photo's noise in the mean of its colours, in levels 0..1 (`Canvas.noise`).
     What the edit `asked` for says how to read a difference: if other colours, nothing is replaced; if another expression, whatever
     is drawn anew is replaced, however faint. It is computed on CUDA if `source` is there. Raises `ValueError` for other shapes.
     """
@@ -140,10 +145,10 @@ def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, 
     # On CUDA in float64, because float32 products there may be rounded to ten bits (TF32).
     place, dtype = (source.device, torch.float64) if source.is_cuda else (torch.device("cpu"), torch.float32)
     before, after, photo = (((each.detach().to(place, dtype) + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
-    return _change(before, after, photo, cell, asked)
+    return _change(before, after, photo, cell, noise, asked)
 
 
-def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, asked: Asked) -> Change:
+def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, noise: float, asked: Asked) -> Change:
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
     difference = after - before
     strength = difference.square().sum(dim=0)
@@ -151,7 +156,7 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, asked: Aske
     cover, faint = _drawing(difference, cell, drawn_to)
     new = torch.zeros_like(strength) if asked == "colours" else _new(before, after, strength, cover + faint, cell, region_new)
     tone, amount = _tone(difference, strength, cell)
-    weights, bias = _matte(photo, amount, _radius(RECOLOURED_RADIUS if asked == "colours" else MATTE_RADIUS, cell))
+    weights, bias = _matte(photo, amount, _radius(RECOLOURED_RADIUS if asked == "colours" else MATTE_RADIUS, cell), noise)
     offset, slope = _toning(photo, tone, amount, cell)
     covered = new * cover
     maps = (
@@ -221,13 +226,17 @@ def _tone(difference: Tensor, strength: Tensor, cell: int) -> tuple[Tensor, Tens
     return tone, amount * _smoothstep(level, SHIFT_FROM, SHIFT_TO) * _reaching(_labelled(level > SHIFT_FROM), level > SHIFT_TO)
 
 
-def _matte(photo: Tensor, amount: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """Fit `amount` `(H, W)` as a local linear function of the colours of `photo`: weights `(3, H, W)` and bias `(H, W)`."""
-    weights, bias, _, _ = _regressed(photo, amount, radius)
+def _matte(photo: Tensor, amount: Tensor, radius: int, noise: float) -> tuple[Tensor, Tensor]:
+    """Fit `amount` `(H, W)` as a local linear function of the colours of `photo`: weights `(3, H, W)` and bias `(H, W)`.
+
+    The frame has little grain, and the pixels that the function is applied to have all of the photo's. With the variance of their
+    noise as regularisation, the function is the best one for them: else large weights on a smooth background turn grain into dots.
+    """
+    weights, bias, _, _ = _regressed(photo, amount, radius, MATTE_EPSILON + COLOURS * noise**2)
     return boxed(weights, radius), boxed(bias[None], radius)[0]
 
 
-def _regressed(guide: Tensor, values: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _regressed(guide: Tensor, values: Tensor, radius: int, ridge: float = MATTE_EPSILON) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Ridge regression, by window, of `values` `(H, W)` on the colours of `guide`: weights, bias, variance, residual variance."""
     mean, average = boxed(guide, radius), boxed(values[None], radius)[0]
     pairs = [(i, j) for i in range(3) for j in range(i, 3)]
@@ -236,24 +245,24 @@ def _regressed(guide: Tensor, values: Tensor, radius: int) -> tuple[Tensor, Tens
     symmetric = [pairs.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
     spread = upper[symmetric].permute(1, 2, 0).unflatten(2, (3, 3))
     shared = (boxed(guide * values, radius) - mean * average).permute(1, 2, 0)
-    solved, squared = _solved(spread, shared)
+    solved, squared = _solved(spread, shared, ridge)
     variance = (boxed(values.square()[None], radius)[0] - average.square()).clamp(min=0)
     explained = 2 * (solved * shared).sum(dim=2) - squared
     weights = solved.permute(2, 0, 1)
     return weights, average - (weights * mean).sum(dim=0), variance, (variance - explained).clamp(min=0)
 
 
-def _solved(spread: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve (S + εI)·x = b for each place: `spread` S `(H, W, 3, 3)`, `shared` b `(H, W, 3)`. Return x, and xᵀ·S·x `(H, W)`."""
+def _solved(spread: Tensor, shared: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Solve (S + rI)·x = b for each place: `spread` S `(H, W, 3, 3)`, `shared` b `(H, W, 3)`. Return x, and xᵀ·S·x `(H, W)`."""
     if spread.device.type != "cpu":
-        return _solved_by_cofactors(spread, shared)
-    solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3), shared)
+        return _solved_by_cofactors(spread, shared, ridge)
+    solved = torch.linalg.solve(spread + ridge * torch.eye(3), shared)
     return solved, (solved[..., None, :] @ spread @ solved[..., None])[..., 0, 0]
 
 
-def _solved_by_cofactors(spread: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+def _solved_by_cofactors(spread: Tensor, shared: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """The same in a few operations on whole maps, since libraries for GPUs are slow for so many small matrices. Needs float64."""
-    matrix = spread + MATTE_EPSILON * torch.eye(3).to(spread)
+    matrix = spread + ridge * torch.eye(3).to(spread)
     columns = matrix.unbind(dim=-1)
     cofactors = torch.stack([torch.linalg.cross(columns[(i + 1) % 3], columns[(i + 2) % 3], dim=-1) for i in range(3)], dim=-2)
     determinant = (cofactors[..., 0, :] * columns[0]).sum(dim=-1, keepdim=True)

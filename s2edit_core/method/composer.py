@@ -221,6 +221,7 @@ class Composer:
             before if asked == "nothing" else drawn,
             canvas.source(),
             self.backbone.latent_scale,
+            noise=canvas.noise,
             asked=asked,
         )
         shares = change.shares(canvas.mask(canvas.edit_mask))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.delivery.report import changed_share, outside_change, psnr_db
+from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import seam_opacity
 from s2edit_core.pictures.files import INSIDE, grown
 from tests.unit.core.delivery.outputs import box_mask, photo_of
@@ -158,3 +159,20 @@ def test_a_mask_that_reaches_the_border_has_no_seam_there() -> None:
     answer = np.asarray(canvas.paste(torch.ones(3, canvas.frame[1], canvas.frame[0])))
     assert (answer[:30] == 255).all()
     assert np.array_equal(answer[40:], np.asarray(photo)[40:])
+
+
+@given(st.integers(2, 40), st.integers(2, 200))
+@settings(max_examples=60, deadline=None)
+def test_resampling_keeps_constants_and_slopes_and_agrees_with_itself_in_parts(samples: int, length: int) -> None:
+    axis = Axis.of(samples, length)
+    assert torch.allclose(axis.along(torch.ones(1, samples), 1), torch.ones(1, length), atol=1e-5)
+    ramp = (torch.arange(samples) + 0.5)[None] / samples
+    out = axis.along(ramp, 1)[0]
+    expected = (torch.arange(length) + 0.5) / length
+    margin = (2 * max(1.0, samples / length) + 0.5) / samples  # there the last sample goes on
+    middle = (expected > margin) & (expected < 1 - margin)
+    near = 1e-4 if length >= samples else 0.2 / samples  # a widened kernel samples its own curve
+    assert torch.allclose(out[middle], expected[middle], atol=near)
+    half = length // 2
+    parts = torch.cat([axis.along(ramp, 1, 0, half), axis.along(ramp, 1, half)], dim=1)[0]
+    assert torch.allclose(parts, out, atol=1e-6)  # other blocks, which round differently
