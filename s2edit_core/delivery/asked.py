@@ -1,4 +1,4 @@
-"""What the words of an edit ask for: nothing, other colours, another expression, or anything. English only; loads no torch."""
+"""What an edit's words ask for: nothing, other colours, another expression, things, or anything. English only; loads no torch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import Literal
 
 from s2edit_core.request.words import plurals, tidy
 
-Asked = Literal["nothing", "colours", "expression", "anything"]
+Asked = Literal["nothing", "colours", "expression", "things", "anything"]
 """What an edit may change. If it only asks for other colours, nothing new stands in the photo. If it only asks for another
-expression, the features of a face are drawn anew, and nothing is tinted."""
+expression, the features of a face are drawn anew, and nothing is tinted. Nor is anything if it only puts things on or takes them
+off: then whatever changes is the thing, or what it hid."""
 COLOURS = frozenset(
     (
         *("black", "white", "gray", "grey", "silver", "brown", "beige", "red", "orange", "yellow", "gold", "golden", "green"),
@@ -45,6 +47,27 @@ JOINING = frozenset(
 )
 WEARING = frozenset(("wearing", "wears", "having", "has", "on"))
 """What else leads to an attribute."""
+THINGS = frozenset(
+    (
+        *(
+            "glasses",
+            "eyeglasses",
+            "spectacles",
+            "sunglasses",
+            "goggles",
+            "mask",
+            "hat",
+            "hats",
+            "cap",
+            "beret",
+            "beanie",
+            "helmet",
+        ),
+        *("crown", "tiara", "headband", "headscarf", "bandana", "turban", "veil", "headphones", "earring", "earrings", "necklace"),
+        *("collar", "choker", "bow", "bowtie", "tie", "scarf", "beard", "moustache", "mustache", "scaffolding", "flag", "flags"),
+    )
+)
+"""What is put on a subject and taken off it as a whole. A word before it describes it: "a straw hat"."""
 
 
 def asked_for(source_prompt: str, prompt: str) -> Asked:
@@ -52,18 +75,20 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
 
     "nothing" if they are equal. "colours" if the words that differ are colours, such as "brown" and "red", or name the colour of
     what every subject has: "a woman" and "a woman with red hair". "expression" if they are expressions: "a man" and "a man with a
-    big smile".
+    big smile". "things" if they name some: "a cat wearing a red collar" and "a cat".
     """
     if source_prompt == prompt:
         return "nothing"
     before, after = _words(source_prompt), _words(prompt)
-    differing: set[str] = set()
-    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind != "equal":
-            differing.update(before[i:j], after[k:m])
+    changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    parts = [part for kind, i, j, k, m in changes if kind != "equal" for part in (before[i:j], after[k:m])]
+    differing = {word for part in parts for word in part}
     if differing & COLOURS and differing <= COLOURS | ALWAYS_THERE | JOINING:
         return "colours"
-    return "expression" if differing & EXPRESSIONS and differing <= EXPRESSIONS | ABOUT_EXPRESSIONS | JOINING else "anything"
+    if differing & EXPRESSIONS and differing <= EXPRESSIONS | ABOUT_EXPRESSIONS | JOINING:
+        return "expression"
+    named = [words[-1] for part in parts for words in _phrases(part)]
+    return "things" if named and THINGS.issuperset(named) else "anything"
 
 
 def asks_only_for(source_prompt: str, prompt: str, attributes: Collection[str]) -> bool:
@@ -72,6 +97,12 @@ def asks_only_for(source_prompt: str, prompt: str, attributes: Collection[str]) 
     before, after = Counter(_words(source_prompt)), Counter(_words(prompt))
     differing = set((after - before) + (before - after))
     return bool(found & differing) and differing <= found | JOINING | WEARING
+
+
+def _phrases(words: list[str]) -> list[list[str]]:
+    """What stands between the words that join: "and a straw hat with flags" has "straw hat" and "flags"."""
+    runs = groupby(words, key=lambda word: word in JOINING | WEARING)
+    return [list(run) for joins, run in runs if not joins]
 
 
 def _words(text: str) -> list[str]:

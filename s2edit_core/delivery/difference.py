@@ -78,8 +78,8 @@ REGION_LEVEL, REGION_NEW = 0.1, 0.65
 """Where the frames differ by more than the first, each connected region is also decided as a whole. It is new if its newness,
 averaged with the difference as weight, is above the second."""
 EXPRESSION_DRAWN_TO = 0.08
-"""`DRAWN_TO` if the edit asks for another expression. Then each region of change is new: taken for a tint, a faint smile would
-keep the old mouth's line."""
+"""`DRAWN_TO` if the edit asks for another expression. Then each region of change is new, as it is if things are asked for. If taken
+for a tint, a faint smile would keep the old mouth's line, and a collar that is taken off would leave a pale one."""
 LARGE_SHARE, LARGE_WINDOWS, LARGE_NEW = 1 / 20, 2, 0.72
 """A region of more than that share of the frame is judged with windows so many times as long, and by its colours. It is new above
 the last. These lengths were chosen with cells of 4 pixels in a frame of 128; they are untried with Stable Diffusion's cells of 8
@@ -136,8 +136,9 @@ def change_between(
     `source` and `edited` `(3, H, W)` in -1..1 are the decodes of the photo's latent and of the edited one. `guide`, likewise, is
     the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
     `noise` is the standard deviation of the photo's noise in the mean of its colours, in levels 0..1 (`Canvas.noise`).
-    What the edit `asked` for says how to read a difference: if other colours, nothing is replaced; if another expression, whatever
-    is drawn anew is replaced, however faint. It is computed on CUDA if `source` is there. Raises `ValueError` for other shapes.
+    What the edit `asked` for says how to read a difference: if other colours, nothing is replaced; if things or another expression,
+    nothing is shifted, and of an expression also what is faint is drawn. It is computed on CUDA if `source` is there. Raises
+    `ValueError` for other shapes.
     """
     if source.ndim != 3 or source.shape[0] != 3 or not source.shape == edited.shape == guide.shape:
         shapes = ", ".join(str(tuple(each.shape)) for each in (source, edited, guide))
@@ -152,9 +153,9 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, noise: floa
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
     difference = after - before
     strength = difference.square().sum(dim=0)
-    drawn_to, region_new = (EXPRESSION_DRAWN_TO, 0.0) if asked == "expression" else (DRAWN_TO, REGION_NEW)
+    drawn_to = EXPRESSION_DRAWN_TO if asked == "expression" else DRAWN_TO
     cover, faint = _drawing(difference, cell, drawn_to)
-    new = torch.zeros_like(strength) if asked == "colours" else _new(before, after, strength, cover + faint, cell, region_new)
+    new = torch.zeros_like(strength) if asked == "colours" else _new(before, after, strength, cover + faint, cell, asked)
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, _radius(RECOLOURED_RADIUS if asked == "colours" else MATTE_RADIUS, cell), noise)
     offset, slope = _toning(photo, tone, amount, cell)
@@ -323,12 +324,16 @@ def _without_holes(region: Tensor) -> Tensor:
     return region | torch.from_numpy(enclosed).to(region.device)
 
 
-def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int, region_new: float) -> Tensor:
+def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int, asked: Asked) -> Tensor:
     """Where something new stands rather than another tone, by place and by region, if any of it is `shown`: `(H, W)` in 0..1."""
-    newness, wide = (_newness(before, after, strength, windows * cell) for windows in (1, LARGE_WINDOWS))
-    weight = strength.sqrt()
+    newness, weight = _newness(before, after, strength, cell), strength.sqrt()
     regions = _labelled(weight > REGION_LEVEL)
-    whole = _without_holes(_new_regions(before, after, weight, newness, wide, regions, region_new)).to(weight)
+    if asked in ("expression", "things"):
+        decided = weight > REGION_LEVEL
+    else:
+        wide = _newness(before, after, strength, LARGE_WINDOWS * cell)
+        decided = _new_regions(before, after, weight, newness, wide, regions)
+    whole = _without_holes(decided).to(weight)
     by_region = blurred(peaks(whole, _radius(0.25, cell))[None], 0.125 * cell)[0]
     return torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), by_region) * ~_undrawn(regions, shown)
 
@@ -344,9 +349,7 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
 
 
-def _new_regions(
-    before: Tensor, after: Tensor, weight: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp], region_new: float
-) -> Tensor:
+def _new_regions(before: Tensor, after: Tensor, weight: Tensor, newness: Tensor, wide: Tensor, regions: NDArray[np.intp]) -> Tensor:
     """Which of the `regions` of change are something new by mean, `(H, W)`, bool: the middle of a hat is as new as its brim.
 
     `weight` is how far the frames differ. `wide` is the newness by longer windows, which judges large regions.
@@ -355,7 +358,7 @@ def _new_regions(
     maps = weight * newness, weight * wide, weight, torch.ones_like(weight)
     # a GPU would add them up in no fixed order
     near, far, mass, area = (torch.bincount(labels.flatten(), weights=each.cpu().flatten()) for each in maps)
-    decided = near > region_new * mass
+    decided = near > REGION_NEW * mass
     for label in torch.nonzero(area > LARGE_SHARE * weight.numel()).flatten().tolist():
         here = (labels == label).to(before.device)
         unexplained = _unexplained(before[:, here], after[:, here])

@@ -1,4 +1,4 @@
-"""Whether the words of an edit ask for other colours or another expression only."""
+"""Whether the words of an edit ask for other colours, another expression or things only."""
 
 from __future__ import annotations
 
@@ -25,18 +25,27 @@ from s2edit_core.delivery.asked import Asked, asked_for, asks_only_for
         ("a woman", "a smiling woman with red lips", "anything"),
         ("a woman", "a woman with an open mouth and a cigar", "anything"),
         ("a woman looking left", "a woman", "anything"),
-        ("a woman with brown hair", "a woman with brown hair and a hat", "anything"),
+        ("a woman with brown hair", "a woman with brown hair and a hat", "things"),
         ("a woman with brown hair", "a woman with long red hair", "anything"),
-        ("a woman", "a woman with a red hat", "anything"),
+        ("a woman", "a woman with a red hat", "things"),
         ("a woman holding an apple", "a woman holding an orange", "anything"),
-        ("a woman with a hat", "a woman", "anything"),
+        ("a woman with a hat", "a woman", "things"),
+        ("a photo of a cat wearing a collar and a hat, looking up", "a photo of a cat wearing a hat, looking up", "things"),
+        ("a woman with glasses, a straw hat and earrings", "a woman with sunglasses and earrings", "things"),
+        ("a photo of a woman", "a photo of a woman wearing a [Hat] straw hat", "things"),
+        ("a man with short hair and a beard", "a man with short hair", "things"),
+        ("a woman with a hat", "a woman with red hair", "anything"),
+        ("a woman with brown hair", "a woman with red hair and a hat", "anything"),
+        ("a woman", "a smiling woman with a hat", "anything"),
+        ("a woman", "a woman with a hat on a chair", "anything"),
+        ("a woman with a straw hat", "a woman with a felt hat", "anything"),
         ("a woman with hair", "a woman with eyes", "anything"),
         ("a woman with black makeup", "a woman with [A] makeup", "anything"),
         ("", "a woman with red hair", "anything"),
         ("une femme aux cheveux bruns", "une femme aux cheveux roux", "anything"),
     ],
 )
-def test_an_edit_asks_for_colours_if_no_other_word_differs(source: str, target: str, asked: Asked) -> None:
+def test_what_an_edit_asks_for_is_told_by_the_words_that_differ(source: str, target: str, asked: Asked) -> None:
     assert asked_for(source, target) == asked
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
+from s2edit_core.delivery.difference import noise_level
 from s2edit_core.delivery.report import changed_share, outside_change, psnr_db
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import seam_opacity
@@ -176,3 +177,12 @@ def test_resampling_keeps_constants_and_slopes_and_agrees_with_itself_in_parts(s
     half = length // 2
     parts = torch.cat([axis.along(ramp, 1, 0, half), axis.along(ramp, 1, half)], dim=1)[0]
     assert torch.allclose(parts, out, atol=1e-6)  # other blocks, which round differently
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0, 8.0])
+def test_the_noise_of_a_photo_is_measured_beside_its_texture(sigma: float) -> None:
+    rng = np.random.default_rng(7)
+    pixels = np.full((512, 512), 128.0)
+    pixels[:, 200:] += 60 * np.sin(np.arange(312) * 1.7)  # cloth
+    noisy = pixels + rng.normal(0, sigma, pixels.shape)
+    assert noise_level(torch.from_numpy(noisy).float().expand(3, -1, -1)) == pytest.approx(sigma, rel=0.2)
