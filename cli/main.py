@@ -245,11 +245,12 @@ def edit(
     try:
         output_format = format_of(output)
         check_writable(output)
+        _check_spares("output", output, photo, mask, edit_mask)
         if keep_mask is not None:
             check_writable(keep_mask)
             _check_mask_name(keep_mask, mask)
             check_distinct([output, keep_mask])
-            _check_spares(keep_mask, photo, edit_mask)
+            _check_spares("keep_mask", keep_mask, photo, edit_mask)
     except OptionInvalid as error:
         _fail(str(error))
     fields = {
@@ -299,10 +300,10 @@ def _check_mask_name(keep_mask: Path, mask: Path | None) -> None:
         raise OptionInvalid(f"the mask is kept as it was sent: name the file {mask.suffix}, not {keep_mask}", field="keep_mask")
 
 
-def _check_spares(keep_mask: Path, *inputs: Path | None) -> None:
-    """Raise `OptionInvalid` if the mask would overwrite a picture that was given and is not that mask."""
-    if any(path is not None and is_same_file(keep_mask, path) for path in inputs):
-        raise OptionInvalid(f"the mask would overwrite {keep_mask}, which the edit reads: name another file", field="keep_mask")
+def _check_spares(option: str, file: Path, *inputs: Path | None) -> None:
+    """Raise `OptionInvalid` if the `file` that an option names would replace one of the pictures that were given."""
+    if any(path is not None and is_same_file(file, path) for path in inputs):
+        raise OptionInvalid(f"{file} is to be read and written: name another file to write", field=option)
 
 
 @app.command()

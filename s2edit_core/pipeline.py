@@ -313,7 +313,7 @@ class S2EditPipeline(StagedPipeline):
         measures = report.measures(canvas, frame, result, embed=self.identity_embedder)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = (
-            report.warned(measures, word_warnings(self.backbone.card.domains, prompt))
+            report.warned(measures, self.word_warnings(prompt, negative_prompt))
             | brought_back
             | {
                 "prompt": prompt,
@@ -327,6 +327,10 @@ class S2EditPipeline(StagedPipeline):
             }
         )
         return result, facts, frame, latent
+
+    def word_warnings(self, prompt: str, negative_prompt: str | None = None) -> list[str]:
+        """Return a sentence about the words of both prompts that the model does not know, or nothing."""
+        return word_warnings(self.backbone.card.domains, prompt, negative_prompt)
 
     def _provenance(
         self,

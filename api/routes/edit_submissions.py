@@ -42,10 +42,11 @@ class EditSubmission(Submission[EditOptions, EditRequest]):
         self.jobs.take_slot(self.owner, spec.id)
         self.jobs.leave_slot(self.owner, spec.id)
         forecaster = Forecaster(self.services)
-        forecast = forecaster.forecast_edit(spec, files, self._applied_attributes(request))
+        attributes = self._applied_attributes(request)
+        forecast = forecaster.forecast_edit(spec, files, attributes)
         self._budgets.check(learns=lambda: _learns(spec, forecast))
         eta_s = None if forecast.eta_s is None else round(forecast.eta_s, 1)  # as `Edit.of`
-        warnings = forecaster.prompt_warnings(spec)
+        warnings = forecaster.prompt_warnings(spec, attributes)
         return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s, warnings=warnings)
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:

@@ -146,10 +146,17 @@ def unknown_words(domains: Sequence[Domain], prompt: str) -> tuple[str, ...]:
     return tuple(word for word in dict.fromkeys(said) if word not in known)
 
 
-def word_warnings(domains: Sequence[Domain], prompt: str, only: str | None = None) -> list[str]:
-    """Return a sentence about the unknown words of `prompt`, or nothing. With `only`, about those among these words."""
+def word_warnings(
+    domains: Sequence[Domain], prompt: str, negative_prompt: str | None = None, *, only: str | None = None
+) -> list[str]:
+    """Return a sentence about the unknown words of both prompts, or nothing. With `only`, about those among these words.
+
+    A negative prompt need not name the subject: it is the one of `prompt`.
+    """
+    meant = domains_in(domains, prompt)
     among = None if only is None else set(tidy(only).lower().split())
-    words = [f"\u201c{word}\u201d" for word in unknown_words(domains, prompt) if among is None or word in among]
+    unknown = dict.fromkeys(word for text in (prompt, negative_prompt or "") for word in unknown_words(meant, text))
+    words = [f"\u201c{word}\u201d" for word in unknown if among is None or word in among]
     if not words:
         return []
     *some, last = words

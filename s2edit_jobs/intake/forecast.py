@@ -19,6 +19,7 @@ from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
 from s2edit_jobs.records.estimates import estimate_s
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobSpec, Owner, estimate_key
+from s2edit_jobs.records.testmode import without_directives
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
@@ -35,6 +36,11 @@ class Forecast:
     learning: Literal["needed", "known", "unknown"]
     identity: str | None = None
     eta_s: float | None = None
+
+
+SAME_PROMPTS = (
+    "prompt and source_prompt say the same, so the edit changes nothing: let the prompt say what shall differ from the photo"
+)
 
 
 class Forecaster:
@@ -60,13 +66,19 @@ class Forecaster:
         known = self._is_known(spec.owner, identity)
         return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
 
-    def prompt_warnings(self, spec: JobSpec) -> list[str]:
-        """Return what may go wrong with an edit's prompt, in sentences: nothing while no worker has reported its model."""
+    def prompt_warnings(self, spec: JobSpec, attributes: Sequence[tuple[str, str]]) -> list[str]:
+        """Return what may go wrong with an edit's prompts, in sentences: nothing while no worker has reported its model."""
         assert isinstance(spec.request, EditRequest)
+        request = without_directives(spec.owner, spec.request)
         try:
-            return word_warnings(self._model(test=spec.owner.test).domains, spec.request.prompt)
+            model = self._model(test=spec.owner.test)
         except ModelUnknown:
             return []
+        warnings = word_warnings(model.domains, request.prompt, request.negative_prompt)
+        if request.source_prompt and not request.negative_prompt and request.variants == 1:
+            prompts = resolve_prompts(request, model.subjects, attributes)
+            warnings += [SAME_PROMPTS] * (prompts.source == prompts.target)
+        return warnings
 
     def forecast_learning(self, spec: JobSpec, files: Mapping[str, Upload]) -> Forecast:
         """Forecast a job that only learns, without a duration. `files` and errors as in `forecast_edit`."""

@@ -25,7 +25,6 @@ from s2edit_core.pictures.files import Original, decode_original, decode_photo, 
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
-from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
@@ -272,7 +271,7 @@ class S2EditEngine:
         run.seconds["finishing"] = time.perf_counter() - started
         facts = run.facts(inputs, learned, inverted, self._model) | measures[0] | {"variants": measures[1:]}
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
-        facts = report.warned(facts, word_warnings(self.pipeline.backbone.card.domains, run.prompts.target))
+        facts = report.warned(facts, self.pipeline.word_warnings(run.prompts.target, request.negative_prompt))
         if self.watermark:
             facts["watermark"] = watermark.facts(run.canvas.photo.size)
         return EditResult(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)

@@ -332,8 +332,9 @@ def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path,
         ("o.png", ("--keep-mask", "./folder/../o.png"), "two outputs have the same file"),
         ("o.png", ("--keep-mask", "symlink.png"), "two outputs have the same file"),
         ("old.png", ("--keep-mask", "hardlink.png"), "two outputs have the same file"),
-        ("o.png", ("old.png", "--keep-mask", "hardlink.png"), "would overwrite hardlink.png"),
-        ("o.png", ("--edit-mask", "old.png", "--keep-mask", "old.png"), "would overwrite old.png"),
+        ("hardlink.png", ("old.png",), "hardlink.png is to be read and written"),
+        ("o.png", ("old.png", "--keep-mask", "hardlink.png"), "hardlink.png is to be read and written"),
+        ("o.png", ("--edit-mask", "old.png", "--keep-mask", "old.png"), "old.png is to be read and written"),
     ],
 )
 def test_files_that_cannot_be_written_are_named_before_any_request(

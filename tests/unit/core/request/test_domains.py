@@ -107,6 +107,8 @@ def test_a_warning_names_the_words() -> None:
     assert "the words \u201ctall\u201d, \u201ceye\u201d and \u201cshadow\u201d," in warning
     (warning,) = word_warnings(CLOSED, "a tall woman with Eye shadow", only="eye  Shadow")
     assert "the words \u201ceye\u201d and \u201cshadow\u201d," in warning
+    (warning,) = word_warnings(CLOSED, "a tall woman", "glasses, zeppelins, tall hats")
+    assert "the words \u201ctall\u201d and \u201czeppelins\u201d," in warning
 
 
 def test_a_card_says_that_its_vocabulary_is_closed(tmp_path: Path) -> None:

@@ -186,6 +186,15 @@ def test_words_that_the_model_does_not_know_are_told_with_and_without_a_mask(kno
     for parts in ({}, {"mask": None}):
         (warning,) = try_out(knowing, prompt="a photo of a woman with long green hair", **parts)["warnings"]
         assert "the word \u201cgreen\u201d," in warning
+        (warning,) = try_out(knowing, prompt="a woman with red hair", negative_prompt="long zeppelins", **parts)["warnings"]
+        assert "the word \u201czeppelins\u201d," in warning
+
+
+def test_prompts_that_say_the_same_are_told(knowing: Api) -> None:
+    same = {"prompt": "a photo of a woman with red hair", "source_prompt": "a photo of a [I] woman with red hair"}
+    assert any("say the same" in each for each in try_out(knowing, **same)["warnings"])
+    assert try_out(knowing, **same, negative_prompt="bangs")["warnings"] == []
+    assert try_out(knowing, **{**same, "source_prompt": "a photo of a woman"})["warnings"] == []
 
 
 def test_without_a_report_of_the_model_there_is_no_warning(api: Api) -> None:
