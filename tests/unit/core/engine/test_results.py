@@ -232,4 +232,4 @@ def test_the_report_warns_of_words_that_the_model_does_not_know(
     monkeypatch.setattr(backbone, "card", replace(backbone.card, domains=closed))
     request = replace(REQUEST, prompt="a photo of a woman with green hair", negative_prompt="a zeppelin")
     (warning,) = Run(engine, request, **cold.saved()).edited.report["warnings"]
-    assert "the word \u201cgreen\u201d," in warning
+    assert "the words \u201cgreen\u201d and \u201czeppelin\u201d," in warning
