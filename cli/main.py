@@ -22,7 +22,7 @@ from cli.supervision.service import WORKER_APP, Address, Service, parts
 from cli.terminal import decimal, in_options, print_any_text, whole
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
-from s2edit_core.commands.outputs import check_distinct, check_mask_name, is_same_file
+from s2edit_core.commands.outputs import check_distinct, check_mask_name, check_spares
 from s2edit_core.delivery import watermark as mark
 from s2edit_core.delivery.output import check_writable, format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
@@ -245,12 +245,12 @@ def edit(
     try:
         output_format = format_of(output)
         check_writable(output)
-        _check_spares("output", output, photo, mask, edit_mask)
+        check_spares(output, (photo, mask, edit_mask))
         if keep_mask is not None:
             check_writable(keep_mask)
             _check_mask_name(keep_mask, mask)
             check_distinct([output, keep_mask])
-            _check_spares("keep_mask", keep_mask, photo, edit_mask)
+            check_spares(keep_mask, (photo, edit_mask))
     except OptionInvalid as error:
         _fail(str(error))
     fields = {
@@ -298,12 +298,6 @@ def _check_mask_name(keep_mask: Path, mask: Path | None) -> None:
         check_mask_name(keep_mask)
     elif keep_mask.suffix.lower() != mask.suffix.lower():
         raise OptionInvalid(f"the mask is kept as it was sent: name the file {mask.suffix}, not {keep_mask}", field="keep_mask")
-
-
-def _check_spares(option: str, file: Path, *inputs: Path | None) -> None:
-    """Raise `OptionInvalid` if the `file` that an option names would replace one of the pictures that were given."""
-    if any(path is not None and is_same_file(file, path) for path in inputs):
-        raise OptionInvalid(f"{file} is to be read and written: name another file to write", field=option)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import Path
 
 from s2edit_core.delivery.output import SUFFIXES, check_writable, format_of
@@ -42,9 +42,8 @@ def check_outputs(args: argparse.Namespace) -> None:
             option, suffix = f"--{name.replace('_', '-')}", ".json" if name == "report" else ".safetensors"
             raise OptionInvalid(f"{option} writes no picture: name the file {suffix}, not {path}", field=name)
     check_distinct(named.values())
-    for path, read in product(named.values(), (given for name in INPUTS if (given := getattr(args, name, None)))):
-        if is_same_file(Path(path), Path(read)):
-            raise OptionInvalid(f"{path} is to be read and written: name another file to write", field="output")
+    for path in named.values():
+        check_spares(path, (getattr(args, name, None) for name in INPUTS))
     if folder := getattr(args, EXPORT, None):
         _check_folder(Path(folder))
 
@@ -54,6 +53,12 @@ def check_distinct(outputs: Iterable[str | Path]) -> None:
     for one, other in combinations(map(Path, outputs), 2):
         if is_same_file(one, other):
             raise OptionInvalid(f"two outputs have the same file, {other}: give each a name of its own", field="output")
+
+
+def check_spares(output: str | Path, inputs: Iterable[str | Path | None]) -> None:
+    """Raise `OptionInvalid` if the output would replace one of the inputs that were given, by whatever names."""
+    if any(path and is_same_file(Path(output), Path(path)) for path in inputs):
+        raise OptionInvalid(f"{output} is to be read and written: name another file to write", field="output")
 
 
 def is_same_file(one: Path, other: Path) -> bool:

@@ -49,22 +49,10 @@ WEARING = frozenset(("wearing", "wears", "having", "has", "on"))
 """What else leads to an attribute."""
 THINGS = frozenset(
     (
-        *(
-            "glasses",
-            "eyeglasses",
-            "spectacles",
-            "sunglasses",
-            "goggles",
-            "mask",
-            "hat",
-            "hats",
-            "cap",
-            "beret",
-            "beanie",
-            "helmet",
-        ),
-        *("crown", "tiara", "headband", "headscarf", "bandana", "turban", "veil", "headphones", "earring", "earrings", "necklace"),
-        *("collar", "choker", "bow", "bowtie", "tie", "scarf", "beard", "moustache", "mustache", "scaffolding", "flag", "flags"),
+        *("glasses", "eyeglasses", "spectacles", "sunglasses", "goggles", "mask", "hat", "hats", "cap", "beret", "beanie"),
+        *("helmet", "crown", "tiara", "headband", "headscarf", "bandana", "turban", "veil", "headphones", "earring", "earrings"),
+        *("necklace", "collar", "choker", "bow", "bowtie", "tie", "scarf", "beard", "moustache", "mustache"),
+        *("scaffolding", "flag", "flags"),
     )
 )
 """What is put on a subject and taken off it as a whole. A word before it describes it: "a straw hat"."""

@@ -113,13 +113,12 @@ class Canvas:
         touched = _overlap(_touched(acts.any(dim=1), bottom - top), y, self.photo.height - top)
         if columns.start == columns.stop:  # nothing but what lies beyond the photo
             return Image.fromarray(pixels)
-        grain = self.noise
         maps = across.along(change.maps, 2, columns.start, columns.stop)
         for rows in _strips(touched, columns.stop - columns.start):
             opacity = seam.rows(rows.start - y, rows.stop - y)[:, columns.start - x : columns.stop - x, None]
             part = pixels[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
             photo = torch.from_numpy(part).permute(2, 0, 1).float().div_(255)
-            edited = apply(maps, down, rows, photo, grain).mul_(255).permute(1, 2, 0).numpy()
+            edited = apply(maps, down, rows, photo, self.noise).mul_(255).permute(1, 2, 0).numpy()
             part[:] = np.rint(part + opacity * (edited - part)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(pixels)
 

@@ -327,10 +327,9 @@ def _without_holes(region: Tensor) -> Tensor:
 def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: int, asked: Asked) -> Tensor:
     """Where something new stands rather than another tone, by place and by region, if any of it is `shown`: `(H, W)` in 0..1."""
     newness, weight = _newness(before, after, strength, cell), strength.sqrt()
-    regions = _labelled(weight > REGION_LEVEL)
-    if asked in ("expression", "things"):
-        decided = weight > REGION_LEVEL
-    else:
+    decided = weight > REGION_LEVEL
+    regions = _labelled(decided)
+    if asked not in ("expression", "things"):
         wide = _newness(before, after, strength, LARGE_WINDOWS * cell)
         decided = _new_regions(before, after, weight, newness, wide, regions)
     whole = _without_holes(decided).to(weight)

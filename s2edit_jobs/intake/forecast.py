@@ -23,6 +23,10 @@ from s2edit_jobs.records.testmode import without_directives
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
+SAME_PROMPTS = (
+    "prompt and source_prompt say the same, so the edit changes nothing: let the prompt say what shall differ from the photo"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -36,11 +40,6 @@ class Forecast:
     learning: Literal["needed", "known", "unknown"]
     identity: str | None = None
     eta_s: float | None = None
-
-
-SAME_PROMPTS = (
-    "prompt and source_prompt say the same, so the edit changes nothing: let the prompt say what shall differ from the photo"
-)
 
 
 class Forecaster:
