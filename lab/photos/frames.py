@@ -19,7 +19,7 @@ from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.unet.rows import finish
 from s2edit_core.whole_files import write_whole
 
-EDITS = ("hair colour", "smiling", "glasses", "hat")
+EDITS = ("hair colour", "smiling", "glasses", "hat", "glasses off", "sunglasses off", "hat off")
 DRAWN_AT = 1024
 """Side of the photograph that the model sees. The frame is far smaller, so the same frame serves the person at any size."""
 

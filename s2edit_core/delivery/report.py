@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from s2edit_core.pictures.files import inside_of
+from s2edit_core.pictures.mask_regions import marks_surroundings
 
 if TYPE_CHECKING:  # loads torch, which the test-mode engine does without
     from s2edit_core.delivery.canvas import Canvas
@@ -27,6 +28,10 @@ UNCHANGED = (
 )
 OUTSIDE = (
     "nothing changed visibly, and the edit_mask lies wholly outside the mask of the person: paint it over what the prompt changes"
+)
+SURROUNDINGS = (
+    "the mask marks what lies around the middle of the photo, as if it were inverted: white, or in a drawing what is painted, must "
+    "mark the person"
 )
 """Warnings: the edit succeeded, and the app probably wanted another one."""
 STRIP_PIXELS = 1 << 18
@@ -47,6 +52,7 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
     found = changes(photo, unpasted, result, canvas.edit_mask)
     if found["changed_share_inside"] == 0 and ImageChops.multiply(canvas.edit_mask, canvas.identity_mask).getbbox() is None:
         found["warnings"] = [OUTSIDE]
+    found = warned(found, mask_warnings(canvas.identity_mask))
     if embed is not None:
         found["identity_similarity"] = cosine(embed(photo.crop(canvas.seen)), embed(result.crop(canvas.seen)))
     return found
@@ -73,6 +79,11 @@ def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[st
     of_file = dict(output)
     outside = of_file.pop("outside_edit_mask", measures["outside_edit_mask"])
     return {**measures, "outside_edit_mask": outside, "output": of_file}
+
+
+def mask_warnings(mask: Image.Image) -> list[str]:
+    """Return what makes one doubt that `mask` (L) marks a person, in sentences."""
+    return [SURROUNDINGS] * marks_surroundings(mask)
 
 
 def warned(facts: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:

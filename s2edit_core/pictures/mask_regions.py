@@ -1,4 +1,4 @@
-"""Connected regions of a mask: its specks, and the size of its main region. Loads no torch.
+"""Connected regions of a mask: its specks, and the size of its main region; whether it marks the surroundings. Loads no torch.
 
 Regions are found on a grid of cells, so a 40-megapixel mask takes a fraction of a second and little memory. Regions closer than one
 cell are merged. A mask of up to `CELLS` pixels per side has one cell per pixel.
@@ -81,6 +81,15 @@ def main_side(mask: Image.Image) -> int:
     main.paste(mask.point([0] * INSIDE + [255] * (256 - INSIDE)), mask=found.pixels(largest, mask.size))
     box = main.getbbox()
     return 0 if box is None else max(box[2] - box[0], box[3] - box[1])
+
+
+def marks_surroundings(mask: Image.Image) -> bool:
+    """Return whether `mask` (L) holds the photo's top and sides, but not its middle, as an inverted mask of a person does."""
+    width, height = mask.size
+    top, left, right = ((0, 0, width, 1), (0, 0, 1, height), (width - 1, 0, width, height))
+    middle = (width // 3, height // 3, width - width // 3, height - height // 3)
+    share = {box: float((np.asarray(mask.crop(box)) >= INSIDE).mean()) for box in (top, left, right, middle)}
+    return share[top] >= 0.95 and min(share[left], share[right]) >= 0.4 and share[middle] <= 0.2
 
 
 def _counts(mask: Image.Image, cell: int) -> NDArray[np.intp]:

@@ -196,7 +196,7 @@ class S2EditEngine:
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
-            **(shown.facts if shown is not None else {}),
+            **(shown.facts if shown is not None else report.warned({}, report.mask_warnings(mask))),
             **scale.facts,
             "model": self._model,
             "versions": report.versions(),

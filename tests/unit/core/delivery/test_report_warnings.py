@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from s2edit_core.delivery.canvas import Canvas
-from s2edit_core.delivery.report import OUTSIDE, UNCHANGED, VISIBLE, changes, measures
+from s2edit_core.delivery.report import OUTSIDE, SURROUNDINGS, UNCHANGED, VISIBLE, changes, mask_warnings, measures
 
 SIZE = (64, 48)
 PERSON, BESIDE = (0, 0, 32, 48), (40, 0, 64, 48)
@@ -45,3 +45,10 @@ def test_an_edit_that_changed_nothing_visible_says_so(
 
 def test_without_the_mask_of_the_person_the_reason_is_general() -> None:
     assert changes(PHOTO, PHOTO, PHOTO, region(BESIDE))["warnings"] == [UNCHANGED]
+
+
+def test_an_inverted_mask_is_doubted_first() -> None:
+    person = region((16, 12, 48, 48))
+    canvas = Canvas(PHOTO, region(BESIDE), ImageOps.invert(person), (0, 0, *SIZE), SIZE)
+    assert measures(canvas, PHOTO, PHOTO)["warnings"] == [SURROUNDINGS, UNCHANGED]
+    assert mask_warnings(person) == []

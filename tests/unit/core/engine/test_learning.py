@@ -13,6 +13,7 @@ from PIL import Image
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import Canvas
+from s2edit_core.delivery.report import SURROUNDINGS
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.learning.start import Starts
 from s2edit_core.pictures.files import encode_png
@@ -114,6 +115,14 @@ def test_an_attribute_is_learned_in_a_frame_around_the_person_who_shows_it(
     assert reports[1]["warnings"] == [NOBODY]
     widths = [right - left for left, _, right, _ in frames]
     assert widths[0] < widths[1] == SIZE[0]
+
+
+def test_an_identity_of_an_inverted_mask_is_doubted(engine: S2EditEngine) -> None:
+    person = Image.new("L", SIZE, 255)
+    person.paste(0, (SIZE[0] // 4, SIZE[1] // 5, SIZE[0] * 3 // 4, SIZE[1]))
+    request = LearningRequest(kind="identity", prompt="a photo of a woman with black hair", preset="instant")
+    assert Learned(engine, request, replace(INPUTS, mask=encode_png(person))).report["warnings"] == [SURROUNDINGS]
+    assert "warnings" not in Learned(engine, request).report
 
 
 def test_an_attribute_of_less_than_a_latent_cell_is_refused(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:

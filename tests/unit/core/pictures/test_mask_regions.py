@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
-from s2edit_core.pictures.mask_regions import SPECK_PIXELS, Regions, main_side, without_specks
+from s2edit_core.pictures.mask_regions import SPECK_PIXELS, Regions, main_side, marks_surroundings, without_specks
 
 
 def labelled(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -93,3 +93,26 @@ def test_dots_of_a_spray_brush_are_one_region_and_an_empty_mask_is_none() -> Non
         spray.paste(255, (x, y, x + 3, y + 3))
     assert main_side(spray) > 390
     assert main_side(Image.new("L", (1600, 1200))) == 0
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (20, 12, 44, 48),  # a portrait
+        (4, 10, 60, 48),  # of somebody whose shoulders nearly fill its width
+        (0, 0, 64, 48),  # a close-up that fills the photo
+        (6, 0, 58, 48),  # a face cut at the top
+        (0, 30, 64, 48),  # somebody at the lower border
+    ],
+)
+def test_a_person_is_not_mistaken_for_the_surroundings(box: tuple[int, int, int, int]) -> None:
+    mask = Image.new("L", (64, 48))
+    mask.paste(255, box)
+    assert not marks_surroundings(mask)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (3000, 4000), (1, 1)])
+def test_an_inverted_mask_of_a_portrait_marks_the_surroundings(size: tuple[int, int]) -> None:
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).ellipse((size[0] * 0.2, size[1] * 0.15, size[0] * 0.8, size[1] * 1.4), fill=255)
+    assert marks_surroundings(ImageOps.invert(mask)) == (size != (1, 1))
