@@ -37,6 +37,7 @@ from lab.training.train import MODEL
 from lab.world.full_size import photograph
 from s2edit_core.delivery.asked import Asked, asked_for
 from s2edit_core.delivery.canvas import Canvas, make_canvas
+from s2edit_core.delivery.changes import Difference
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import inside_of
 from s2edit_core.pipeline import S2EditPipeline
@@ -118,6 +119,7 @@ def explained(
     """The same with the true map of the change, and of the true answer itself as a perfect model would draw it."""
     source = canvas.source()
     change = change_between(frames.source, frames.edited[edit], source, cell, noise=canvas.noise, asked=asked)
+    assert isinstance(change, Difference), "no edit here asks for other tones"
     where = canvas.mask(Image.fromarray(changed.astype(np.uint8) * 255))
     cut = {name: getattr(change, name) * where for name in ("kept", "drawn", "covered", "shifted")}
     perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell, noise=canvas.noise, asked=asked)

@@ -2,8 +2,10 @@
 
     framing           which part of the photo becomes the model's frame
     canvas            photo to frame and back
-    asked             whether the words of an edit ask for other colours only
-    difference        the edit's change at the photo's own resolution
+    asked             what the words of an edit ask for
+    changes           what an edit changed, as maps, and what they make of the photo
+    difference        the change of an edit, place by place
+    guided            the change of all tones, and the regression behind both
     seam              the soft border inside the edit mask; outside it, nothing changes
     resampling        maps of any size, strip by strip
     output            the delivered file: format, colours, alpha

@@ -1,4 +1,7 @@
-"""What an edit's words ask for: nothing, other colours, another expression, things, or anything. English only; loads no torch."""
+"""What an edit's words ask for: nothing, other colours, another expression, another light, things, or anything.
+
+English only; loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from typing import Literal
 
 from s2edit_core.request.words import plurals, tidy
 
-Asked = Literal["nothing", "colours", "expression", "things", "anything"]
-"""What an edit may change. If it only asks for other colours, nothing new stands in the photo. If it only asks for another
-expression, the features of a face are drawn anew, and nothing is tinted. Nor is anything if it only puts things on or takes them
-off: then whatever changes is the thing, or what it hid."""
+Asked = Literal["nothing", "colours", "tones", "expression", "things", "anything"]
+"""What an edit may change. If it only asks for other colours, nothing new stands in the photo. Nor does it if the edit asks for the
+light of another hour or the tones of another season, which change all colours. If it only asks for another expression, the features
+of a face are drawn anew, and nothing is tinted. Nor is anything if it only puts things on or takes them off: then whatever changes
+is the thing, or what it hid."""
 COLOURS = frozenset(
     (
         *("black", "white", "gray", "grey", "silver", "brown", "beige", "red", "orange", "yellow", "gold", "golden", "green"),
@@ -37,6 +41,16 @@ ABOUT_EXPRESSIONS = frozenset(
     )
 )
 """What a prompt may say beside them of the same."""
+TONES = frozenset(
+    (
+        *("morning", "noon", "midday", "afternoon", "evening", "day", "daytime", "daylight", "sunlight", "night", "nighttime"),
+        *("midnight", "moonlight", "sunset", "sunrise", "dusk", "dawn", "twilight", "hour", "spring", "summer", "autumn", "fall"),
+    )
+)
+ABOUT_TONES = frozenset(("at", "by", "during", "under", "time", "early", "late", "golden", "blue", "warm", "soft", "light"))
+"""What a prompt may say beside them of the same."""
+OF_NIGHT = frozenset(("night", "nighttime", "midnight", "moonlight"))
+"""A photo with these words has stars, a moon and lit windows, which another hour takes away."""
 ALWAYS_THERE = frozenset(("hair", "eye", "eyes", "eyebrow", "eyebrows", "brow", "brows", "lip", "lips", "skin", "fur", "feathers"))
 """What a subject has although its description does not mention it. A prompt may name them to say their colour."""
 JOINING = frozenset(
@@ -63,7 +77,8 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
 
     "nothing" if they are equal. "colours" if the words that differ are colours, such as "brown" and "red", or name the colour of
     what every subject has: "a woman" and "a woman with red hair". "expression" if they are expressions: "a man" and "a man with a
-    big smile". "things" if they name some: "a cat wearing a red collar" and "a cat".
+    big smile". "tones" if they are hours or seasons: "a church in summer" and "a church in autumn at sunset". "things" if they name
+    some: "a cat wearing a red collar" and "a cat".
     """
     if source_prompt == prompt:
         return "nothing"
@@ -75,6 +90,9 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
         return "colours"
     if differing & EXPRESSIONS and differing <= EXPRESSIONS | ABOUT_EXPRESSIONS | JOINING:
         return "expression"
+    gone = {word for part in parts[::2] for word in part}
+    if differing & TONES and differing <= TONES | ABOUT_TONES | JOINING and not gone & OF_NIGHT:
+        return "tones"
     named = [words[-1] for part in parts for words in _phrases(part)]
     return "things" if named and THINGS.issuperset(named) else "anything"
 

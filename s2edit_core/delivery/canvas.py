@@ -20,7 +20,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from s2edit_core.delivery.difference import STRIP_PIXELS, Change, apply, noise_level
+from s2edit_core.delivery.changes import Change
+from s2edit_core.delivery.difference import STRIP_PIXELS, noise_level
 from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, whole_extent, within
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import Seam
@@ -118,7 +119,7 @@ class Canvas:
             opacity = seam.rows(rows.start - y, rows.stop - y)[:, columns.start - x : columns.stop - x, None]
             part = pixels[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
             photo = torch.from_numpy(part).permute(2, 0, 1).float().div_(255)
-            edited = apply(maps, down, rows, photo, self.noise).mul_(255).permute(1, 2, 0).numpy()
+            edited = change.applied(maps, down, rows, photo, self.noise).mul_(255).permute(1, 2, 0).numpy()
             part[:] = np.rint(part + opacity * (edited - part)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(pixels)
 

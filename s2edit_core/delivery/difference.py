@@ -20,7 +20,6 @@ fits how far a place has changed as a local linear function of the frame's colou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,7 +28,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2edit_core.delivery.asked import Asked
-from s2edit_core.delivery.resampling import Axis, blurred, boxed, peaks
+from s2edit_core.delivery.changes import Change, Difference, sharpened
+from s2edit_core.delivery.guided import COLOURS, regressed, toning_between
+from s2edit_core.delivery.resampling import blurred, boxed, peaks
 from s2edit_core.pictures.mask_regions import connected
 
 STRIP_PIXELS = 1 << 18
@@ -38,13 +39,9 @@ TONE_REACH = 0.5
 """Standard deviation, in latent cells, of the neighbourhood whose colours define the old and the new tone."""
 MATTE_RADIUS, MATTE_EPSILON = 3 / 8, 1e-4
 """Radius, in latent cells, and regularisation, in squared levels, of the guided filter that finds the edge of a shift."""
-COLOURS = 3
-"""Noise that is independent in each colour has so many times the variance that it has in their mean, where it is measured."""
 RECOLOURED_RADIUS = 3 / 2
 """The radius if the edit only recolours. In so wide a window, the photo's colours correct outlines that the model drew beside their
 place."""
-MATTE_FROM, MATTE_TO = 0.35, 0.75
-"""A pixel below the first share of a shift has not changed; one above the second has changed fully."""
 GAINS = (0.2, 2.0)
 """Limits of the factor by which a shift scales the photo's detail. A larger one would lift the noise of black hair."""
 SHIFT_FROM, SHIFT_TO = 0.02, 0.07
@@ -91,43 +88,6 @@ GRAIN_BLOCK, GRAIN_SHARE = 16, 0.2
 """The photo's noise is measured in blocks of that side, in the flattest share of them."""
 
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What an edit changed, at the frame's resolution `(H, W)`.
-
-    It takes a pixel p (RGB, 0..1) of the photo to `p + kept·matte(p)·(offset + slope·p) + drawn − covered·p`, where `matte(p)` is
-    `weights·p + bias`, sharpened.
-    """
-
-    weights: Tensor  # (3, H, W)
-    bias: Tensor  # (1, H, W)
-    offset: Tensor  # (3, H, W)
-    slope: Tensor  # (3, H, W)
-    kept: Tensor  # (1, H, W), 0..1: 0 where something new stands
-    drawn: Tensor  # (3, H, W): what is new, premultiplied
-    covered: Tensor  # (1, H, W), 0..1: how much of the photo it covers
-    shifted: Tensor  # (H, W), 0..1: how far the frame itself is shifted
-
-    @property
-    def maps(self) -> Tensor:
-        """All that `apply` needs: `(15, H, W)`."""
-        return torch.cat([self.weights, self.bias, self.offset, self.slope, self.kept, self.drawn, self.covered])
-
-    @property
-    def acts(self) -> Tensor:
-        """`(H, W)`: where the photo can change at all."""
-        return (torch.cat([self.weights, self.bias, self.drawn, self.covered]) != 0).any(dim=0)
-
-    def shares(self, where: Tensor) -> dict[str, float]:
-        """The shares of `where` `(H, W)` 0..1, an edit mask in the frame, that were replaced, shifted and left. They sum to 1."""
-        total = float(where.sum())
-        if total == 0:
-            return {"replaced": 0.0, "shifted": 0.0, "left": 1.0}
-        replaced = round(float((self.covered[0].clamp(0, 1) * where).sum()) / total, 4)
-        shifted = round(min(1 - replaced, float((self.shifted * where).sum()) / total), 4)
-        return {"replaced": replaced, "shifted": shifted, "left": round(1 - replaced - shifted, 4)}
-
-
 def change_between(
     source: Tensor, edited: Tensor, guide: Tensor, cell: int, *, noise: float = 0.0, asked: Asked = "anything"
 ) -> Change:
@@ -137,8 +97,8 @@ def change_between(
     the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
     `noise` is the standard deviation of the photo's noise in the mean of its colours, in levels 0..1 (`Canvas.noise`).
     What the edit `asked` for says how to read a difference: if other colours, nothing is replaced; if things or another expression,
-    nothing is shifted, and of an expression also what is faint is drawn. It is computed on CUDA if `source` is there. Raises
-    `ValueError` for other shapes.
+    nothing is shifted, and of an expression also what is faint is drawn; if other tones, every colour is mapped to another one.
+    It is computed on CUDA if `source` is there. Raises `ValueError` for other shapes.
     """
     if source.ndim != 3 or source.shape[0] != 3 or not source.shape == edited.shape == guide.shape:
         shapes = ", ".join(str(tuple(each.shape)) for each in (source, edited, guide))
@@ -151,6 +111,8 @@ def change_between(
 
 def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, noise: float, asked: Asked) -> Change:
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
+    if asked == "tones":
+        return toning_between(before, after, photo, cell, noise)
     difference = after - before
     strength = difference.square().sum(dim=0)
     drawn_to = EXPRESSION_DRAWN_TO if asked == "expression" else DRAWN_TO
@@ -168,26 +130,9 @@ def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, noise: floa
         (1 - new)[None],
         covered * after + new * faint * difference,
         covered[None],
-        (1 - new) * _sharpened((weights * photo).sum(dim=0) + bias),
+        (1 - new) * sharpened((weights * photo).sum(dim=0) + bias),
     )
-    return Change(*(each.float().cpu() for each in maps))
-
-
-def apply(across: Tensor, down: Axis, rows: slice, photo: Tensor, grain: float = 0.0) -> Tensor:
-    """Return `rows` of the crop with the change: `photo` `(3, n, W)` in 0..1 are these rows as they were.
-
-    `across` `(15, H, W)` are `Change.maps` resampled to the crop's width, and `down` resamples their rows. What is new gets noise
-    of standard deviation `grain`, in levels 0..1, so that it does not look smoother than the photo around it.
-    """
-    maps = down.along(across, 1, rows.start, rows.stop)
-    weights, bias, offset, slope = maps[0:3], maps[3], maps[4:7], maps[7:10]
-    kept, drawn, covered = maps[10].clamp_(0, 1), maps[11:14], maps[14].clamp_(0, 1)
-    matte = _sharpened((weights * photo).sum(dim=0).add_(bias)).mul_(kept)
-    out = photo + matte * slope.mul_(photo).add_(offset)
-    out.add_(drawn).sub_(covered * photo)
-    if grain > 0:
-        out.add_(covered * grain * torch.randn(covered.shape, generator=torch.Generator().manual_seed(rows.start)))
-    return out.clamp_(0, 1)
+    return Difference(*(each.float().cpu() for each in maps))
 
 
 def noise_level(photo: Tensor) -> float:
@@ -207,10 +152,6 @@ def noise_level(photo: Tensor) -> float:
 def _smoothstep(x: Tensor, low: float, high: float) -> Tensor:
     t = ((x - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
-
-
-def _sharpened(matte: Tensor) -> Tensor:
-    return ((matte - MATTE_FROM) / (MATTE_TO - MATTE_FROM)).clamp_(0, 1)
 
 
 def _radius(cells: float, cell: int) -> int:
@@ -233,42 +174,8 @@ def _matte(photo: Tensor, amount: Tensor, radius: int, noise: float) -> tuple[Te
     The frame has little grain, and the pixels that the function is applied to have all of the photo's. With the variance of their
     noise as regularisation, the function is the best one for them: else large weights on a smooth background turn grain into dots.
     """
-    weights, bias, _, _ = _regressed(photo, amount, radius, MATTE_EPSILON + COLOURS * noise**2)
+    weights, bias, _, _ = regressed(photo, amount, radius, MATTE_EPSILON + COLOURS * noise**2)
     return boxed(weights, radius), boxed(bias[None], radius)[0]
-
-
-def _regressed(guide: Tensor, values: Tensor, radius: int, ridge: float = MATTE_EPSILON) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Ridge regression, by window, of `values` `(H, W)` on the colours of `guide`: weights, bias, variance, residual variance."""
-    mean, average = boxed(guide, radius), boxed(values[None], radius)[0]
-    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
-    products = boxed(torch.stack([guide[i] * guide[j] for i, j in pairs]), radius)
-    upper = products - torch.stack([mean[i] * mean[j] for i, j in pairs])
-    symmetric = [pairs.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
-    spread = upper[symmetric].permute(1, 2, 0).unflatten(2, (3, 3))
-    shared = (boxed(guide * values, radius) - mean * average).permute(1, 2, 0)
-    solved, squared = _solved(spread, shared, ridge)
-    variance = (boxed(values.square()[None], radius)[0] - average.square()).clamp(min=0)
-    explained = 2 * (solved * shared).sum(dim=2) - squared
-    weights = solved.permute(2, 0, 1)
-    return weights, average - (weights * mean).sum(dim=0), variance, (variance - explained).clamp(min=0)
-
-
-def _solved(spread: Tensor, shared: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """Solve (S + rI)·x = b for each place: `spread` S `(H, W, 3, 3)`, `shared` b `(H, W, 3)`. Return x, and xᵀ·S·x `(H, W)`."""
-    if spread.device.type != "cpu":
-        return _solved_by_cofactors(spread, shared, ridge)
-    solved = torch.linalg.solve(spread + ridge * torch.eye(3), shared)
-    return solved, (solved[..., None, :] @ spread @ solved[..., None])[..., 0, 0]
-
-
-def _solved_by_cofactors(spread: Tensor, shared: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """The same in a few operations on whole maps, since libraries for GPUs are slow for so many small matrices. Needs float64."""
-    matrix = spread + ridge * torch.eye(3).to(spread)
-    columns = matrix.unbind(dim=-1)
-    cofactors = torch.stack([torch.linalg.cross(columns[(i + 1) % 3], columns[(i + 2) % 3], dim=-1) for i in range(3)], dim=-2)
-    determinant = (cofactors[..., 0, :] * columns[0]).sum(dim=-1, keepdim=True)
-    solved = (cofactors * shared[..., None, :]).sum(dim=-1) / determinant
-    return solved, ((spread * solved[..., None, :]).sum(dim=-1) * solved).sum(dim=-1)
 
 
 def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
@@ -340,7 +247,7 @@ def _new(before: Tensor, after: Tensor, strength: Tensor, shown: Tensor, cell: i
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
     """How much the change looks like something new rather than another tone: `(H, W)`, 0 or more."""
     changed = _smoothstep(strength.sqrt(), 0.06, 0.2)
-    _, _, variance, residual = _regressed(before, changed, _radius(OUTLINE_RADIUS, cell))
+    _, _, variance, residual = regressed(before, changed, _radius(OUTLINE_RADIUS, cell), MATTE_EPSILON)
     reaches = (OUTLINE_REACH * cell, OUTLINE_FRAME * max(before.shape[1:]))
     pooled = [blurred(torch.stack([residual, variance]), reach) for reach in reaches]
     unexplained, outline = torch.stack(pooled).sum(dim=0)

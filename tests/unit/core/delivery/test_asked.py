@@ -1,4 +1,4 @@
-"""Whether the words of an edit ask for other colours, another expression or things only."""
+"""Whether the words of an edit ask for other colours, another light, another expression or things only."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ from s2edit_core.delivery.asked import Asked, asked_for, asks_only_for
         ("a woman with glasses, a straw hat and earrings", "a woman with sunglasses and earrings", "things"),
         ("a photo of a woman", "a photo of a woman wearing a [Hat] straw hat", "things"),
         ("a man with short hair and a beard", "a man with short hair", "things"),
+        ("a photo of a church", "a photo of a church at night", "tones"),
+        ("a church in summer", "a church in autumn at sunset", "tones"),
+        ("a [I] church", "a [I] church during the golden hour, early morning light", "tones"),
+        ("a woman", "a woman in the warm evening light", "tones"),
+        ("a church at night", "a church at sunset", "anything"),
+        ("a church at night", "a church", "anything"),
+        ("a church in snow", "a church in autumn", "anything"),
+        ("a church", "a church at night with scaffolding", "anything"),
+        ("a woman", "a woman in a summer dress", "anything"),
         ("a woman with a hat", "a woman with red hair", "anything"),
         ("a woman with brown hair", "a woman with red hair and a hat", "anything"),
         ("a woman", "a smiling woman with a hat", "anything"),

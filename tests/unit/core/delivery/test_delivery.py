@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from s2edit_core.delivery import canvas as canvas_module
-from s2edit_core.delivery import difference
+from s2edit_core.delivery import difference, guided
+from s2edit_core.delivery.asked import Asked
 from s2edit_core.delivery.canvas import Canvas, make_canvas, to_tensor
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.pictures.files import INSIDE
@@ -382,14 +383,15 @@ def test_other_shapes_are_refused() -> None:
         whole(scene(HAIR)).deliver(change)
 
 
-def test_in_float64_and_by_cofactors_as_on_a_gpu_the_change_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", ["anything", "tones"])
+def test_in_float64_and_by_cofactors_as_on_a_gpu_the_change_is_the_same(monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
     photo = scene(HAIR, strands=0.2)
     edited = scene(DYED, strands=0.2)
     before, after = seen(photo), seen(edited)
-    expected = change_between(before, after, before, CELL)
+    expected = change_between(before, after, before, CELL, asked=asked)
     exact = [((each.double() + 1) / 2).clamp(0, 1) for each in (before, after, before)]
-    monkeypatch.setattr(difference, "_solved", difference._solved_by_cofactors)
-    found = difference._change(exact[0], exact[1], exact[2], CELL, 0.0, "anything")
+    monkeypatch.setattr(guided, "_solved", guided._solved_by_cofactors)
+    found = difference._change(exact[0], exact[1], exact[2], CELL, 0.0, asked)
     for name, values in vars(found).items():
         assert values.dtype == torch.float32
         assert torch.allclose(values, getattr(expected, name), atol=1e-3), name
