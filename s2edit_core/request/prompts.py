@@ -145,9 +145,8 @@ def resolve_prompts(
     of = "source_prompt" if request.source_prompt else "prompt"
     subject = resolve_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
     source, origin = _source_prompt(request, subject, caption)
-    if given is not None:  # a placeholder alone does not name the subject: the prompt may show another one
+    if given is not None:  # the photo shows the subject, though the prompt may have [I] before what it becomes
         _named(source, subject, field="source_prompt")
-        _named(request.prompt, subject, field="prompt")
     return ResolvedPrompts(
         source=with_placeholder(source, subject, field="source_prompt"),
         target=with_placeholder(request.prompt, subject, field="prompt"),

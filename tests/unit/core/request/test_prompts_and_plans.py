@@ -338,10 +338,19 @@ def test_the_strength_that_the_message_names_runs_one_step(steps: int) -> None:
     [
         ("a photo of a [I] woman", "a photo of a cat", "cat", "source_prompt"),
         ("a photo of a [I] woman", "a photo of a smiling woman", "smiling woman", "source_prompt"),
-        ("a photo of a woman", "a photo of a [I] cat", "woman", "prompt"),
     ],
 )
-def test_a_placeholder_does_not_stand_for_the_subject(source: str, target: str, subject: str, field: str) -> None:
+def test_in_a_source_prompt_a_placeholder_does_not_stand_for_the_subject(
+    source: str, target: str, subject: str, field: str
+) -> None:
     with pytest.raises(PromptInvalid) as caught:
         resolve_prompts(EditRequest(prompt=target, source_prompt=source, subject=subject), ("woman", "cat"))
     assert (caught.value.reason, caught.value.field) == ("subject_not_in_prompt", field)
+
+
+@pytest.mark.parametrize("source", ["a photo of a [I] woman", "a photo of a woman"])
+def test_a_subject_may_become_another_one_behind_the_placeholder(source: str) -> None:
+    """Identities and parents give the subject as requests do."""
+    request = EditRequest(prompt="a photo of a [I] man", source_prompt=source, subject="woman")
+    found = resolve_prompts(request, ("woman", "man"))
+    assert (found.source, found.target, found.subject) == ("a photo of a [I] woman", "a photo of a [I] man", "woman")
