@@ -23,7 +23,7 @@ class ImageView(BaseModel):
 
 
 class ImagesView(BaseModel):
-    """The edited pictures. `id` and `identity` are this service's own."""
+    """The edited pictures. `id`, `identity` and `warnings` are this service's own."""
 
     created: Annotated[int, Field(description="When the edit was done, in seconds since the epoch.")]
     data: Annotated[list[ImageView], Field(description="The pictures: the edit itself, then its variants.")]
@@ -33,6 +33,9 @@ class ImagesView(BaseModel):
     background: Annotated[Background, Field(description="`transparent` if the pictures have transparency, else `opaque`.")]
     id: Annotated[str, Field(description="The id of the edit, for `GET /edits/{edit_id}` and as `parent` of another.")]
     identity: Annotated[str | None, Field(description="The id of the identity that was learned or used. Later edits can name it.")]
+    warnings: Annotated[
+        list[str] | None, Field(description="What probably is not as you wanted it; absent if there is nothing.")
+    ] = None
     safety_identifier: Annotated[str | None, Field(description="The user, if the request named one; else absent.")] = None
 
 
@@ -66,6 +69,7 @@ def facts_of(
         "background": "transparent" if output.get("alpha") == "kept" else "opaque",
         "id": record.id,
         "identity": record.identity,
+        **({"warnings": report["warnings"]} if report.get("warnings") else {}),
         **({"safety_identifier": user} if user else {}),
     }
 

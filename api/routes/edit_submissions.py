@@ -31,6 +31,11 @@ from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobSpec
 from s2edit_jobs.records.testmode import without_directives
 
+OTHER_PHOTO = (
+    "the source_prompt is that of the identity, which describes the photo that it was learned from: if this is another photo, send "
+    "a source_prompt that describes it"
+)
+
 
 class EditSubmission(Submission[EditOptions, EditRequest]):
     """A request for an edit."""
@@ -47,6 +52,8 @@ class EditSubmission(Submission[EditOptions, EditRequest]):
         self._budgets.check(learns=lambda: _learns(spec, forecast))
         eta_s = None if forecast.eta_s is None else round(forecast.eta_s, 1)  # as `Edit.of`
         warnings = forecaster.prompt_warnings(spec, attributes)
+        if self.form.identity is not None and not self.form.source_prompt and "image" in files:
+            warnings.append(OTHER_PHOTO)
         return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s, warnings=warnings)
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:

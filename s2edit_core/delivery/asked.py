@@ -75,12 +75,12 @@ THINGS = frozenset(
 def asked_for(source_prompt: str, prompt: str) -> Asked:
     """Compare the description of the photo with that of the edit, as the model gets them.
 
-    "nothing" if they are equal. "colours" if the words that differ are colours, such as "brown" and "red", or name the colour of
-    what every subject has: "a woman" and "a woman with red hair". "expression" if they are expressions: "a man" and "a man with a
-    big smile". "tones" if they are hours or seasons: "a church in summer" and "a church in autumn at sunset". "things" if they name
-    some: "a cat wearing a red collar" and "a cat".
+    "nothing" if they are equal but for case and spacing. "colours" if the words that differ are colours, such as "brown" and "red",
+    or name the colour of what every subject has: "a woman" and "a woman with red hair". "expression" if they are expressions: "a
+    man" and "a man with a big smile". "tones" if they are hours or seasons: "a church in summer" and "a church in autumn at
+    sunset". "things" if they name some: "a cat wearing a red collar" and "a cat".
     """
-    if source_prompt == prompt:
+    if same_words(source_prompt, prompt):
         return "nothing"
     before, after = _words(source_prompt), _words(prompt)
     changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
@@ -103,6 +103,11 @@ def asks_only_for(source_prompt: str, prompt: str, attributes: Collection[str]) 
     before, after = Counter(_words(source_prompt)), Counter(_words(prompt))
     differing = set((after - before) + (before - after))
     return bool(found & differing) and differing <= found | JOINING | WEARING
+
+
+def same_words(source_prompt: str, prompt: str) -> bool:
+    """Return whether the model reads both prompts alike: case and spacing make no difference."""
+    return tidy(source_prompt).lower() == tidy(prompt).lower()
 
 
 def _phrases(words: list[str]) -> list[list[str]]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # loads torch, which the test-mode engine does without
 VISIBLE = 8
 """A pixel counts as visibly changed if one of its channels differs by more than this many 8-bit levels."""
 UNCHANGED = (
-    "nothing changed visibly inside the edit mask: let the prompt say what shall differ from the photo, and let the edit_mask "
-    "cover it"
+    "nothing changed visibly inside the edit mask: let the prompt say what shall differ from the photo, let the edit_mask cover "
+    "it, and leave the strength at 1"
 )
 OUTSIDE = (
     "nothing changed visibly, and the edit_mask lies wholly outside the mask of the person: paint it over what the prompt changes"

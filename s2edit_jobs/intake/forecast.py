@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from s2edit_core.delivery.asked import same_words
 from s2edit_core.pictures.containers import read_header
 from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.picture_limits import scaled_size
@@ -24,7 +25,8 @@ from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
 SAME_PROMPTS = (
-    "prompt and source_prompt say the same, so the edit changes nothing: let the prompt say what shall differ from the photo"
+    "prompt and source_prompt say the same, so the edit changes nothing: let the prompt say what shall differ from the photo, and "
+    "the source_prompt what the photo shows"
 )
 
 
@@ -74,9 +76,10 @@ class Forecaster:
         except ModelUnknown:
             return []
         warnings = word_warnings(model.domains, request.prompt, request.negative_prompt)
-        if request.source_prompt and not request.negative_prompt and request.variants == 1:
+        captioned = request.source_prompt is None and self._services.settings.captioner and not spec.owner.test
+        if not captioned and not request.negative_prompt and request.variants == 1:
             prompts = resolve_prompts(request, model.subjects, attributes)
-            warnings += [SAME_PROMPTS] * (prompts.source == prompts.target)
+            warnings += [SAME_PROMPTS] * same_words(prompts.source, prompts.target)
         return warnings
 
     def forecast_learning(self, spec: JobSpec, files: Mapping[str, Upload]) -> Forecast:

@@ -15,6 +15,7 @@ from openai.types.image_edit_params import ImageEditParamsBase, ImageEditParamsN
 from openai.types.image_generate_params import ImageGenerateParamsBase
 
 from api.openai.parameters import OWN, PICTURES, REFUSED, OpenAIOptions
+from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.record import JobSpec
 from tests.unit.api import pictures
 from tests.unit.api.openai.conftest import Images, assert_refused, data_url, events, mask, picture
@@ -248,3 +249,13 @@ def pictures_of(data: bytes) -> Any:
     from PIL import Image
 
     return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("stream", [{}, {"stream": "true"}])
+def test_the_warnings_of_the_report_come_with_the_pictures(
+    images: Images, monkeypatch: pytest.MonkeyPatch, stream: dict[str, str]
+) -> None:
+    assert "warnings" not in images.edit(**stream).text
+    report = Jobs.report
+    monkeypatch.setattr(Jobs, "report", lambda jobs, record: {**(report(jobs, record) or {}), "warnings": ["the mask is odd"]})
+    assert '"warnings": ["the mask is odd"]' in images.edit(**stream).text

@@ -11,6 +11,7 @@ from s2edit_core.delivery.asked import Asked, asked_for, asks_only_for
     ("source", "target", "asked"),
     [
         ("a photo of a [I] woman", "a photo of a [I] woman", "nothing"),
+        ("a photo of a [I] woman", "A photo of  a [I] woman", "nothing"),
         ("a woman with long brown hair and a hat", "a woman with long red hair and a hat", "colours"),
         ("a photo of a [I] woman", "a [I] woman with dark red hair", "colours"),
         ("a photo of a woman", "a photo of a red-haired woman", "colours"),

@@ -197,5 +197,20 @@ def test_prompts_that_say_the_same_are_told(knowing: Api) -> None:
     assert try_out(knowing, **{**same, "source_prompt": "a photo of a woman"})["warnings"] == []
 
 
+def test_without_a_source_prompt_a_prompt_of_the_subject_alone_says_the_same(knowing: Api) -> None:
+    assert any("say the same" in each for each in try_out(knowing, prompt="A photo of a woman")["warnings"])
+    knowing.limit(captioner="some/captioner")
+    assert try_out(knowing, prompt="A photo of a woman")["warnings"] == [], "only a worker knows the caption"
+
+
+def test_another_photo_with_the_identitys_description_is_doubted(api: Api) -> None:
+    parts = {"identity": api.learned_identity(), "prompt": "a photo of a woman with red hair"}
+    described = {**parts, "source_prompt": "a photo of a woman with black hair"}
+    (warning,) = try_out(api, **parts)["warnings"]
+    assert "another photo" in warning
+    assert try_out(api, **described)["warnings"] == []
+    assert try_out(api, **parts, image=None, mask=None)["warnings"] == []
+
+
 def test_without_a_report_of_the_model_there_is_no_warning(api: Api) -> None:
     assert try_out(api, prompt="a photo of a woman with long green hair")["warnings"] == []
