@@ -34,12 +34,21 @@ from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method.callbacks import OnStepEnd, adapt_callback
 from s2edit_core.method.composer import Compute
 from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
-from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
+from s2edit_core.method.inputs import (
+    Attribute,
+    Reference,
+    Variation,
+    check_delivery,
+    check_matches_inversion,
+    check_sampling,
+    with_identity,
+)
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.stages import StagedPipeline
 from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.options import AttributeOptions, ColumnOptions, InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.presets import PRESETS
+from s2edit_core.request.prompts import check_placeholders
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.row_queue import EvaluateStage
@@ -94,7 +103,7 @@ class S2EditPipeline(StagedPipeline):
     def from_pretrained(cls, model: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> S2EditPipeline:
         """Load `model`: a folder in diffusers' layout, a single-file checkpoint or a hub id, of Stable Diffusion 1.x or 2.x.
 
-        The UNet gets `dtype`. Raises `ModelUnusable`.
+        The UNet gets `dtype`. Raises `ModelUnusable`, and `OptionInvalid` for a device that is not there.
         """
         return cls(Backbone.from_pretrained(str(model), device=device, dtype=dtype), name=str(model))
 
@@ -192,21 +201,25 @@ class S2EditPipeline(StagedPipeline):
         """Invert `image` (RGB) with its source `prompt`, by default the prompt that `concept` was learned with.
 
         `mask` (L, of the image's size) marks the person. The default `options` are those of the preset `balanced`, and the default
-        guidance scale is that of the model's card. Raises `PromptInvalid` if there is no prompt.
+        guidance scale is that of the model's card. Raises `PromptInvalid` if there is no prompt, or if it holds another placeholder
+        than [I], and `OptionInvalid` unless the steps are 2 to 999 and the guidance scale 1 to 30.
         """
+        guidance = self.guidance(guidance_scale)
+        check_sampling(num_inference_steps, guidance)
         if prompt is None:
             if concept is None:
                 raise PromptInvalid("there is no source prompt: pass one, or a concept that was learned with one", field="prompt")
             prompt = concept.facts.get("prompt")
             if not prompt:
                 raise PromptInvalid("the concept does not record the prompt it was learned with: pass a prompt", field="prompt")
+        check_placeholders(prompt, (PLACEHOLDER,) if concept is not None else (), field="prompt")
         steps = self.inverting(
             self.canvas(image, mask, subject=self.subject_of(prompt, concept)),
             with_identity(prompt, concept, "source_prompt"),
             concept,
             options or PRESETS["balanced"].inversion,
             steps=num_inference_steps,
-            guidance_scale=self.guidance(guidance_scale),
+            guidance_scale=float(guidance),
         )
         return finish(steps, on_progress)
 
@@ -255,6 +268,9 @@ class S2EditPipeline(StagedPipeline):
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
         check_delivery(delivery)
+        texts = [with_identity(text, identity, "prompt") for text in prompts]
+        for text in texts:  # all of them, before the first is edited
+            self.check_prompt(text, identity, attributes)
         check_matches_inversion("num_inference_steps", num_inference_steps, inversion.steps)
         check_matches_inversion("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask, subject=self.subject_of(inversion.facts.get("prompt") or "", identity))
@@ -270,10 +286,7 @@ class S2EditPipeline(StagedPipeline):
         before = cache(lambda: self.decoded(inversion.path[0]))  # all prompts share it
         if callback_on_step_end is not None:
             options["at_step_end"] = adapt_callback(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        edits = [
-            self._edited(canvas, before, with_identity(text, identity, "prompt"), identity, inversion, on_progress, **options)
-            for text in prompts
-        ]
+        edits = [self._edited(canvas, before, text, identity, inversion, on_progress, **options) for text in texts]
         results, facts, frames, latents = (list(each) for each in zip(*edits, strict=True))
         stacked = torch.stack(latents)
         return S2EditOutput(_converted(results, stacked, output_type), [provenance | each for each in facts], frames, stacked)

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from s2edit_core.base_model.fingerprint import Fingerprints
-from s2edit_core.concepts.seal import OPEN, sealed
+from s2edit_core.concepts.seal import OPEN, is_intact, sealed
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder
@@ -306,11 +306,13 @@ def read_safetensors(
 
     `kinds` is the accepted format, or several, the current one first. `fingerprint` is the accepted fingerprint, or the
     fingerprints of a model including those of earlier releases. Raises `ArtifactMismatch` for a file of another kind or another
-    model.
+    model, or one that was changed since.
     """
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     about: dict[str, Any] = json.loads(metadata.get("s2edit", "{}"))
+    if not is_intact(data, about):
+        raise ArtifactMismatch("the file was changed since it was written: its digest is another one")
     formats = (kinds,) if isinstance(kinds, str) else kinds
     if about.get("format") not in formats:
         raise ArtifactMismatch(f"expected a {formats[0]} file, got {about.get('format', 'a file without a format')!r}")

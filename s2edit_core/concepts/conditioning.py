@@ -75,11 +75,11 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Placeholders, *, fie
     positions: dict[str, tuple[int, ...]] = {}
     text, at = tidy(prompt), 0
     for start, end, name in find_placeholders(text, placeholders):
-        ids += tokenizer(text[at:start], add_special_tokens=False).input_ids
+        ids += tokenizer(text[at:start], add_special_tokens=False, verbose=False).input_ids
         positions[name] = (*positions.get(name, ()), len(ids))
         ids.append(tokenizer.eos_token_id)  # stands in: `text_states` replaces its embedding
         at = end
-    ids += tokenizer(text[at:], add_special_tokens=False).input_ids
+    ids += tokenizer(text[at:], add_special_tokens=False, verbose=False).input_ids
     if len(ids) + 1 > limit:
         raise PromptInvalid(
             f"the {field} has {len(ids) + 1} tokens, including begin and end; the limit is {limit}: shorten it",

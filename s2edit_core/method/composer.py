@@ -35,10 +35,10 @@ from s2edit_core.method.inputs import (
     Attribute,
     Reference,
     Variation,
-    check_attribute_placeholders,
     check_concepts,
     check_delivery,
     check_marked,
+    check_prompt,
 )
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
@@ -156,8 +156,7 @@ class Composer:
         arguments that can't be used.
         """
         concepts = self._concepts(concept, attributes)
-        check_placeholders(prompt, concepts, field="prompt")
-        check_attribute_placeholders(prompt, attributes)
+        check_prompt(prompt, concepts, attributes)
         self._check_inversion(inversion, canvas, concept)
         check_strength(strength, inversion.steps)
         if any(each.concept.key_columns for each in attributes):  # what they change outside their regions is not to be drawn
@@ -329,6 +328,7 @@ class Composer:
         if reference.placeholder != PLACEHOLDER:
             check_marked(canvas.mask(reference.mask), self.backbone.latent_scale)
         subject = self._reference_subject(reference)
+        check_placeholders(reference.prompt, (reference.placeholder,), field="prompt")
         prompt = with_placeholder(reference.prompt, subject, field="prompt", placeholder=reference.placeholder)
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
 

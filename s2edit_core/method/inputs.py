@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import MaskInvalid, OptionInvalid
-from s2edit_core.request.prompts import check_attribute_named, with_placeholder
+from s2edit_core.request.options import check_number
+from s2edit_core.request.presets import MAX_GUIDANCE, MAX_STEPS, MIN_GUIDANCE, MIN_STEPS
+from s2edit_core.request.prompts import check_attribute_named, check_placeholders, with_placeholder
 from s2edit_core.request.spec import MAX_SEED, PLACEHOLDER, Delivery
 
 VARIATION = 0.5
@@ -74,9 +76,15 @@ def check_marked(region: Tensor, cell: int) -> None:
         )
 
 
+def check_sampling(steps: int, guidance_scale: float) -> None:
+    """Raise `OptionInvalid` for a number of steps or a guidance scale that no preset may have either."""
+    check_number("num_inference_steps", steps, MIN_STEPS, MAX_STEPS)
+    check_number("guidance_scale", guidance_scale, MIN_GUIDANCE, MAX_GUIDANCE)
+
+
 def check_seed(seed: int) -> None:
     """Raise `OptionInvalid` unless `seed` is an integer in 0..2^63 − 1."""
-    if not (isinstance(seed, int) and 0 <= seed <= MAX_SEED):
+    if isinstance(seed, bool) or not (isinstance(seed, int) and 0 <= seed <= MAX_SEED):
         raise OptionInvalid(f"a seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
 
 
@@ -101,8 +109,9 @@ def with_identity(prompt: str, identity: Concept | None, field: str) -> str:
     return with_placeholder(prompt, identity.subject, field=field)
 
 
-def check_attribute_placeholders(prompt: str, attributes: Sequence[Attribute]) -> None:
-    """Raise `PromptInvalid` unless `prompt` holds the placeholder of each attribute, before its word."""
+def check_prompt(prompt: str, concepts: Collection[str], attributes: Sequence[Attribute]) -> None:
+    """Raise `PromptInvalid` unless `prompt` holds each attribute's placeholder before its word, and only those of `concepts`."""
+    check_placeholders(prompt, concepts, field="prompt")
     for concept in (attribute.concept for attribute in attributes):
         check_attribute_named(prompt, concept.placeholder, concept.subject)
 

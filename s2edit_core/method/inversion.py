@@ -32,6 +32,7 @@ from torch import Tensor
 from s2edit_core.base_model.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import Concept, raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.concepts.conditioning import keys_values, text_states, tokenize
+from s2edit_core.concepts.seal import OPEN, sealed
 from s2edit_core.request.options import InversionOptions, InversionTier
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
@@ -115,8 +116,9 @@ class Inversion:
             "tier": self.tier,
             "guidance_scale": self.guidance_scale,
             "facts": self.facts,
+            **OPEN,
         }
-        return write_safetensors(tensors, about)
+        return sealed(write_safetensors(tensors, about))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:

@@ -16,11 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from s2edit_core.concepts.concept import Concept
+from s2edit_core.concepts.conditioning import replaced_words, tokenize
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.method.base_model_masks import find_subject_word, person_probability
 from s2edit_core.method.composer import Composer, Compute, inversion_inputs
-from s2edit_core.method.inputs import Reference
+from s2edit_core.method.inputs import Attribute, Reference, check_prompt, check_seed
 from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
@@ -89,6 +90,7 @@ class StagedPipeline(Composer):
 
         With `ColumnOptions`, a single attribute is learned. For `state` and `every` see `learning`.
         """
+        check_seed(seed)
         if isinstance(options, ColumnOptions):
             return ((yield from self._learning_columns(references, options, seed, state, every)),)
         lessons = [self._reference_lesson(each, self._reference_canvas(each)) for each in references]
@@ -108,6 +110,12 @@ class StagedPipeline(Composer):
         lesson = replace(lesson, others=tuple(others))
         algorithm = learn_columns(self.backbone, lesson, options, seed=seed, state=state, every=every)
         return (yield from evaluating(algorithm, self._evaluate("learning")))
+
+    def check_prompt(self, prompt: str, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> None:
+        """Raise what an edit with `prompt` would raise about it: `PromptInvalid`, or as `_concepts`."""
+        concepts = self._concepts(concept, attributes)
+        check_prompt(prompt, concepts, attributes)
+        tokenize(self.backbone, prompt, replaced_words(concepts))
 
     def finding_mask(self, image: Image.Image, prompt: str, *, seed: int = 0) -> Generator[Progress, None, Image.Image]:
         """Find the region of `image` that `prompt` describes: a mask (L) of the image's size, 255 inside."""

@@ -378,7 +378,7 @@ def grown(mask: Image.Image, growth: float = EDIT_GROWTH) -> Image.Image:
     reach = max(1, round(growth * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
     hard = Image.fromarray((inside * 255).astype(np.uint8))
     blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
-    return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))
+    return Image.fromarray((((blurred > 1) | inside) * 255).astype(np.uint8))
 
 
 def encode_png(picture: Image.Image) -> bytes:

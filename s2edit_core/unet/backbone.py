@@ -21,7 +21,7 @@ from s2edit_core.base_model.freed_memory import keep_freed_memory
 from s2edit_core.base_model.loading import load_parts
 from s2edit_core.base_model.model_card import ModelCard
 from s2edit_core.device_faults import free_memory, raising_device_faults, with_freed_memory
-from s2edit_core.errors import DeviceOutOfMemory, NumbersNotFinite
+from s2edit_core.errors import DeviceOutOfMemory, NumbersNotFinite, OptionInvalid
 from s2edit_core.unet.attention import CrossLayer
 from s2edit_core.unet.frozen_layers import use_onednn
 from s2edit_core.unet.kernels.choice import HEADS, choose
@@ -83,14 +83,14 @@ class Backbone:
 
         The UNet gets `dtype`, all other parts float32. In the whole process, float32 products use TF32 on CUDA, and freed memory
         is kept on a CPU (`freed_memory`). `graphs` records passes as CUDA graphs, by default on CUDA. Raises `ModelUnusable` with
-        the reason.
+        the reason, and `OptionInvalid` for a device that is not there.
 
         `channels_last` lays out the UNet's feature maps with channels last, by default in half precision on CUDA. Measured on an
         H100 with SD 1.4's shape in bf16, the stock UNet as a CUDA graph: 140, 244, 290 and 293 rows/s with channels last for
         passes of 1, 4, 16 and 32 rows, and 103, 229, 315 and 329 without. So the default suits jobs that wait for one person's
         passes; `False` gives a worker whose passes are always full up to 12 % more.
         """
-        on_cuda = torch.device(device).type == "cuda"
+        on_cuda = _usable(device).type == "cuda"
         if on_cuda:
             use_tensor_cores()
         else:
@@ -287,6 +287,14 @@ class Backbone:
         """Raise `NumbersNotFinite` for rows with targets in float16."""
         if self.dtype == torch.float16 and any(row.target is not None for row in rows):
             raise NumbersNotFinite("gradients are lost in float16: learn with bf16 or fp32")
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """Return the device. Raise `OptionInvalid` if this machine, or this build of torch, has none of that name."""
+    try:
+        return torch.empty(0, device=torch.device(device)).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a build without CUDA asserts
+        raise OptionInvalid(f"the device {str(device)!r} can't be used: {str(error).splitlines()[0]}", field="device") from error
 
 
 def use_kernels(unet: nn.Module) -> None:

@@ -274,6 +274,6 @@ def test_a_damaged_inversion_is_a_mismatch_and_no_crash(backbone: Backbone) -> N
     whole = replace(inversion(), fingerprint="f" * 32)
     torn = whole.to_bytes().replace(b'\\"tier\\": \\"residual\\"', b'\\"tier\\": \\"direct\\"  ')
     assert torn != whole.to_bytes()
-    with pytest.raises(Exception, match=r"residuals of the tier direct have the shape \(0,\)") as refused:
+    with pytest.raises(Exception, match="changed since it was written") as refused:
         Inversion.from_bytes(torn, fingerprint="f" * 32)
     assert type(refused.value).__name__ == "ArtifactMismatch"

@@ -186,3 +186,14 @@ def test_the_noise_of_a_photo_is_measured_beside_its_texture(sigma: float) -> No
     pixels[:, 200:] += 60 * np.sin(np.arange(312) * 1.7)  # cloth
     noisy = pixels + rng.normal(0, sigma, pixels.shape)
     assert noise_level(torch.from_numpy(noisy).float().expand(3, -1, -1)) == pytest.approx(sigma, rel=0.2)
+
+
+@pytest.mark.parametrize("box", [(0, 256, 512, 257), (40, 40, 48, 48), (100, 100, 101, 500)])
+def test_the_default_edit_mask_holds_the_whole_mask_also_where_it_is_thin(box: tuple[int, int, int, int]) -> None:
+    mask = Image.new("L", (512, 512))
+    mask.paste(255, (150, 120, 400, 512))
+    mask.paste(255, box)
+    assert (np.asarray(grown(mask))[np.asarray(mask) > 0] == 255).all()
+    thin = Image.new("L", (512, 512))
+    thin.paste(255, box)
+    assert (np.asarray(grown(thin))[np.asarray(thin) > 0] == 255).all()
