@@ -114,7 +114,7 @@ def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt"
         raise PromptInvalid(
             f"no word of the {field} names the subject ({', '.join(subjects)}): prompts are in English, so write one of these, as "
             f"in “{photo_of(subjects[0])}”; if the {field} uses another word, pass that word as `subject`",
-            field="subject",
+            field=field,
             reason="subject_unknown",
         )
     return min(found)[2]

@@ -45,7 +45,7 @@ FAILURES: Mapping[str, Callable[[str], Exception]] = {
     "attribute_unknown": lambda message: OptionInvalid(message, field="attributes", reason="attribute_unknown"),
     MASK_NOT_FOUND: lambda message: MaskInvalid(message, field="mask", reason=MASK_NOT_FOUND),
     "prompt_too_long": lambda message: PromptInvalid(message, field="prompt", reason="prompt_too_long"),
-    "subject_unknown": lambda message: PromptInvalid(message, field="subject", reason="subject_unknown"),
+    "subject_unknown": lambda message: PromptInvalid(message, field="prompt", reason="subject_unknown"),
     "subject_not_in_prompt": lambda message: PromptInvalid(message, field="prompt", reason="subject_not_in_prompt"),
 }
 """The exception that the worker's attempt raises, by the error code of the job."""

@@ -128,7 +128,7 @@ def test_values_of_wrong_types_in_json(images: Images) -> None:
 
 
 def test_a_prompt_that_looks_like_a_data_url_is_a_prompt(images: Images) -> None:
-    assert_refused(images.json(prompt="data:image/png;base64,AAAA"), "subject", "subject_unknown")
+    assert_refused(images.json(prompt="data:image/png;base64,AAAA"), "prompt", "subject_unknown")
     prompt = 'a woman, who says "data:image/png;base64,AAAA"'
     assert bodies._of_json(json.dumps({"prompt": prompt}).encode()).values == {"prompt": prompt}
     assert_refused(images.json(images=[{"image_url": "data:;base64,#7"}]), "image", "picture_unreadable")

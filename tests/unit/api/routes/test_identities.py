@@ -86,7 +86,7 @@ class TestLearningAhead:
     @pytest.mark.parametrize(
         ("form", "code", "field"),
         [
-            ({"prompt": "a red car"}, "subject_unknown", "subject"),
+            ({"prompt": "a red car"}, "subject_unknown", "prompt"),
             ({"prompt": "a woman with [A] hat"}, "placeholder_unknown", "prompt"),
             ({"subject": "man"}, "subject_not_in_prompt", "prompt"),
             ({"name": 101 * "a"}, "option_invalid", "name"),

@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
     "a blank source prompt": ({"source_prompt": "  "}, "part_empty", "source_prompt"),
     "a long prompt": ({"prompt": "woman " * MAX_TOKENS}, "prompt_too_long", "prompt"),
     "a long source prompt": ({"source_prompt": "woman " * MAX_TOKENS}, "prompt_too_long", "source_prompt"),
-    "a prompt about nobody": ({"prompt": "a red car"}, "subject_unknown", "subject"),
+    "a prompt about nobody": ({"prompt": "a red car"}, "subject_unknown", "prompt"),
     "a subject that is not in the prompt": ({"subject": "girl"}, "subject_not_in_prompt", "prompt"),
     "a source prompt without the subject": (
         {"source_prompt": "a photo of a man", "subject": "woman"},

@@ -65,7 +65,7 @@ def test_the_first_subject_in_the_prompt_is_taken_and_none_is_an_error() -> None
     assert resolve_prompts(EditRequest(prompt="a man beside a woman"), SUBJECTS).subject == "man"
     with pytest.raises(PromptInvalid) as refused:
         resolve_prompts(EditRequest(prompt="a lighthouse"), SUBJECTS)
-    assert (refused.value.reason, refused.value.field) == ("subject_unknown", "subject")
+    assert (refused.value.reason, refused.value.field) == ("subject_unknown", "prompt")
 
 
 def test_the_error_names_the_prompt_without_a_subject_and_what_would_do() -> None:

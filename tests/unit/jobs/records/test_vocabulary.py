@@ -77,7 +77,7 @@ def test_a_source_prompt_that_is_too_long_is_named(vocabulary: Vocabulary) -> No
 def test_a_prompt_without_a_subject_is_refused(vocabulary: Vocabulary) -> None:
     with pytest.raises(PromptInvalid) as caught:
         vocabulary.check(EditRequest(prompt="a dog"))
-    assert (caught.value.field, caught.value.reason) == ("subject", "subject_unknown")
+    assert (caught.value.field, caught.value.reason) == ("prompt", "subject_unknown")
 
 
 def test_a_relative_folder_is_found_from_the_project_root(tmp_path: Path) -> None:

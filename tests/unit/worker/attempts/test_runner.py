@@ -146,7 +146,7 @@ def test_a_request_that_the_model_refuses_fails_with_its_reason(service: InProce
     service.work()
     failure = service.get(job_id).failure
     assert failure is not None
-    assert (failure.code, failure.field, failure.retryable) == ("subject_unknown", "subject", False)
+    assert (failure.code, failure.field, failure.retryable) == ("subject_unknown", "prompt", False)
     assert "no word of the prompt names the subject" in failure.message
     assert not service.queue.messages
 

@@ -111,7 +111,7 @@ def test_a_job_store_that_is_down_costs_the_estimate_alone(knowing: Api, monkeyp
     ("parts", "code", "field"),
     [
         ({"mask": pictures.mask(fill="nothing")}, "mask_empty", "mask"),
-        ({"prompt": "a red car"}, "subject_unknown", "subject"),
+        ({"prompt": "a red car"}, "subject_unknown", "prompt"),
         ({"identity": f"c_{'0' * 32}"}, "identity_unknown", "identity"),
         ({"attributes": f"a_{'0' * 32}"}, "attribute_unknown", "attributes"),
         ({"webhook_url": "https://a.example"}, "webhook_unavailable", "webhook_url"),
