@@ -32,7 +32,7 @@ def check_learning(services: Services, owner: Owner) -> None:
 def _check_learnings(spent: DailyUsage, budget: int, learns: Callable[[], bool]) -> None:
     if 0 < budget <= spent.learnings and learns():
         raise LearningsSpent(
-            f"the tenant has learned {budget} people and attributes today and may learn no more",
+            f"the tenant may learn no more people and attributes today: its budget is {budget} a day",
             retry_after_s=_until_midnight_s(),
         )
 

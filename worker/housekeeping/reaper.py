@@ -43,7 +43,8 @@ def reap(services: Services, *, pending: bool = True) -> int:
     """
     jobs = Jobs(services)
     if (entered := rebuild_if_lost(services)) is not None:
-        log.warning("the job store has lost jobs, or may have", action="rebuild", entered=entered)
+        tell = log.warning if entered else log.info  # a new one is as empty as one that has lost its jobs
+        tell("the job store was empty or had lost jobs, and is rebuilt", action="rebuild", entered=entered)
     if pending and (entered := reconcile_if_due(services, every_s=PENDING_S)) is not None:
         if entered:
             log.warning("jobs were missing in the job store", action="reconciled", entered=entered)

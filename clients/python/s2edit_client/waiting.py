@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -76,10 +76,10 @@ class EditFailed(Exception):
 class Done:
     """A finished edit. `picture` holds the bytes of the result, `url` its link, which expires after some minutes."""
 
-    picture: bytes
+    picture: bytes = field(repr=False)
     url: str
-    report: dict[str, Any]
-    edit: Edit
+    report: dict[str, Any] = field(repr=False)
+    edit: Edit = field(repr=False)
 
 
 def edit_and_wait(
