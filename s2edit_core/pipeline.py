@@ -1,12 +1,15 @@
 """S²Edit from end to end, in diffusers' idiom: `from_pretrained`, `learn`, `invert`, call.
 
     pipe = S2EditPipeline.from_pretrained("models/world-128")
-    identity = pipe.learn(photo, mask, "a photo of a [I] woman", "woman")
-    makeup = pipe.learn(reference, painted, "a woman with [A] makeup", "makeup", placeholder="[A]")
-    inversion = pipe.invert(photo, mask, "a photo of a [I] woman", identity)
-    out = pipe("a photo of a [I] woman with [A] makeup", image=photo, mask=mask, identity=identity, inversion=inversion,
-               attributes=[Attribute(makeup, face_of_photo)])
+    caption, guidance = "a photo of a woman with long brown hair", pipe.guidance(None, "balanced")
+    identity = pipe.learn(photo, mask, caption)
+    inversion = pipe.invert(photo, mask, caption, identity, guidance_scale=guidance)
+    out = pipe("a photo of a woman with long red hair", image=photo, mask=mask, identity=identity, inversion=inversion,
+               injection=PRESETS["balanced"].injection)
     out.images[0].save("edited.png")
+
+`photo` is RGB, `mask` is L, white on the person, and `PRESETS` is of `s2edit_core.request.presets`. Name in `caption` what later
+edits will change: the identity learns what it leaves out. `docs/method.md` adds an attribute of somebody else, such as a makeup.
 
 `learn`, `invert` and the call run stages that are also available as generators of `Progress`, for services that report progress and
 cancel (`StagedPipeline`).
