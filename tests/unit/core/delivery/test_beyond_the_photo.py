@@ -19,7 +19,7 @@ from s2edit_core.delivery.latent_colours import model_moments
 from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.pictures.files import INSIDE
 from s2edit_core.request.domains import Placement
-from tests.unit.core.delivery.outputs import box_mask, photo_of
+from tests.unit.core.delivery.output.outputs import box_mask, photo_of
 
 PLACEMENT = Placement(1.2, 1.3, 0.1, share=0.3, fullest=0.5, square=True)
 FRAME = 64

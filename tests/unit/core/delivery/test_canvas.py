@@ -15,7 +15,7 @@ from s2edit_core.delivery.report import changed_share, outside_change, psnr_db
 from s2edit_core.delivery.resampling import Axis
 from s2edit_core.delivery.seam import seam_opacity
 from s2edit_core.pictures.files import INSIDE, grown
-from tests.unit.core.delivery.outputs import box_mask, photo_of
+from tests.unit.core.delivery.output.outputs import box_mask, photo_of
 
 
 @st.composite

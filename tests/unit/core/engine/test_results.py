@@ -20,7 +20,7 @@ from s2edit_core.pictures.files import decode_photo, encode_png
 from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import Settings
-from tests.unit.core.delivery.profiles import DISPLAY_P3
+from tests.unit.core.delivery.output.profiles import DISPLAY_P3
 from tests.unit.core.engine.runs import INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines.engine import EditInputs
 from worker.engines.modeless_engine import engine_of_test_mode

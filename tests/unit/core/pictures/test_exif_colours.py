@@ -15,7 +15,7 @@ from s2edit_core.pictures.exif import EXIF, declares_adobe_rgb, orientation_in, 
 from s2edit_core.pictures.files import check_photo, decode_original, decode_photo
 from s2edit_core.pictures.metadata import without_metadata
 from s2edit_core.request.picture_limits import scaled_size
-from tests.unit.core.delivery.profiles import DISPLAY_P3
+from tests.unit.core.delivery.output.profiles import DISPLAY_P3
 from tests.unit.core.pictures.samples import check_own_colours, levels, stored
 
 SIZE = (96, 72)

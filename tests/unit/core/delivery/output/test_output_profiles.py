@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from s2edit_core.delivery.output import Output, encode_result
 from s2edit_core.pictures.colours import from_srgb
 from s2edit_core.pictures.files import Original, decode_original, decode_photo
-from tests.unit.core.delivery.outputs import (
+from tests.unit.core.delivery.output.outputs import (
     EXACT,
     JPEG,
     OUTSIDE,
@@ -24,7 +24,7 @@ from tests.unit.core.delivery.outputs import (
     repainted,
     see_through,
 )
-from tests.unit.core.delivery.profiles import DISPLAY_P3, GREY, INPUT_ONLY
+from tests.unit.core.delivery.output.profiles import DISPLAY_P3, GREY, INPUT_ONLY
 
 
 class TestProfiles:

@@ -17,7 +17,7 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_core.pictures.files import decode_original, decode_photo
 from s2edit_core.pictures.metadata import without_metadata
 from s2edit_core.request.spec import EditRequest
-from tests.unit.core.delivery.outputs import (
+from tests.unit.core.delivery.output.outputs import (
     EXACT,
     JPEG,
     OUTSIDE,
@@ -31,7 +31,7 @@ from tests.unit.core.delivery.outputs import (
     repainted,
     see_through,
 )
-from tests.unit.core.delivery.profiles import DISPLAY_P3
+from tests.unit.core.delivery.output.profiles import DISPLAY_P3
 
 
 class TestFormats:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from s2edit_core.delivery.output import Output, encode_result, flattened
 from s2edit_core.pictures.files import decode_original, decode_photo
-from tests.unit.core.delivery.outputs import (
+from tests.unit.core.delivery.output.outputs import (
     EXACT,
     JPEG,
     OUTSIDE,
