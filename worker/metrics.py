@@ -5,6 +5,7 @@ No metric names a user or a tenant.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -55,6 +56,9 @@ WEBHOOKS = Counter(
     "s2edit_webhook_tries", "Tries to send a webhook, by result (delivered, repeated, given_up)", ("result",), registry=REGISTRY
 )
 
+_NUMBERS = re.compile(r":[xs]\d+")
+"""The numbers of variants and steps in an `estimate_key`."""
+
 
 def attempt_ended(end: str, code: str = "") -> None:
     """Count an attempt. `code` says why it ended so: a failure's code, or the reason for handing the job back."""
@@ -62,10 +66,11 @@ def attempt_ended(end: str, code: str = "") -> None:
 
 
 def phases_measured(preset: str, seconds: Mapping[str, float]) -> None:
-    """Take the phases of a successful attempt into account."""
+    """Take the phases of a successful attempt into account. `preset` is its `estimate_key`, whose numbers a request chooses."""
+    name = _NUMBERS.sub("", preset)
     for phase, spent in seconds.items():
         if phase != "total":
-            PHASE_S.labels(phase, preset).observe(spent)
+            PHASE_S.labels(phase, name).observe(spent)
 
 
 class Readings(Collector):

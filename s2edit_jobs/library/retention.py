@@ -132,7 +132,7 @@ class Retention:
         uses, idle_ttl_s = Uses.of(folder.names), self._settings.identity_idle_ttl_s
         self._inversions |= uses.inversions
         if all(name.startswith(USED) for name in folder.names):  # nothing is left that it was the time of use of
-            yield "markers", self._artifacts.delete_prefix(f"{folder.path}/")
+            yield "markers", self._drop(folder)
             return
         if METADATA["c_"] in folder.names and self._is_old(folder):
             yield "identities", self._erase(folder)
@@ -208,7 +208,18 @@ class Retention:
         elif METADATA[folder.id[:2]] in folder.names:
             yield "checkpoints", self._artifacts.delete_prefix(folder.key(CHECKPOINTS))
         else:
-            yield "unlearned", self._artifacts.delete_prefix(f"{folder.path}/")
+            yield "unlearned", self._drop(folder)
+
+    def _drop(self, folder: UserFolder) -> int:
+        """Delete the folder's objects and return their number, unless it has others than when it was listed, some minutes ago.
+
+        Then a job has begun to learn there anew, from the checkpoints, or has finished.
+        """
+        keys = [*self._artifacts.list(f"{folder.path}/")]
+        if keys != [folder.key(name) for name in folder.names]:
+            return 0
+        self._artifacts.delete(keys)
+        return len(keys)
 
     def _sweep_inversion(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         """Remove an inversion that belongs to no identity. The identities are known by then, because `concepts` sorts first."""

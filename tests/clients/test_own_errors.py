@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from email.message import Message
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from s2edit_client import EditFailed, edit_and_wait, edit_and_wait_async, follow_edit, waiting
 from s2edit_client.connections import uses_environment
+
+from api.description.examples import RUNNING
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -111,3 +114,26 @@ def test_other_machines_are_asked_by_the_proxy_of_the_environment() -> None:
         assert not uses_environment(url)
     for url in ("https://example.com", "http://192.0.2.1:8000", "http://localhost.example.com"):
         assert uses_environment(url)
+
+
+def test_a_stream_of_events_that_can_not_be_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection opens, and sends an edit in a state that a newer service may know."""
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.02)
+    monkeypatch.setattr(waiting, "PATIENCE_S", 0.3)
+    unknown = json.dumps({**RUNNING, "state": "paused"})
+
+    class Newer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(f"event: edit\nid: 7\ndata: {unknown}\n\n".encode())
+
+        def log_message(self, format: str, *values: object) -> None:
+            """Log nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Newer) as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(EditFailed):
+            follow(f"http://127.0.0.1:{running.server_port}")
+        running.shutdown()

@@ -247,6 +247,17 @@ def test_the_counts_of_an_erased_users_requests_go_too(tmp_path: Path) -> None:
         assert [key for key in client.keys("*") if b"app/bob/" in key]
 
 
+def test_the_counts_of_a_user_whose_number_and_name_look_like_another_owner_stay(tmp_path: Path) -> None:
+    """`…/user-writes/other/app/5/…` holds "app/5", which is no owner there, but the name of a user and a limit."""
+    with EmbeddedRedis(tmp_path) as server:
+        Rates(Settings(redis_url=server.url, data_dir=tmp_path, user_writes_per_minute=5)).take(Owner("other", "app"), "POST", [])
+        client = redis.Redis.from_url(server.url)
+        before = client.keys("s2edit:rates*")
+        assert [key for key in before if b"/app/5/" in key]
+        redis_job_store(server.url, timeout_s=5.0).erasure.erase_owner(Owner("app", "5"))
+        assert sorted(client.keys("s2edit:rates*")) == sorted(before)
+
+
 @pytest.mark.parametrize("snapshots", [False, True], ids=["append-only file", "and snapshots"])
 def test_nothing_erased_is_left_in_the_files_of_redis(tmp_path: Path, snapshots: bool) -> None:
     owner = Owner("app", "canary-7f3a")

@@ -17,13 +17,14 @@ from collections.abc import Callable
 FACTOR = 20.0
 """How many times as long as the longest stretch so far a stretch may take. A shared or hot device is only a few times slower."""
 COLD_FACTOR = 5.0
-"""How many times `timeout_s` the first stretches of a process may take, because the device still compiles and loads kernels."""
+"""How many times `timeout_s` the first stretches of a process may take, because the device still compiles and loads kernels. No
+later one may take longer either, however slow one before it was."""
 COLD_MARKS = 3
 """Marks after which a process counts as warm."""
 
 
 class ProcessProgress:
-    """The attempts that run in this process, and the longest stretch between two of their marks. Thread-safe."""
+    """The attempts that run in this process, and the longest stretch between two of their marks once it is warm. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,8 +42,8 @@ class ProcessProgress:
 
     def bound_s(self, timeout_s: float) -> float:
         """Return how many seconds a stretch may take: `timeout_s`, or more on a device that was slow so far or is still cold."""
-        cold = COLD_FACTOR * timeout_s if self._marks < COLD_MARKS else 0.0
-        return max(timeout_s, FACTOR * self.longest_s, cold)
+        most = COLD_FACTOR * timeout_s
+        return most if self._marks < COLD_MARKS else min(most, max(timeout_s, FACTOR * self.longest_s))
 
     def add(self, watch: ProgressWatch) -> None:
         with self._lock:
@@ -56,7 +57,8 @@ class ProcessProgress:
         """Record the duration of a stretch that has ended."""
         with self._lock:
             self._marks += 1
-            self.longest_s = max(self.longest_s, seconds)
+            if self._marks > COLD_MARKS:  # the first ones say how long the device compiles
+                self.longest_s = max(self.longest_s, seconds)
 
     def _running(self) -> list[ProgressWatch]:
         with self._lock:

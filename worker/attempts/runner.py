@@ -71,8 +71,9 @@ ADVICE = "try another photo, or tell the operator of the service: the workers' l
 """What to do if the attempts at a job have ended for a reason that its user cannot know."""
 QUOTA_SPENT = "quota_spent"
 """Error code of a job that would have to learn something when the tenant may learn nothing more that day."""
-OWN_FAILURES = (DEADLINE, "identity_unknown", "attribute_unknown")
-"""Codes that say nothing about jobs that wait for the same concept: these may have more time, or be accepted after an erasure."""
+OWN_FAILURES = (DEADLINE, "identity_unknown", "attribute_unknown", "record_damaged")
+"""Codes that say nothing about jobs that wait for the same concept: these may have more time, be accepted after an erasure, or have
+files that are whole."""
 NEWER_WAIT_S = 10.0
 """Seconds for which a job of a newer release leaves the queue. Then a worker of that release may take it."""
 DOWN_WAIT_S = 1.0

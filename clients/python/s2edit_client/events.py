@@ -95,7 +95,8 @@ class _Progress:
         self._failure, self._pause_s = None, waiting.PAUSE_S
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status_code == HTTPStatus.OK and kind == "text/event-stream":
-            self._lost_since = None
+            if not isinstance(self._cause, NOT_OURS):  # a stream that can't be read is no better for being open
+                self._lost_since = None
             return True
         return False
 
@@ -104,7 +105,7 @@ class _Progress:
         if event.event != "edit":
             return None
         edit = Edit.from_dict(json.loads(event.data))
-        self._after = edit.sequence
+        self._after, self._cause, self._lost_since = edit.sequence, None, None
         self.over = edit.state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
         return edit
 

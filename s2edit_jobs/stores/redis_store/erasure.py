@@ -63,7 +63,7 @@ class RedisErasure:
         """Look at every key: an owner's finished jobs are in no index, and this must not depend on one."""
         who, client = owner.name, self._connection.client
         names = re.compile(
-            rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)|s2edit:rates\b.*/{re.escape(who)}/.*"
+            rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)|s2edit:rates\b.*/user-[a-z]+/{re.escape(who)}/.*"
         )
         running = 0
         with self._connection.asking():

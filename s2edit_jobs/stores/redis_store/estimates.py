@@ -13,16 +13,20 @@ from s2edit_jobs.stores.redis_store.server.connection import Connection
 NEWEST = 0.2
 """Weight of the newest measurement in a mean of seconds."""
 
-# The phases and their seconds follow the weight.
+KEPT_S = 30 * 86_400
+"""Seconds for which the means of a name are kept after the last measurement: requests choose the numbers in names."""
+
+# The phases and their seconds follow the numbers.
 MEASURED = script(
     """
 local pace = P .. 'pace:' .. preset
-for i = 4, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
   local before = tonumber(redis.call('HGET', pace, ARGV[i]) or '') or ARGV[i + 1]
   redis.call('HSET', pace, ARGV[i], string.format('%.4f', before + weight * (ARGV[i + 1] - before)))
 end
+redis.call('EXPIRE', pace, kept_s)
 """,
-    "preset, weight",
+    "preset, weight, kept_s",
 )
 
 _ANSWER = """
@@ -56,7 +60,7 @@ class RedisEstimates:
         self._connection = connection
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
-        self._connection.run(MEASURED, preset, NEWEST, *(part for pair in seconds.items() for part in pair))
+        self._connection.run(MEASURED, preset, NEWEST, KEPT_S, *(part for pair in seconds.items() for part in pair))
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         answer = self._connection.run(OUTLOOK, job_id, owner.tenant, owner.user)

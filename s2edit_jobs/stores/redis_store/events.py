@@ -82,7 +82,7 @@ class RedisEvents:
 
     def changes(self, stop: threading.Event) -> Iterator[str | None]:
         while not stop.is_set():
-            with suppress(redis.RedisError, OSError):
+            with suppress(redis.RedisError, OSError, UnicodeError):  # a message may hold the name of a damaged entry
                 yield from self._listen(stop)
             stop.wait(LISTEN_S)
 

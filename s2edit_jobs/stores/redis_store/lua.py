@@ -24,7 +24,7 @@ Keys (all under `s2edit:`)
     task:<name>       string: the millisecond at which the periodic task is due again; kept for a minute longer. `/readyz` of the
                       API writes `task:readyz`, to see whether Redis takes writes
     due:test, turns:test  the same for jobs of test mode, which never hold up a worker of live jobs
-    pace:<preset>     hash: means of measured seconds, by phase; workers write them, the API estimates `eta_s` from them; kept
+    pace:<preset>     hash: means of measured seconds, by phase; workers write them, the API estimates `eta_s` from them; 30 days
     spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; kept for 2 days
     stored:<tenant>   hash: the bytes that the tenant stores: as last measured, and what was booked since
     measure           sorted set: tenants to be measured, by the millisecond at which that is due

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+import redis
 
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.stores.job_store import KEEP_EVENTS, PAGE
+from s2edit_jobs.stores.redis_store.events import CHANGES
 from tests.contract.conftest import StoreCase
 from tests.contract.job_store.jobs import ANN, BOB, EVE, LEASE_S, end, enter, take
 
@@ -79,6 +81,15 @@ class TestEvents:
         assert [next(heard) for _ in range(3)] == ["e_1", "e_2", "e_1"]
         stop.set()
         assert list(heard) == []
+
+    def test_a_name_that_is_no_text_does_not_end_the_listening(self, case: StoreCase) -> None:
+        heard = case.store.events.changes(stop := threading.Event())
+        assert next(heard) is None
+        redis.Redis.from_url(case.database.url).publish(CHANGES, b"e_\xff\xfe")
+        assert next(heard) is None, "it listens anew"
+        enter(case, "e_1")
+        assert next(heard) == "e_1"
+        stop.set()
 
 
 class TestDeliveries:

@@ -13,7 +13,7 @@ from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, REQUEST, InProcessService
 from tests.unit.worker.engines.testmode import accept as accept_test_job
 from tests.unit.worker.engines.testmode import work as work_test_job
-from worker.metrics import REGISTRY
+from worker.metrics import REGISTRY, phases_measured
 
 CANARY = "canary-user-77"
 
@@ -111,3 +111,11 @@ def test_no_metric_names_a_user_or_quotes_a_request(service: InProcessService) -
     assert 's2edit_set_aside_total{kind="a kind of workers"}' in shown
     for secret in (CANARY, ANN.user + '"', ANN.tenant + '"'):
         assert secret not in shown
+
+
+def test_the_numbers_that_a_request_chooses_make_no_series() -> None:
+    measured = Change("s2edit_phase_duration_seconds_count", phase="editing", preset="balanced")
+    for key in ("balanced", "balanced:x2", "balanced:s37", "balanced:x8:s999"):
+        phases_measured(key, {"editing": 1.0, "total": 2.0})
+    assert measured.by == 4
+    assert b'preset="balanced:' not in generate_latest(REGISTRY)

@@ -13,10 +13,12 @@ from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState
+from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.redis_store.lua import LOOK_MS
 from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.faults import at, down, fail
 from tests.unit.worker.conftest import ANN, REQUEST, InProcessService
+from worker.attempts.runner import run_attempt
 from worker.housekeeping.reaper import reap
 
 CHECKPOINTS = "/checkpoint-"
@@ -231,3 +233,21 @@ class TestCheckpoints:
         service.artifacts.put(key, b"rubbish", media_type="x/y")
         service.work()
         assert json.loads(service.artifacts.get(service.get(job_id).artifacts["report"]))["learning_steps"] == 10
+
+
+def test_a_learner_whose_photo_is_damaged_fails_alone(service: InProcessService) -> None:
+    learner = service.accept()
+    service.engine.on_step = at("learning", 1, service.stop.set)  # it is handed back, and keeps its reservation
+    service.handle()
+    service.engine.on_step, _ = None, service.stop.clear()
+    others = [service.accept() for _ in range(2)]
+    for job_id in others:
+        run_attempt(service.store.leases.claim(job_id, lease_s=15), service.services, service.engine, stop=threading.Event())
+    assert all(service.get(job_id).waits_for for job_id in others)
+    service.artifacts.objects[edit_key(ANN, learner, "image.png")] = b"pho"
+    service.now += 10
+    while service.queue.messages:
+        service.work()
+        service.now += 10
+    assert service.get(learner).state is JobState.FAILED
+    assert states(service, others) == [JobState.SUCCEEDED] * 2

@@ -54,11 +54,24 @@ def test_without_a_mark_it_hangs(bench: Bench) -> None:
 
 def test_a_slow_device_gets_more_time(bench: Bench) -> None:
     watch = bench.warm()
-    bench.now += TIMEOUT_S / 2
+    bench.now += TIMEOUT_S / 10
     watch.advance()
-    bench.now += FACTOR * TIMEOUT_S / 2 - 1
+    bench.now += FACTOR * TIMEOUT_S / 10 - 1
     assert not watch.is_hung()
     bench.now += 2
+    assert watch.is_hung()
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_one_long_stretch_does_not_hide_a_later_hang(bench: Bench, cold: bool) -> None:
+    """While kernels compile, a stretch says nothing of the device; and however slow one was, a hang is noticed."""
+    watch = bench.watch() if cold else bench.warm()
+    bench.now += TIMEOUT_S * COLD_FACTOR - 1
+    watch.advance()
+    for _ in range(COLD_MARKS):
+        bench.now += 0.3
+        watch.advance()
+    bench.now += (TIMEOUT_S if cold else COLD_FACTOR * TIMEOUT_S) + 1
     assert watch.is_hung()
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from s2edit_core.request.spec import Progress
 from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.last_use import DAY_S
 from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.record import JobState, Outcome, Owner, new_job_id
 from s2edit_jobs.records.set_aside import set_aside_counts
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.user_folders import SEEK_AFTER
+from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from tests.unit.worker.housekeeping.retention.sweeps import (
     BOB,
@@ -168,3 +171,38 @@ def test_one_listing_serves_every_kind(service: InProcessService, monkeypatch: p
     monkeypatch.setattr(service.artifacts, "list", note)
     sweep(service)
     assert prefixes == ["t/"]
+
+
+def test_what_is_learned_anew_while_the_sweep_goes_on_stays(
+    service: InProcessService, pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep has listed old checkpoints. Before it comes to delete them, the user sends the photo again."""
+    service.engine = FakeEngine(checkpoint_every=1)
+    first = service.accept()
+
+    def cancel(progress: Progress) -> None:
+        if progress.phase == "learning" and progress.step == 3:
+            service.jobs.cancel(ANN, first)
+            service.stop.set()
+
+    service.engine.on_step = cancel
+    service.handle()
+    service.engine.on_step, _ = None, service.stop.clear()
+    service.jobs.cancel(ANN, first)
+    service.queue.messages.clear()
+    sweep(service)  # dates the checkpoints
+    pass_time(service.services.settings.checkpoint_ttl_s + 10)
+    again, listing = service.accept(), service.artifacts.list
+    folders = f"{ANN.prefix}concepts/"
+
+    def meanwhile(prefix: str, **how: Any) -> Iterator[str]:
+        if prefix.startswith(folders) and prefix != folders and service.get(again).state is JobState.QUEUED:
+            service.work()
+        return listing(prefix, **how)
+
+    monkeypatch.setattr(service.artifacts, "list", meanwhile)
+    sweep(service)
+    record = service.get(again)
+    assert record.state is JobState.SUCCEEDED
+    assert record.identity is not None
+    assert Library(service.services).identity(ANN, record.identity)
