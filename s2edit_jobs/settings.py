@@ -107,7 +107,8 @@ class Settings(StoreSettings, LimitSettings):
         gt=0,
         le=86_400,
         description="Seconds without progress after which a running job counts as hung. Its worker then exits, and its supervisor "
-        "restarts it. Until the device has warmed up, five times as long; on a slow device, twenty times its longest pass",
+        "restarts it. Until the device has warmed up, five times as long; on a slow device, twenty times its longest pass, but "
+        "never longer than that",
     )
     reap_interval_s: float = Field(
         default=1.0,
