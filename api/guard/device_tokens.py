@@ -8,7 +8,6 @@ minutes after the expiry of the old one.
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import threading
 import time
@@ -24,6 +23,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from s2edit_jobs.access.keys import MAX_CACHED, Scope
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
+from s2edit_jobs.access.spent_units import TOKENS, is_over
 from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner
@@ -41,10 +41,6 @@ DEVICE_SCOPES: frozenset[Scope] = frozenset({"edits:read", "edits:write", "ident
 IAT_LEEWAY_S = 2 * CLOCK_SKEW_S + 1
 """Seconds by which a token may claim to be issued in the future. After a revocation, `issue` dates a token `CLOCK_SKEW_S` seconds
 ahead, and the clock of the machine that reads it may be as far behind."""
-_FOLDER = re.compile(r"[0-9]{1,12}-[0-9a-f]{32}")
-"""Name of the folder of a token's spent units."""
-SWEEP_AFTER_S = 300
-"""Seconds from the end of a token until its objects are removed, because clocks may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class DeviceToken:
     @property
     def prefix(self) -> str:
         """The folder of its spent units. The name contains the expiry, by which `_sweep` removes it."""
-        return f"{self.owner.prefix}tokens/{self.expires_at}-{self.id}/"
+        return f"{self.owner.prefix}{TOKENS}/{self.expires_at}-{self.id}/"
 
 
 class DeviceTokens:
@@ -223,9 +219,6 @@ class DeviceTokens:
 
     def _sweep(self, owner: Owner) -> None:
         """Remove the objects of the user's expired tokens."""
-        folder = f"{owner.prefix}tokens/"
-        for name in [name for name in self._artifacts.folders(folder) if self._is_expired(name)]:
+        folder = f"{owner.prefix}{TOKENS}/"
+        for name in [name for name in self._artifacts.folders(folder) if is_over(name, self._clock())]:
             self._artifacts.delete_prefix(f"{folder}{name}/")
-
-    def _is_expired(self, name: str) -> bool:
-        return bool(_FOLDER.fullmatch(name)) and int(name.partition("-")[0]) + SWEEP_AFTER_S < self._clock()

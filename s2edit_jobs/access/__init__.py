@@ -2,6 +2,7 @@
 
     keys              API keys, their tenants and scopes
     revoked_tokens    users whose device tokens were revoked
+    spent_units       what device tokens have spent, and until when it is kept
     policy            which prompts are refused
     audit             the log of who did what
     host_names        host names that lead to this machine

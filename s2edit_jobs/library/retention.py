@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
+from s2edit_jobs.access.spent_units import TOKENS, is_over
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concepts import CONCEPT, METADATA, Library, identity_expires_at
 from s2edit_jobs.library.erased_concepts import ERASED, sweep_erased_concept
@@ -67,6 +68,7 @@ class Retention:
             ERASED: self._sweep_erased,
             "inversions": self._sweep_inversion,
             REQUESTS: self._sweep_request,
+            TOKENS: self._sweep_token,
             "uploads": self._sweep_upload,
         }
         gone: Counter[str] = Counter()
@@ -82,7 +84,9 @@ class Retention:
         return {kind: number for kind, number in gone.items() if number}
 
     def _may_expire(self, kind: str, name: str) -> bool:
-        """Return whether a folder must be looked at. Ids of edits are sorted by time, so all later ones are younger."""
+        """Return whether a folder must be looked at. Ids of edits and tokens are sorted by time, so all later ones are younger."""
+        if kind == TOKENS:
+            return is_over(name, self._now)
         if kind != "edits":
             return True
         ttls = [ttl for ttl in (self._settings.edit_ttl_s, self._settings.result_ttl_s) if ttl is not None]
@@ -94,6 +98,9 @@ class Retention:
     def _sweep_request(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         before = self._now - self._settings.idempotency_ttl_s
         yield REQUESTS, sweep_marker(self._artifacts, folder.path, before=before)
+
+    def _sweep_token(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
+        yield TOKENS, self._artifacts.delete_prefix(f"{folder.path}/")
 
     def _sweep_erased(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         if not _CONCEPT_ID.fullmatch(folder.id) or folder.names != ("",):

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from api.guard.device_tokens import DeviceTokens
 from s2edit_core.request.spec import Progress
+from s2edit_jobs.access.spent_units import SWEEP_AFTER_S
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.last_use import DAY_S
@@ -206,3 +208,17 @@ def test_what_is_learned_anew_while_the_sweep_goes_on_stays(
     assert record.state is JobState.SUCCEEDED
     assert record.identity is not None
     assert Library(service.services).identity(ANN, record.identity)
+
+
+def test_what_a_phone_that_never_returned_has_spent_is_removed(
+    service: InProcessService, pass_time: Callable[[float], None]
+) -> None:
+    owners = [Owner("app", f"phone-{number}") for number in range(3)]
+    tokens = DeviceTokens(service.artifacts, ["k" * 40])
+    for owner in owners:
+        token, _ = tokens.issue(owner, scopes=frozenset({"edits:write"}), expires_in_s=600, edits=3, uploads=3, key_id="")
+        tokens.spend(token, "edits")
+    assert sweep(service) == {}
+    pass_time(600 + SWEEP_AFTER_S + 1)
+    assert sweep(service)["tokens"] == 3
+    assert not [key for key in service.artifacts.list("t/") if "/tokens/" in key]
