@@ -10,6 +10,7 @@
     prompt_syntax      notations of other programs, which are refused
     instructions       prompts that are instructions, not descriptions
     suggestions        such a prompt rephrased as a description
+    descriptions       a subject with traits as a description
     keeping            clauses that ask to keep the rest
     words, domains     nouns and their forms; the words of people, cats and churches
 
