@@ -36,7 +36,7 @@ from api.routes import attributes, edits, erasure, files, health, identities, js
 from api.routes.metrics import Metrics
 from api.shutdown import ShutdownAnswers
 from api.slow_calls import SharedCalls, SlowCalls
-from api.studio import docs
+from api.studio import docs, suggestions
 from api.studio import page as studio
 from api.wire import problems
 from api.wire.digests import ContentDigest
@@ -127,6 +127,7 @@ def _routes() -> list[BaseRoute]:
         health,
         metrics,
         studio,
+        suggestions,
         docs,
         tokens,
         openai_routes,

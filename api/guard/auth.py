@@ -45,6 +45,7 @@ SCOPES_OF: Mapping[str, Scope] = {
     "identities": "identities",
     "attributes": "identities",
     "tokens": "tokens",
+    "studio": "edits:write",
     "v1": "edits:write",
 }
 """The scope that a path needs, by its first segment: `READ_SCOPES` for GET and HEAD, else `SCOPES_OF`, else `admin`."""

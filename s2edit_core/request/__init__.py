@@ -8,9 +8,7 @@
     texts, numbers     bounds of texts; numbers written as text
     prompts            where [I] goes in a prompt
     prompt_syntax      notations of other programs, which are refused
-    instructions       prompts that are instructions, not descriptions
-    suggestions        such a prompt rephrased as a description
-    keeping            clauses that ask to keep the rest
+    wording            prompts that are instructions, and how to describe what they ask for
     words, domains     nouns and their forms; the words of people, cats and churches
 
 This room imports only `errors`.

@@ -11,19 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.request.instructions import check_described
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
-from s2edit_core.request.words import article, find_noun, following, plurals, tidy
+from s2edit_core.request.wording.instructions import check_described
+from s2edit_core.request.words import PEOPLE, article, find_noun, following, plurals, tidy
 
 PLACEHOLDERS = re.compile(r"\[[A-Z][A-Za-z0-9_]*\]")
 """The form of placeholders: a capital, then letters, digits and underscores, in brackets."""
 SourceOrigin = Literal["given", "captioned", "default"]
 """Where a source prompt comes from: the request (or its identity or parent edit), a captioner, or only the subject word."""
-PEOPLE = (
-    *("woman", "man", "girl", "boy", "person", "child", "kid", "toddler", "baby", "lady", "gentleman", "guy", "teenager"),
-    *("adult", "bride", "groom", "model", "face"),
-)
-"""Words that captions use for people. A caption with one of them in place of the prompt's subject still describes the photo."""
 
 
 @dataclass(frozen=True, slots=True)

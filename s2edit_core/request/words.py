@@ -36,6 +36,11 @@ NO_MEN = ("human", "german", "roman", "norman", "shaman", "ottoman", "talisman")
 SOUNDED_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|eu|ewe|one\b|once|ur[aio])", re.IGNORECASE)
 """Beginnings with a vowel letter that take "a"."""
 SILENT_H = re.compile(r"(hour|heir|honest|honou?r)", re.IGNORECASE)
+PEOPLE = (
+    *("woman", "man", "girl", "boy", "person", "child", "kid", "toddler", "baby", "lady", "gentleman", "guy", "teenager"),
+    *("adult", "bride", "groom", "model", "face"),
+)
+"""Words that captions use for people. A caption with one of them in place of the prompt's subject still describes the photo."""
 
 
 def tidy(text: str) -> str:

@@ -145,16 +145,6 @@ def test_more_pictures_differ_and_an_edit_goes_on_from_its_result(done: Page) ->
     assert parent.startswith("e_")
 
 
-def test_an_instruction_is_answered_with_how_to_say_it(open_studio: OpenStudio) -> None:
-    page, _ = open_studio()
-    acting.sample(page)
-    page.fill("#words", "make her hair red")
-    expect(page.locator("#sentence")).to_contain_text("Describe what the picture shall show")
-    look_at(page, "instruction")
-    page.get_by_role("button", name="“red hair”").click()
-    expect(page.locator("#sentence")).to_have_text("“a photo of a woman with long red hair”")
-
-
 def test_the_person_is_found_and_pointed_at(open_studio: OpenStudio) -> None:
     page, _ = open_studio()
     acting.photo(page)

@@ -1,10 +1,14 @@
 /** The form of an edit: words, chips, the subject, and the sentence that they make. */
 
 import { $, make, studio } from './studio.js';
-import { chipsOf, insteadOf, pieces, plain, sentenceOf, subjectIn } from './sentences.js';
+import { chipsOf, photo, pieces, plain, same, sentenceOf, subjectIn, untested } from './sentences.js';
 
 const FIRST = ['red hair', 'blond hair', 'smiling', 'glasses', 'makeup', 'a hat', 'a beard', 'curly hair', 'earrings'];
 const SHOWN = 9;
+const PAUSE_MS = 400; // the service is asked about the words when the user has stopped typing
+const MAX_TEXT = 300; // as `api/studio/suggestions.py`
+const answers = new Map(); // by question: see `instead.js`; undefined if the service has not answered
+let pause = 0;
 const state = { subject: null, all: false };
 
 const subjects = () => (studio.model?.domains || [{ subjects: ['woman', 'man', 'person'], attribute_words: [] }]).flatMap((domain) => domain.subjects);
@@ -21,14 +25,43 @@ export function subject() {
   return subjectIn($('words').value, subjects()) || state.subject || subjectIn(source(), subjects());
 }
 
-/** Return {prompt}, or {problem, instead} if the words can't be used. */
+/** Return what to ask the service about the words; null if they are only the model's own, which are no instruction. */
+function question() {
+  const text = untested($('words').value).slice(0, MAX_TEXT);
+  const words = (studio.model?.domains || []).flatMap((domain) => chipsOf(domain.attribute_words));
+  if (!studio.model?.scopes.includes('edits:write') || pieces(text).every((piece) => words.includes(piece.toLowerCase()))) return null;
+  const who = state.subject || subjectIn(source(), subjects());
+  return JSON.stringify(who ? { text, subject: who } : { text });
+}
+
+/** Ask the service whether the words are an instruction, unless it has said so. Without an answer, the edit itself has to show it. */
+export async function checked() {
+  clearTimeout(pause);
+  const asked = question();
+  if (!asked || answers.get(asked)) return;
+  answers.set(asked, await import('./instead.js').then(({ answerTo }) => answerTo(asked)).catch(() => undefined));
+  draw();
+}
+
+/**
+ * Return {prompt, source}, or {problem} if the words can't be used.
+ *
+ * `source` describes the photo, '' if nobody has. `hint`: the problem is shown while typing. `draw` adds what the service suggests.
+ */
 export function prompt() {
   const text = $('words').value.trim();
-  const instead = insteadOf(text);
-  if (instead !== null) return { problem: 'Describe what the picture shall show, not what to do.', instead };
+  const answer = answers.get(question());
+  if (answer?.problem) return { ...answer, hint: true };
   if (!text && !applied().length) return { problem: 'Say what shall be different.' };
-  if (!subject()) return { problem: 'Say who is in the photo.', field: 'subjects' };
-  return { prompt: sentenceOf(text, subject(), source(), applied()) };
+  const who = subject();
+  if (!who) return { problem: 'Say who is in the photo.', field: 'subjects' };
+  const { words, before } = answer?.read(text, who, source()) || { words: text, before: source() };
+  const said = sentenceOf(words, who, source(), applied());
+  const { parent, identity } = studio.using;
+  if (!applied().length && (before || !(parent || identity)) && same(said, before || photo(who))) {
+    return { problem: 'The photo shows that already. Say what shall be different, or under More options what it shows now.', hint: true };
+  }
+  return { prompt: said, source: before };
 }
 
 /** Fill the form from a sample. */
@@ -48,18 +81,25 @@ export function setSubject(word) {
 export function draw() {
   drawChips();
   drawSubjects();
-  const said = prompt();
-  const place = $('sentence');
-  place.dataset.kind = said.problem && said.instead !== undefined ? 'problem' : 'note';
-  if (said.instead) {
-    const use = make('button', { type: 'button', className: 'plain', onclick: () => typed(said.instead) }, `“${said.instead}”`);
-    place.replaceChildren(`${said.problem} For example: `, use);
-  } else if (said.instead === '') place.textContent = `${said.problem} For example: “red hair”.`;
-  else place.textContent = said.prompt ? `“${plain(said.prompt)}”` : '';
+  clearTimeout(pause);
+  const asked = question();
+  if (!asked || answers.has(asked)) drawSentence();
+  else pause = setTimeout(checked, PAUSE_MS);
 }
 
-function typed(text) {
-  $('words').value = text;
+function drawSentence() {
+  const { problem, hint, draw: suggest, prompt: said, source: before } = prompt();
+  const place = $('sentence');
+  place.dataset.kind = hint ? 'problem' : 'note';
+  place.textContent = hint ? problem : said ? `“${plain(said)}”${before === source() ? '' : `, from “${before}”`}` : '';
+  suggest?.(place, source(), take);
+}
+
+/** Type what the service suggests. */
+function take({ words, source: before, subject: who }) {
+  if (!subject()) state.subject = who;
+  if (before) $('source_prompt').value = before;
+  $('words').value = words;
   draw();
   $('words').focus();
 }

@@ -3,7 +3,7 @@
  *
  * picture/: photo.js choosing · stage.js view, zoom and pan · mask.js paint and undo · brush.js pointer and keyboard.
  * job/: flow.js from a click to a result · progress.js · result.js · shelf.js what this browser keeps.
- * form.js, sentences.js: from words to a prompt · words.js problems in words · service.js requests · follow.js jobs · tabs.js.
+ * form.js, sentences.js, instead.js: from words to a prompt · words.js problems in words · service.js requests · follow.js jobs · tabs.js.
  * kept.js, recent.js: what the tab keeps.
  * panel/: people.js, history.js and code.js are loaded when their tab is opened first. Each exports `mount(section)`, which is called
  * once with its empty section of the panel and returns what to call whenever the tab is opened. cards.js, erasing.js: what they share.

@@ -7,7 +7,7 @@
 const COLOURS = ['black', 'brown', 'blond', 'blonde', 'red', 'gray', 'grey', 'white', 'orange'];
 const LENGTHS = ['long', 'short'];
 const TEXTURES = ['curly', 'straight', 'wavy'];
-const MOODS = ['smiling', 'sad', 'angry', 'surprised', 'neutral'];
+const MOODS = ['smiling', 'happy', 'sad', 'angry', 'surprised', 'neutral'];
 const OTHER_ADJECTIVES = ['old', 'young', 'pale', 'tanned', 'bald', 'fluffy', 'sleeping', 'sitting', 'standing', 'ruined', 'wooden'];
 const KINDS = [MOODS, ['old', 'young'], ['pale', 'tanned'], ['sleeping', 'sitting', 'standing']];
 const COUNTED = ['hat', 'beard', 'mustache', 'collar', 'rainbow'];
@@ -21,17 +21,14 @@ const PLACE = new RegExp(`^${PREPOSITION}\\s`, 'i');
 const BEFORE_CORE = new RegExp(`^(?:(?:with|wearing|${PREPOSITION})\\s+)?(?:(?:an?|the|some|red)\\s+)?`);
 const DOING = /^(?:turned|dressed|covered|(?!(?:clothing|evening|lighting|lightning|morning|ring|spring|string|wing)\b)[a-z]+ing)\b/i;
 const POSE = /^(?:turned|looking)\s/i;
-const VERBS = 'make|give|turn|change|add|remove|put|dye|colou?r|replace|delete|erase|modify|let|show|apply|take';
-const INSTRUCTION = new RegExp(
-  `^(?:(?:please|now|just|and|then|can you|could you|i want(?: you)?(?: to)?)\\s+)*(?:(?:make(?!-?up| up)|give|add|remove|replace|delete|erase|put|apply|modify)\\s|(?:${VERBS})\\s+(?:her|his|him|their|them|it|its|the|my|this)\\b)`,
-  'i',
-);
+const POLITE = /^(?:(?:please|and|also|then)(?:\s+|(?=[.!?]*$)))+|(?:\s+please)?[\s.!?]*$/gi;
+const WITHOUT = /^(?:no|not|without)\s+(?:an?\s+|any\s+|the\s+|more\s+)?(.*)$/i;
 
 const TEST_WORDS = /\[test:[^\]]*\]/g; // directives of test mode
 
-const article = (word) => (/^[aeiou]/i.test(word) ? 'an' : 'a');
+export const article = (word) => (/^[aeiou]/i.test(word) ? 'an' : 'a');
 const list = (parts) => (parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts[parts.length - 1]}` : parts[0] || '');
-const has = (text, word) => new RegExp(`(^|[^\\p{L}])${word.replace(/[^\p{L}\d ]/gu, '\\$&')}(?![\\p{L}])`, 'iu').test(text);
+export const has = (text, word) => new RegExp(`(^|[^\\p{L}])${word.replace(/[^\p{L}\d ]/gu, '\\$&')}(?![\\p{L}])`, 'iu').test(text);
 
 export const isAdjective = (word) => MOODS.includes(word) || OTHER_ADJECTIVES.includes(word);
 
@@ -45,7 +42,7 @@ export function chipsOf(words) {
   return chips;
 }
 
-function chipOf(word, words) {
+export function chipOf(word, words) {
   const ofHair = COLOURS.includes(word) || LENGTHS.includes(word) || TEXTURES.includes(word);
   if (ofHair && words.includes('hair')) return `${word} hair`;
   if (word === 'left' || word === 'right') return `${sidewaysOf(words)} ${word}`;
@@ -63,24 +60,13 @@ function sidewaysOf(words) {
   return words.includes('looking') || words.includes('up') ? 'looking' : 'from the';
 }
 
-export const pieces = (text) => text.split(/,|;|\band\b/i).map((piece) => piece.trim().replace(/\.$/, '')).filter(Boolean);
+export const pieces = (text) => text.split(/,|;|\band\b/i).map((piece) => piece.trim().replace(POLITE, '')).filter(Boolean);
 
-/** Return what to write in place of an instruction, '' if it is unclear; null if `text` is none. */
-export function insteadOf(text) {
-  if (!INSTRUCTION.test(text.trim())) return null;
-  const plain = text.trim().replace(/\.$/, '');
-  const whose = '(?:her|his|their|the|my|its)';
-  let found;
-  if ((found = plain.match(new RegExp(`(?:make|turn|dye|colou?r|change)\\s+${whose}\\s+(\\w+)\\s+(?:to |into )?([\\w -]+)$`, 'i')))) return `${found[2]} ${found[1]}`;
-  if (/make\s+(?:her|him|them|it)\s+(?:smile|laugh|happy)/i.test(plain)) return 'smiling';
-  if ((found = plain.match(/make\s+(?:her|him|them|it)\s+(?:look\s+)?([\w -]+)$/i))) return found[1];
-  if ((found = plain.match(/(?:add|give|put|apply)\s+(?:(?:her|him|them|it)\s+|on\s+)?([\w -]+?)(?:\s+(?:to|on)\s+.*)?$/i))) return found[1];
-  if ((found = plain.match(new RegExp(`(?:remove|delete|erase)\\s+(?:${whose}\\s+)?([\\w -]+)$`, 'i')))) return `no ${found[1]}`;
-  return '';
-}
+/** Return the text without directives of test mode. */
+export const untested = (text) => text.replace(TEST_WORDS, '').trim();
 
 /** Return what a sentence says of its subject: adjectives, places ("at night"), phrases ("a hat"), what is worn and done; or null. */
-function parse(sentence, subject) {
+export function parse(sentence, subject) {
   const found = sentence.match(new RegExp(`^(?:an?\\s+)?(?:photo|portrait|picture)?\\s*(?:of\\s+)?(?:an?\\s+|the\\s+)?(.*?)\\s*\\b${subject}\\b\\s*(.*)$`, 'i'));
   if (!found) return null;
   const shown = { ...nothing(), adjectives: found[1].split(/[\s,]+/).filter(Boolean) };
@@ -97,7 +83,7 @@ function parse(sentence, subject) {
   return shown;
 }
 
-const nothing = () => ({ adjectives: [], places: [], phrases: [], worn: [], doing: [] });
+export const nothing = () => ({ adjectives: [], places: [], phrases: [], worn: [], doing: [] });
 
 function hairOf(phrase) {
   const words = phrase.toLowerCase().split(/\s+/);
@@ -124,28 +110,60 @@ const core = (phrase) => phrase.toLowerCase().replace(BEFORE_CORE, '');
 const alike = (one, other) => core(one) === core(other) || [LENSES, SEASONS, TIMES].some((kind) => kind.includes(core(one)) && kind.includes(core(other))) || (POSE.test(one) && POSE.test(other));
 
 /** Put `piece` into the list, in the place of one that it excludes. */
-function put(list, piece, excludes = alike) {
+export function put(list, piece, excludes = alike) {
   const at = list.findIndex((one) => excludes(one, piece));
   if (at < 0) list.push(piece);
   else list.splice(at, 1, piece);
 }
 
 const noun = (place) => place.toLowerCase().split(/\s+/).pop().replace(/^left$/, 'right');
+export const samePlace = (one, other) => alike(one, other) || noun(one) === noun(other);
 
-function change(shown, piece) {
-  const hair = hairOf(piece);
-  const without = piece.match(/^(?:no|without)\s+(?:an?\s+)?(.*)$/i);
-  const lower = piece.toLowerCase();
-  if (without) for (const kind of ['places', 'phrases', 'worn', 'doing']) shown[kind] = shown[kind].filter((phrase) => core(phrase) !== core(without[1]));
-  else if (hair) addHair(shown, hair);
-  else if (isAdjective(lower)) {
-    const kind = KINDS.find((words) => words.includes(lower)) || [lower];
-    shown.adjectives = shown.adjectives.filter((word) => !kind.includes(word.toLowerCase()));
-    if (lower !== 'neutral') shown.adjectives.push(lower);
-  } else if (/^wearing\s/i.test(piece)) put(shown.worn, piece.replace(/^wearing\s+/i, ''));
+export function addAdjective(shown, word) {
+  const kind = KINDS.find((words) => words.includes(word)) || [word];
+  shown.adjectives = shown.adjectives.filter((each) => !kind.includes(each.toLowerCase()));
+  if (word !== 'neutral') shown.adjectives.push(word);
+}
+
+export function addPhrase(shown, phrase) {
+  const hair = hairOf(phrase);
+  if (hair) addHair(shown, hair);
+  else put(shown.phrases, phrase);
+}
+
+/** Take `thing` away. Return whether it was there: "hat" stands for "a blue hat", too. */
+export function remove(shown, thing) {
+  const isIt = (phrase) => ` ${core(phrase)}`.endsWith(` ${core(thing)}`);
+  let was = false;
+  for (const kind of Object.keys(shown)) {
+    const kept = shown[kind].filter((phrase) => !isIt(phrase));
+    was ||= kept.length < shown[kind].length;
+    shown[kind] = kept;
+  }
+  return was;
+}
+
+/** Return what a piece takes away, as "hat" for "no hat"; undefined if nothing. */
+export const goneBy = (piece) => smiling(piece.match(WITHOUT)?.[1]);
+const smiling = (piece) => piece?.replace(/^smile$/i, 'smiling');
+
+export function change(shown, piece) {
+  const lower = smiling(piece).toLowerCase();
+  if (goneBy(piece)) remove(shown, goneBy(piece));
+  else if (isAdjective(lower)) addAdjective(shown, lower);
+  else if (/^wearing\s/i.test(piece)) put(shown.worn, piece.replace(/^wearing\s+/i, ''));
   else if (DOING.test(piece)) put(shown.doing, piece);
-  else if (PLACE.test(piece)) put(shown.places, piece, (one, other) => alike(one, other) || noun(one) === noun(other));
-  else put(shown.phrases, piece.replace(/^with\s+/i, ''));
+  else if (PLACE.test(piece)) put(shown.places, piece, samePlace);
+  else addPhrase(shown, piece.replace(/^with\s+/i, ''));
+}
+
+/** Return the description of a photo of which only the subject is known. */
+export const photo = (subject) => `a photo of ${article(subject)} ${subject}`;
+
+/** Return whether two sentences say the same of a photo. */
+export function same(one, other) {
+  const bare = (text) => untested(plain(text)).toLowerCase().replace(/^(?:an?|the) (?:photo|picture|portrait) of |[,.]/g, '').replace(/\s+/g, ' ');
+  return bare(one) === bare(other);
 }
 
 /**
@@ -160,6 +178,11 @@ export function sentenceOf(text, subject, source, applied = []) {
   if (has(text, subject)) return [text.trim(), ...applied.filter((phrase) => !text.includes(phrase))].join(' with ');
   const shown = (source && parse(source, subject)) || nothing();
   for (const piece of pieces(text)) change(shown, piece);
+  return composed(shown, subject, applied);
+}
+
+/** Return the sentence that says `shown` of its subject. What is applied takes the place of what is called the same. */
+export function composed(shown, subject, applied = []) {
   const others = (phrases) => phrases.filter((phrase) => !applied.some((one) => core(plain(one)) === core(phrase)));
   const [phrases, worn] = [[...others(shown.phrases), ...applied], others(shown.worn)];
   const who = [...shown.adjectives, subject, ...shown.places].join(' ');

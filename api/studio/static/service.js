@@ -54,19 +54,20 @@ export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1
  * Ask the service. Returns {status, body, etag, wait_s, headers}; `body` is JSON, or a Blob with `as: 'blob'`; null for 204 and 304.
  *
  * `fields` is a list of [name, string or Blob] and becomes a form. Asks the user for a key after a 401. Throws Problem, Unreachable.
+ * A `quiet` request is none of the user's: the tab Code does not show it.
  */
-export async function ask(path, { method = 'GET', fields, json, key, etag, wait_s, as = 'json', signal } = {}) {
+export async function ask(path, { method = 'GET', fields, json, key, etag, wait_s, as = 'json', signal, quiet } = {}) {
   const headers = {};
   if (kept) headers.Authorization = `Bearer ${kept}`;
   if (key) headers['Idempotency-Key'] = key;
   if (etag) headers['If-None-Match'] = etag;
   if (wait_s) headers.Prefer = `wait=${wait_s}`;
   if (json) headers['Content-Type'] = 'application/json';
-  if (method !== 'GET') studio.tell('sent', { method, path, fields, json });
+  if (method !== 'GET' && !quiet) studio.tell('sent', { method, path, fields, json });
   const body = json ? JSON.stringify(json) : formOf(fields);
   const sent = fetch(new URL(path, document.baseURI), { method, headers, body, signal, cache: 'no-store' });
   const answer = await reached(sent, 'the service does not answer');
-  if (answer.status === 401 && (await credentials.ask(!!kept))) return ask(path, { method, fields, json, key, etag, wait_s, as, signal });
+  if (answer.status === 401 && (await credentials.ask(!!kept))) return ask(path, { method, fields, json, key, etag, wait_s, as, signal, quiet });
   const after_s = Number(answer.headers.get('Retry-After')) || 1;
   if (answer.status >= 400) throw new Problem(answer.status, await answer.json().catch(() => ({})), after_s);
   const empty = answer.status === 204 || answer.status === 304;

@@ -21,23 +21,33 @@ import * as shelf from './shelf.js';
 
 const VARIANTS = 3;
 let cameFrom = null; // what Back returns to: {entry, words, source}
+let starting = false; // while the words are checked, before there is a job
 const SETTLE_MS = 500; // a second press within this belongs to the first: a double click, or Enter twice
 
 export { take, takeSample } from './page.js';
 
 /** Start the edit that the form describes. */
 export async function start() {
-  if (page.job || $('go').disabled) return;
+  if (page.job || starting || $('go').disabled) return;
+  starting = true;
+  const edit = await described().finally(() => (starting = false));
+  if (edit && !page.job) await run(edit);
+}
+
+/** Return what `run` needs for the form, or null after a message that says what is missing. */
+async function described() {
+  await form.checked();
   const said = form.prompt();
   if (said.problem) {
     say(said.problem, 'problem');
     (said.field ? $(said.field).querySelector('input') : $('words'))?.focus();
-    return;
+    return null;
   }
   try {
-    await run({ fields: await editFields(said.prompt), said: said.prompt });
+    return { fields: await editFields(said), said: said.prompt, source: said.source };
   } catch (error) {
     say(error.message, 'problem'); // only paint that can't be meant
+    return null;
   }
 }
 

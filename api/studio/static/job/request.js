@@ -2,6 +2,7 @@
 
 import { $, studio } from '../studio.js';
 import * as form from '../form.js';
+import { photo } from '../sentences.js';
 import { page } from './page.js';
 
 const MIN_PERSON_SIDE = 32;
@@ -24,8 +25,8 @@ async function paintFields() {
   return fields;
 }
 
-/** Return the fields of an edit that the form describes. */
-export async function editFields(prompt) {
+/** Return the fields of an edit that the form describes, by what `form.prompt()` returns. */
+export async function editFields({ prompt, source }) {
   const { parent, identity, attributes } = studio.using;
   const fields = [];
   const paint = studio.photo ? await paintFields() : [];
@@ -36,9 +37,9 @@ export async function editFields(prompt) {
   fields.push(...paint);
   fields.push(['prompt', prompt]);
   if (!parent && !identity) {
-    fields.push(['source_prompt', form.source() || `a photo of a ${form.subject()}`]);
+    fields.push(['source_prompt', source || photo(form.subject())]);
     if (!/\[/.test(prompt)) fields.push(['subject', form.subject()]);
-  } else if ($('source_prompt').value.trim()) fields.push(['source_prompt', $('source_prompt').value.trim()]);
+  } else if ($('source_prompt').value.trim() || source !== form.source()) fields.push(['source_prompt', source]);
   for (const attribute of attributes) fields.push(['attributes', attribute.id]);
   if (studio.photo?.unseen) fields.push(['max_pixels', String(studio.model.max_pixels)]); // nobody has measured it yet
   return [...fields, ['preset', $('preset').value]];

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.request.instructions import NOUNS_TOO, VERBS, instruction_in
 from s2edit_core.request.prompts import resolve_prompts, resolve_reference
 from s2edit_core.request.spec import EditRequest, LearningRequest
+from s2edit_core.request.wording.instructions import NOUNS_TOO, VERBS, instruction_in
 from s2edit_core.request.words import tidy
 
 WORDING = "(?:say what the picture should show, |describe the picture that you want, for example )"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.request.instructions import instruction_in
 from s2edit_core.request.prompts import resolve_prompts
 from s2edit_core.request.spec import EditRequest
+from s2edit_core.request.wording.instructions import instruction_in
 
 SUBJECTS = ("woman", "man", "person")
 
@@ -61,10 +61,35 @@ def refusal(prompt: str) -> str:
         ("add glasses to a woman", "as in “a photo of a woman with glasses”"),
         ("add a hat in the style of Picasso", "as in “a photo of a woman with a hat in the style of Picasso”"),
         ("add flowers in her hair", "as in “a photo of a woman with flowers in her hair”"),
+        ("make her hair red, please!", "as in “a photo of a woman with red hair”"),
+        ("make her hair red, thanks", "as in “a photo of a woman with red hair”"),
+        ("could you please give her a hat?", "as in “a photo of a woman with a hat”"),
+        ("can you make the woman smile", "as in “a photo of a smiling woman”"),
+        ("give the woman long red hair", "as in “a photo of a woman with long red hair”"),
+        ("she should smile", "as in “a photo of a smiling woman”"),
+        ("a woman should smile", "as in “a photo of a smiling woman”"),
+        ("she needs glasses", "as in “a photo of a woman with glasses”"),
+        ("put a hat on", "as in “a photo of a woman with a hat”"),
+        ("turn her into a blonde", "as in “a photo of a woman with blond hair”"),
+        ("turn him into a redhead", "as in “a photo of a man with red hair”"),
+        ("make her blonde", "as in “a photo of a woman with blond hair”"),
+        ("make the man look left", "as in “a photo of a man looking left”"),
+        ("make it snow", "as in “a photo of a woman in snow”"),
+        ("it should rain", "as in “a photo of a woman in the rain”"),
+        ("set it at night", "as in “a photo of a woman at night”"),
+        ("change the season to winter", "as in “a photo of a woman in winter”"),
+        ("show her with glasses", "as in “a photo of a woman with glasses”"),
+        ("show her in a red dress", "as in “a photo of a woman in a red dress”"),
+        ("show him smiling", "as in “a photo of a smiling man”"),
+        ("show her as a queen", "as in “a photo of a woman as a queen”"),
         ("make her a queen with a crown", "as in “a photo of a woman as a queen with a crown”"),
         (
             "remove the hat",
             "without the hat: as in “a photo of a woman”, with the source_prompt “a photo of a woman with a hat”",
+        ),
+        *(
+            (told, "without the hat: as in “a photo of a woman”, with the source_prompt “a photo of a woman with a hat”")
+            for told in ("take off her hat", "take the hat off her head", "lose the hat", "could you take her hat off please?")
         ),
         (
             "take his glasses off",
@@ -106,6 +131,10 @@ def test_what_it_asks_for_is_said_as_a_description(told: str, said: str) -> None
         ("put her in a red and black dress", "a photo of a woman in a red and black dress"),
         ("show a woman with red hair and a hat", "a photo of a woman with red hair and a hat"),
         ("make her smile, add a hat and keep everything else", "a photo of a smiling woman with a hat"),
+        ("show a woman with red hair and make her smile", "a photo of a smiling woman with red hair"),
+        ("show her with glasses and a hat", "a photo of a woman with glasses and a hat"),
+        ("make it snow and add a hat", "a photo of a woman in snow with a hat"),
+        ("give her a hat and make it night", "a photo of a woman at night with a hat"),
         ("Make her hair red. Add glasses. Thanks!", "a photo of a woman with red hair and glasses"),
         ("make her hair red; a hat too", "a photo of a woman with red hair and a hat"),
         ("a woman, make her hair blue and add a hat", "a photo of a woman with blue hair and a hat"),
@@ -133,7 +162,6 @@ def test_every_part_of_an_instruction_is_in_the_description(told: str, said: str
         "change the background and make her smile",
         "add a hat, blur the background",
         "add a hat. Change the background.",
-        "show a woman with red hair and make her smile",
         "make her smile and then do something wild",
         "take her hat and glasses off",
         "don't change the face",
@@ -143,6 +171,15 @@ def test_every_part_of_an_instruction_is_in_the_description(told: str, said: str
 def test_what_is_not_understood_as_a_whole_gets_an_example_that_says_so(told: str) -> None:
     example = "for example “a photo of a woman with red hair”"
     assert refusal(told) == f"the prompt is an instruction: describe the picture that you want, {example}"
+
+
+def test_a_church_is_not_given_hair() -> None:
+    for told, said in (
+        ("make it snow", "as in “a photo of a church in snow”"),
+        ("make the church look better", "for example “a photo of a church in snow”"),
+    ):
+        with pytest.raises(PromptInvalid, match=said):
+            resolve_prompts(EditRequest(prompt=told, subject="church"), ("woman", "church"))
 
 
 def test_the_example_shows_who_is_meant() -> None:

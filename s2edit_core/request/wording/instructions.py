@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.request.keeping import QUOTED, clauses, is_doing, wish_to_keep, without_keeping
-from s2edit_core.request.suggestions import suggestion
+from s2edit_core.request.wording.keeping import QUOTED, clauses, is_doing, wish_to_keep, without_keeping
+from s2edit_core.request.wording.suggestions import Suggestion, suggestion
 from s2edit_core.request.words import find_noun, tidy
 
 VERBS = (
@@ -25,8 +26,24 @@ VERBS = (
 NOUNS_TOO = (
     *("age", "blur", "bleach", "braid", "change", "close", "color", "colour", "convert", "cover", "crop", "curl", "cut", "do"),
     *("draw", "dress", "dye", "edit", "extend", "fade", "fix", "flip", "frame", "get", "have", "hide", "imagine", "insert", "keep"),
-    *("let", "lift", "light", "lower", "mask", "move", "open", "paint", "place", "raise", "recreate", "redraw", "render", "rotate"),
-    *("set", "shave", "shift", "show", "sketch", "slim", "smooth", "style", "take", "thin", "tint", "transform", "trim", "try"),
+    *("let", "lift", "light", "lose", "lower", "mask", "move", "open", "paint", "place", "raise", "recreate", "redraw", "render"),
+    *(
+        "rotate",
+        "set",
+        "shave",
+        "shift",
+        "show",
+        "sketch",
+        "slim",
+        "smooth",
+        "style",
+        "take",
+        "thin",
+        "tint",
+        "transform",
+        "trim",
+        "try",
+    ),
     *("turn", "use", "wear", "widen", "zoom"),
 )
 """These count as verbs if one of `OBJECTS`, or a part of a person, follows."""
@@ -71,7 +88,10 @@ REQUESTS = re.compile(
 )
 """Beginnings of a request: any words after them are an instruction."""
 FILLERS = re.compile(r"(?:(?:now|only|just|then|and|but|also|ok|okay|hey|hi|hello|simply|so|next|first)\b[,:!]?\s*)+")
-SHOULD = re.compile(r"(?:she|he|they|it|(?:her|his|their|the|my) \w+(?: \w+)?) (?:should|must|needs to|need to|has to|ought to)\b")
+SHOULD = re.compile(
+    r"(?:she|he|they|it|(?:her|his|their|the|my|this|that) \w+(?: \w+)?) (?:should|must|needs to|need to|has to|ought to)\b"
+    r"|(?:she|he|they|it) needs? \w|an? \w+ should\b"
+)
 EDITS = re.compile(
     r"(?:(?:change|make|give|turn|dye|colou?r|recolou?r|put|replace|remove|delete|erase|modify|adjust|brighten|darken|lighten|blur)"
     r" (?:her|his|him|their|them|it|its|the|my|everything)\b|(?:add|apply|remove|delete|erase) [a-z])"
@@ -86,22 +106,25 @@ def check_described(text: str, subject: str | None, subjects: Sequence[str], *, 
 
     `subject`, or one of `subjects`, names the person in it.
     """
+    shows = "shows" if field == "source_prompt" else "should show"
+    if (said := rephrased(text, subject, subjects, shows=shows)) is not None:
+        raise PromptInvalid(f"the {field} {said.words}", field=field, reason="prompt_instruction")
+
+
+def rephrased(text: str, subject: str | None, subjects: Sequence[str], *, shows: str = "should show") -> Suggestion | None:
+    """Return how to describe what `text` asks for; None if it contains no instruction. Arguments as for `suggestion`."""
     text = tidy(text)
     instruction, plain = instruction_in(text), without_keeping(text)
     if instruction is None:
-        return
+        return None
     if plain != text and instruction_in(plain) is None and _names_somebody(plain, subject, subjects):
         kept = wish_to_keep(text)
         assert kept is not None
-        words = (
-            f"holds an instruction, “{kept.words}”: an edit keeps what it is not asked to change, so leave that out, "
-            f"as in “{plain}”"
-        )
-    else:
-        instruction = ", ".join(_from_first_instruction(plain)) or instruction_in(plain) or instruction
-        shows = "shows" if field == "source_prompt" else "should show"
-        words = f"is an instruction: {suggestion(instruction, text, subject, subjects, shows=shows)}"
-    raise PromptInvalid(f"the {field} {words}", field=field, reason="prompt_instruction")
+        unneeded = "an edit keeps what it is not asked to change, so leave that out"
+        return Suggestion(f"holds an instruction, “{kept.words}”: {unneeded}, as in “{plain}”", plain)
+    instruction = ", ".join(_from_first_instruction(plain)) or instruction_in(plain) or instruction
+    said = suggestion(instruction, text, subject, subjects, shows=shows)
+    return replace(said, words=f"is an instruction: {said.words}")
 
 
 def _names_somebody(text: str, subject: str | None, subjects: Sequence[str]) -> bool:

@@ -8,27 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from s2edit_core.request.keeping import without_keeping
-from s2edit_core.request.spec import PLACEHOLDER
-from s2edit_core.request.words import article, find_noun, plurals, tidy
+from s2edit_core.request.wording.descriptions import (
+    COUNTED,
+    HAIR_OF,
+    OF,
+    SCENES,
+    SEVERAL,
+    Trait,
+    composed,
+    definite,
+    example,
+    indefinite,
+    listed,
+    photo,
+)
+from s2edit_core.request.wording.keeping import without_keeping
+from s2edit_core.request.words import find_noun, plurals, tidy
 
 WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my|an?) )?(?:{subject})|everyone)"
-OF = r"(?:(?:her|his|their|its|the|my|this|that|a|an)\b ?)?"
 PART = (
     r"(?:hair|beard|moustache|eyes|eyebrows|lips|skin|nails|teeth|clothes|glasses|hat|dress|shirt|jacket|coat|scarf|tie|nose|smile)"
 )
-COUNTED = (
-    *("beard", "moustache", "hat", "dress", "shirt", "jacket", "coat", "scarf", "tie", "nose", "smile", "cap", "crown", "mask"),
-    *("necklace", "tiara", "veil", "helmet"),
-)
-"""Nouns that take an article."""
-SEVERAL = (
-    *("hair", "glasses", "sunglasses", "earrings", "lipstick", "makeup", "jewelry", "jewellery", "clothes", "eyes", "lips"),
-    *("teeth", "nails", "eyebrows", "freckles", "bangs", "gloves", "trousers", "jeans", "shoes"),
-)
-"""Plural and uncountable nouns, which take none."""
 DOING = {
     **{verb: verb + "ing" for verb in ("laugh", "frown", "wink", "yawn", "sing", "cry", "sleep", "look")},
     **{"smile": "smiling", "dance": "dancing", "sit": "sitting", "run": "running", "wave": "waving"},
@@ -47,6 +48,8 @@ CHANGING = "change|edit|modify|adjust|enhance|retouch|improve|shave|fix|colou?r|
 """Verbs that say that a part changes, but not how."""
 NOTHING_NAMED = ("the", "the everything", "the anything", "the everyone", "the them")
 """Objects of "remove" that name no thing."""
+VAGUE = "better|worse|nicer|prettier|other|different|good|not|so|this|that|there|away|up|down|left|right|forward|back"
+"""Words after "make her" that do not say what she looks like."""
 DEGREE = re.compile(r"^(?:(?:a (?:bit|little|lot)|much|more|slightly|very|really|a more) )+")
 COLOUR = r"(?:red|blue|green|black|white|gold|silver|pink|purple|yellow|orange|brown|blond|grey|gray)"
 UNDIVIDED = re.compile(rf"\b({COLOUR}|salt) and (?=(?:{COLOUR}|pepper)\b)", re.IGNORECASE)
@@ -90,16 +93,21 @@ TO_PHOTO = re.compile(
 )
 """The end of "add glasses to a photo of a woman"."""
 ENDING = re.compile(
-    r"(?: (?:please|now|too|as well|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$"
+    r"(?:,? (?:please|now|too|as well|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Trait:
-    """What one part of an instruction asks for: `words`, and how a description says them."""
+class Suggestion:
+    """How to say what an instruction asks for: `words` for a message, and the `prompt` of the same edit.
 
-    how: Literal["medium", "before", "as", "with", "doing", "in", "without"]
+    `source_prompt` describes the photo, where the request has to send it. `is_example`: the prompt only shows what one looks like.
+    """
+
     words: str
+    prompt: str
+    source_prompt: str | None = None
+    is_example: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +119,35 @@ class Turn:
     words: str
 
 
-def suggestion(instruction: str, text: str, subject: str | None, subjects: Sequence[str], *, shows: str) -> str:
+def suggestion(instruction: str, text: str, subject: str | None, subjects: Sequence[str], *, shows: str) -> Suggestion:
     """Return how to describe what the instruction `instruction` in `text` asks for: "as in “a photo of a woman with red hair”".
 
-    If that is not clear, the example is said to be one. `shows` says which picture is described: "shows" or "should show".
+    If that is not clear, it is an example. `shows` says which picture is described: "shows" or "should show".
     """
     noun = _noun(text, subject, subjects)
     words = ENDING.sub("", without_keeping(instruction).rstrip(" .!?,;"))
     words = _owned(TO_PHOTO.sub("", words) if VERB.match(words) and not re.match(SHOWING, words, re.IGNORECASE) else words, noun)
     if (whole := _whole(words, noun)) is not None:
-        return f"say what the picture {shows}, as in “{whole}”"
+        return Suggestion(f"say what the picture {shows}, as in “{whole}”", whole)
     turn = _turned(words, noun, subject, subjects) or Turn(noun, noun, words)
     traits, other = _traits(turn.words, turn.becomes), turn.becomes != turn.who
     if not traits and (turn.words or not other):
         picture = "that you want" if shows == "should show" else "that you have"
-        return f"describe the picture {picture}, for example “{_photo(turn.who)} with red hair”"
-    described = f"as in “{_composed(traits, turn.becomes, marked=other)}”"
-    source = _photo(turn.who)
+        whole = example(turn.who)
+        return Suggestion(f"describe the picture {picture}, for example “{whole}”", whole, is_example=True)
+    prompt, source = composed(traits, turn.becomes, marked=other), photo(turn.who)
+    described = f"as in “{prompt}”"
     if gone := [trait.words for trait in traits if trait.how == "without"]:
-        described = f"without {_listed([_named(thing) for thing in gone])}: {described}"
-        source = f"{source} with {_listed([_one(thing) for thing in gone])}"
+        described = f"without {listed([definite(thing) for thing in gone])}: {described}"
+        source = f"{source} with {listed([indefinite(thing) for thing in gone])}"
     if shows == "shows":
-        return f"say what the picture shows, as in “{source if gone or other else _composed(traits, turn.who)}”"
+        whole = source if gone or other else composed(traits, turn.who)
+        return Suggestion(f"say what the picture shows, as in “{whole}”", whole)
     if not gone and not other:
-        return f"say what the picture {shows}, {described}"
+        return Suggestion(f"say what the picture {shows}, {described}", prompt)
     left_out = "; leave `subject` out" if other and subject else ""
-    return f"say what the picture {shows}, {described}, with the source_prompt “{source}”{left_out}"
+    words = f"say what the picture {shows}, {described}, with the source_prompt “{source}”{left_out}"
+    return Suggestion(words, prompt, source)
 
 
 def _turned(words: str, noun: str, subject: str | None, subjects: Sequence[str]) -> Turn | None:
@@ -198,39 +209,14 @@ def _trait(words: str, noun: str) -> tuple[Trait, str] | None:
 
 
 def _imperative(words: str, whom: str) -> str:
-    """Return "she should smile", and "(I want) her to smile", as an imperative."""
+    """Return "she should smile", "she needs a hat", and "(I want) her to smile", as an imperative."""
     for pronoun, object_form in (("she", "her"), ("he", "him"), ("they|it", "them")):
+        words = re.sub(rf"^(?:{pronoun}) needs? (?!to )", f"give {object_form} ", words, flags=re.IGNORECASE)
         words = re.sub(rf"^(?:{pronoun}) (?:should|must|needs to|has to) ", f"make {object_form} ", words, flags=re.IGNORECASE)
     words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
     if re.match(rf"{whom}\b|{OF}{PART}\b.* to be ", words, flags=re.IGNORECASE):
         return "make " + words.replace(" to be ", " ")
     return words
-
-
-def _composed(traits: Sequence[Trait], noun: str, *, marked: bool = False) -> str:
-    """Return a description of a picture with all `traits`. With `marked`, [I] stands before the noun, which is not the photo's."""
-    said = {trait.how: [other.words for other in traits if other.how == trait.how] for trait in traits}
-    before = ", ".join(dict.fromkeys(said.get("before", ())))
-    named = f"{before} {PLACEHOLDER if marked else ''} {noun}"
-    text = " ".join(f"{said.get('medium', ['a photo'])[-1]} of {article(f'{before} {noun}'.strip())} {named}".split())
-    for how in ("as", "with", "in"):
-        if how in said:
-            text += f" {how} {_listed(_by_part(said[how]))}"
-    return f"{text} {_listed(said['doing'])}" if "doing" in said else text
-
-
-def _by_part(things: Sequence[str]) -> list[str]:
-    """Join what concerns one part: "red hair" and "curly hair" to "red and curly hair"."""
-    parts: dict[str, list[str]] = {}
-    for thing in dict.fromkeys(things):
-        first, _, last = thing.rpartition(" ")
-        joins = bool(first) and last in SEVERAL and " with " not in thing
-        parts.setdefault(f" {last}" if joins else thing, []).append(first)
-    return [_listed(firsts) + last if last.startswith(" ") else last for last, firsts in parts.items()]
-
-
-def _listed(things: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(things[:-1]), things[-1]) if part)
 
 
 def _owned(words: str, noun: str) -> str:
@@ -257,36 +243,16 @@ def _noun(text: str, subject: str | None, subjects: Sequence[str]) -> str:
     return subjects[0] if subjects else "woman"
 
 
-def _photo(noun: str) -> str:
-    return f"a photo of {article(noun)} {noun}"
-
-
-def _one(thing: str) -> str:
-    """Return "the hat" and "hat" as "a hat"; plural and uncountable nouns get no article."""
-    bare = re.sub(rf"^{OF}", "", thing, flags=re.IGNORECASE)
-    last = bare.split()[-1].lower() if bare.split() else ""
-    if last in SEVERAL and " of " not in bare:
-        thing = re.sub(r"^an? ", "", thing, flags=re.IGNORECASE)
-    begins = re.match(r"(?:an?|some|two|three|more) ", thing, flags=re.IGNORECASE)
-    if begins:
-        return re.sub(r"^(?:some|more) ", "", thing)
-    return f"{article(bare)} {bare}" if last in COUNTED else bare
-
-
-def _named(thing: str) -> str:
-    return "the " + re.sub(rf"^{OF}(?:any |all )?", "", thing, flags=re.IGNORECASE)
-
-
 def _removed(words: str) -> str | None:
     """Return what an instruction asks to remove; None if it removes nothing."""
     found = re.match(
         rf"(?:remove|delete|erase|take (?:off|away|out)|get rid of|hide|lose) (?:any |all )?(?P<what>{OF}.+?)(?: (?:from|of) .*)?$"
-        rf"|take (?P<that>{OF}\S+) (?:off|away|out)$",
+        rf"|take (?P<that>{OF}\S+) (?:off|away|out)(?: (?:of )?(?:her|his|their|the)(?: \w+)?)?$",
         words,
         flags=re.IGNORECASE,
     )
     what = (found["what"] or found["that"]) if found else None
-    return what if what and _named(f"{what} ").strip().lower() not in NOTHING_NAMED else None
+    return what if what and definite(f"{what} ").strip().lower() not in NOTHING_NAMED else None
 
 
 def _whole(words: str, noun: str) -> str | None:
@@ -313,27 +279,33 @@ def _part(found: re.Match[str], noun: str) -> Trait | None:
     part, how = found["part"].lower(), DEGREE.sub("", found["how"].strip().lower().removeprefix("in "))
     how = " ".join(PLAIN.get(word, word) for word in how.split())
     if re.match(r"an? ", how):
-        return Trait("with", _one(how))
+        return Trait("with", indefinite(how))
     if not re.fullmatch(r"[\w' -]*", how) or re.search(rf"\b(?:{_forms(noun)})\b", how):  # another word for the person
         return None
     if how in ("up", "back", "down", "off", "") or len(how.split()) > 3:
         return None
     if re.search(rf"\b(?:{PART}|{NOT_A_LOOK})\b|\d", how.removesuffix(part)):  # "(make her hair red and) smile"
         return None
-    return Trait("with", _one(how if how.endswith(part) else f"{how} {part}"))
+    return Trait("with", indefinite(how if how.endswith(part) else f"{how} {part}"))
 
 
 def _become(found: re.Match[str], _: str) -> Trait:
     """Describe the result of verbs such as "whiten her teeth"."""
-    return Trait("with", _one(f"{BECOMING[found['verb'].lower()]} {found['part'].lower()}"))
+    return Trait("with", indefinite(f"{BECOMING[found['verb'].lower()]} {found['part'].lower()}"))
 
 
 def _made(found: re.Match[str], noun: str) -> Trait | None:
     """Describe what a person should be, do or wear."""
     how = DEGREE.sub("", re.sub(r"^to ", "", found["how"].strip()))
     if wears := re.match(r"(wear|have|hold)(?:ing)? (.+)", how):
-        return Trait("with", _one(wears[2])) if wears[1] == "have" else Trait("doing", f"{wears[1]}ing {_one(wears[2])}")
+        return (
+            Trait("with", indefinite(wears[2])) if wears[1] == "have" else Trait("doing", f"{wears[1]}ing {indefinite(wears[2])}")
+        )
     how = DEGREE.sub("", re.sub(r"^(?:be|become|look|appear|seem) ", "", how))
+    if turned := re.fullmatch(r"(look|turn)(?:ing)? (left|right|up|down|away)", re.sub(r"^(?:be|to) ", "", found["how"].strip())):
+        return Trait("doing", f"{'looking' if turned[1] == 'look' else 'turned'} {turned[2]}")
+    if (hair := HAIR_OF.get(re.sub(r"^an? ", "", how).lower())) is not None:
+        return Trait("with", hair)
     if (act := how.lower()) in DOING:
         return Trait("before", DOING[act])
     if re.fullmatch(PART, how, flags=re.IGNORECASE):
@@ -345,8 +317,8 @@ def _made(found: re.Match[str], noun: str) -> Trait | None:
         if how.endswith(f" {noun}"):
             return Trait("before", how[begins.end() :].removesuffix(noun).strip())
         wearable = how.split()[-1] in (*COUNTED, *SEVERAL) and " with " not in how
-        return Trait("with", _one(how)) if wearable else Trait("as", how)
-    return Trait("before", PLAIN.get(how.lower(), how.lower())) if re.fullmatch(r"[\w-]+", how) else None
+        return Trait("with", indefinite(how)) if wearable else Trait("as", how)
+    return Trait("before", PLAIN.get(how.lower(), how.lower())) if re.fullmatch(rf"(?!(?:{VAGUE})$)[\w-]+", how) else None
 
 
 def _drawn(found: re.Match[str], _: str) -> Trait:
@@ -358,10 +330,15 @@ def _with(found: re.Match[str], noun: str) -> Trait | None:
     """Describe an added thing; "a hat on her head" needs no second mention of the person."""
     whose = r"(?:her|his|him|them|their|it|the|this|my)"
     thing = re.sub(rf" (?:to|on|onto) {whose}(?: \w+){{0,2}}$|(?<=\w) (?:to|on) (?:an? )?(?:{_forms(noun)})$", "", found["what"])
-    thing = re.sub(r"^(?:the|her|his|their|my) ", "", thing)
+    thing = re.sub(r"^(?:the|her|his|their|my) | on$", "", thing)
     if not thing or thing.startswith(("to ", "on ")) or re.match(rf"(?:an? )?(?:{_forms(noun)})(?:$| )", thing):
         return None
-    return None if re.search(rf" (?:to|onto) (?:{whose}|an?) ", thing) else Trait("with", _one(thing))
+    return None if re.search(rf" (?:to|onto) (?:{whose}|an?) ", thing) else Trait("with", indefinite(thing))
+
+
+def _placed(found: re.Match[str], _: str) -> Trait:
+    """Describe weather, a season or a time of day."""
+    return Trait("place", SCENES[found["what"].lower()])
 
 
 def _in(found: re.Match[str], _: str) -> Trait:
@@ -381,7 +358,16 @@ _PATTERNS: tuple[tuple[str, Callable[[re.Match[str], str], Trait | None]], ...] 
         rf"(?P<what>an? (?:\w+ )?{MEDIUM})(?: of (?:an? )?WHOM)?$",
         _drawn,
     ),
-    (r"(?:dress|put) WHOM in (?P<what>.+)$", _in),
+    (
+        r"(?:make|let|have|set|turn|change|put|move|convert|transform|show|add) "
+        r"(?:it |them |this |everything |the (?:photo|picture|image|scene|season|weather|time(?: of (?:day|year))?) |WHOM |some )?"
+        rf"(?:(?:(?:in)?to|at|in|by|be|look|like|during|covered in|under|the) )*(?P<what>{'|'.join(SCENES)})(?:y|gy|ing|time)?"
+        r"(?: (?:on|over|around|to) (?:it|WHOM))?$",
+        _placed,
+    ),
+    (rf"(?:dress|put|{SHOWING}) WHOM in (?P<what>.+)$", _in),
+    (rf"{SHOWING} WHOM with (?P<what>.+)$", _with),
+    (rf"{SHOWING} WHOM (?:as )?(?P<how>(?<=as )an? .+|(?:wearing|holding|having) .+|[a-z]+ing)$", _made),
     (r"(?:make|have|let|turn|transform|convert|change) WHOM (?:in)?(?:to )?(?P<how>.+)$", _made),
     (r"give (?:WHOM|her|him|the \w+) (?P<what>.+)$", _with),
     (r"(?:replace|swap|substitute|exchange) .+? (?:with|by|for) (?P<what>.+)$", _with),
