@@ -212,6 +212,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "background": "opaque",
             "id": EDIT_ID,
             "identity": IDENTITY_ID,
+            "warnings": ["the model was trained without the word “rde”, and may ignore or mistake it"],
             "safety_identifier": "ann",
             "data": [{"b64_json": "iVBORw0KGgo…"}],
         }
