@@ -42,7 +42,7 @@ def test_an_edit_whose_target_is_its_source_returns_the_photo(pipe: S2EditPipeli
 
 
 def test_an_unknown_delivery_is_refused_before_anything_is_sampled(pipe: S2EditPipeline) -> None:
-    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, num_inference_steps=1)
+    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, num_inference_steps=2)
     before = pipe.evaluations
     with pytest.raises(OptionInvalid, match="difference, paste"):
         pipe(SAID, image=SHOT.picture, mask=SHOT.mask, inversion=inversion, delivery="glue")  # type: ignore[arg-type]
