@@ -76,8 +76,7 @@ class Forecaster:
         except ModelUnknown:
             return []
         warnings = word_warnings(model.domains, request.prompt, request.negative_prompt)
-        captioned = request.source_prompt is None and self._services.settings.captioner and not spec.owner.test
-        if not captioned and not request.negative_prompt and request.variants == 1:
+        if not self._is_captioned(request, test=spec.owner.test) and not request.negative_prompt and request.variants == 1:
             prompts = resolve_prompts(request, model.subjects, attributes)
             warnings += [SAME_PROMPTS] * same_words(prompts.source, prompts.target)
         return warnings
@@ -101,11 +100,15 @@ class Forecaster:
     def _model(self, *, test: bool) -> ModelFacts:
         return facts_of(self._services.artifacts, self._services.settings.model, test=test)
 
+    def _is_captioned(self, request: EditRequest, *, test: bool) -> bool:
+        """Return whether a worker will describe the photo, in words that only it knows."""
+        return bool(self._services.settings.captioner) and request.source_prompt is None and not test
+
     def _predicted_id(
         self, request: EditRequest, files: Mapping[str, Upload], attributes: Sequence[tuple[str, str]], *, test: bool
     ) -> str:
         """Return the concept id that a worker will compute. Raise `ModelUnknown` if only a worker can compute it."""
-        if self._services.settings.captioner and request.source_prompt is None and not test:
+        if self._is_captioned(request, test=test):
             raise ModelUnknown("the identity's id depends on the photo's caption, which a worker generates")
         model = self._model(test=test)
         prompts = resolve_prompts(request, model.subjects, attributes)
