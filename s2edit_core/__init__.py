@@ -10,6 +10,7 @@
     pictures         files to pictures and masks (a room)
     request          requests, presets and prompts (a room)
     commands         the commands of `python -m s2edit_core` (a room)
+    argument_types   a wrong type of argument is named at once
     whole_files      files that a user names, whole or not at all
     device_faults    which exceptions mean that the device failed or is out of memory
     errors           all errors of the package

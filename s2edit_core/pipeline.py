@@ -1,15 +1,14 @@
 """S²Edit from end to end, in diffusers' idiom: `from_pretrained`, `learn`, `invert`, call.
 
     pipe = S2EditPipeline.from_pretrained("models/world-128")
-    caption, guidance = "a photo of a woman with long brown hair", pipe.guidance(None, "balanced")
+    caption = "a photo of a woman with long brown hair"
     identity = pipe.learn(photo, mask, caption)
-    inversion = pipe.invert(photo, mask, caption, identity, guidance_scale=guidance)
-    out = pipe("a photo of a woman with long red hair", image=photo, mask=mask, identity=identity, inversion=inversion,
-               injection=PRESETS["balanced"].injection)
+    out = pipe.edit(photo, mask, caption, "a photo of a woman with long red hair", identity=identity)
     out.images[0].save("edited.png")
 
-`photo` is RGB, `mask` is L, white on the person, and `PRESETS` is of `s2edit_core.request.presets`. Name in `caption` what later
-edits will change: the identity learns what it leaves out. `docs/method.md` adds an attribute of somebody else, such as a makeup.
+`photo` is RGB and `mask` is L, white on the person. Name in the caption what later edits will change: the identity learns what it
+leaves out. `invert` and the call are the two steps of `edit`, with every option. `docs/method.md` adds an attribute of somebody
+else, such as a makeup.
 
 `learn`, `invert` and the call run stages that are also available as generators of `Progress`, for services that report progress and
 cancel (`StagedPipeline`).
@@ -19,10 +18,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from s2edit_core.argument_types import checked
 from s2edit_core.concepts.concept import Concept, export
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas, to_image
@@ -47,10 +47,11 @@ from s2edit_core.method.inputs import (
     with_identity,
 )
 from s2edit_core.method.inversion import Inversion
+from s2edit_core.method.output import OutputType, S2EditOutput, converted, provenance
 from s2edit_core.method.stages import StagedPipeline
 from s2edit_core.request.domains import word_warnings
 from s2edit_core.request.options import AttributeOptions, ColumnOptions, InjectionOptions, InversionOptions, LearningOptions
-from s2edit_core.request.presets import PRESETS
+from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.request.prompts import check_placeholders
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
@@ -62,21 +63,6 @@ from s2edit_core.vision.segmenters import Segmenter, open_segmenter
 __all__ = ["Attribute", "OnProgress", "OutputType", "Reference", "S2EditOutput", "S2EditPipeline", "Variation"]
 
 OnProgress = Callable[[Progress], None]
-OutputType = Literal["pil", "np", "pt", "latent"]
-
-
-@dataclass(frozen=True, eq=False)
-class S2EditOutput:
-    """The results of a call, one per prompt.
-
-    `images`: the edited photos, in the form that `output_type` asked for. `reports`: what each edit did, as JSON values. `frames`:
-    the model's decoded output, RGB. `latents` `(n, c, h, w)`: the same before decoding.
-    """
-
-    images: list[Image.Image] | NDArray[np.float32] | Tensor
-    reports: list[dict[str, Any]]
-    frames: list[Image.Image]
-    latents: Tensor
 
 
 class S2EditPipeline(StagedPipeline):
@@ -121,6 +107,7 @@ class S2EditPipeline(StagedPipeline):
 
     # --- verbs -------------------------------------------------------------------------------------------------
 
+    @checked
     def find_mask(self, image: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None) -> Image.Image:
         """Return the region of `image` (RGB) that `prompt` describes, as a mask (L) of the image's size, 255 inside.
 
@@ -129,16 +116,19 @@ class S2EditPipeline(StagedPipeline):
         """
         return finish(self.finding_mask(image, prompt, seed=seed), on_progress)
 
+    @checked
     def segmenter(self, name: str | None = None) -> Segmenter:
         """Return the segmenter `name` (see `open_segmenter`), by default that of the model's card. Raises `ModelUnusable`."""
         return open_segmenter(name, self)
 
+    @checked
     def find_probability(
         self, image: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None
     ) -> NDArray[np.float32]:
         """Return the probability map behind `find_mask`, whose threshold is 0.5: `(h, w)` in 0..1 at the model's size."""
         return finish(self.finding_probability(image, prompt, seed=seed), on_progress)
 
+    @checked
     def find_subject(
         self, image: Image.Image, mask: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None
     ) -> str:
@@ -149,6 +139,7 @@ class S2EditPipeline(StagedPipeline):
         """
         return finish(self.finding_subject(image, mask, prompt, seed=seed), on_progress)
 
+    @checked
     def learn(
         self,
         image: Image.Image,
@@ -178,6 +169,7 @@ class S2EditPipeline(StagedPipeline):
         (concept,) = self.learn_together([reference], options=options, seed=seed, on_progress=on_progress)
         return concept
 
+    @checked
     def learn_together(
         self,
         references: Sequence[Reference],
@@ -189,6 +181,7 @@ class S2EditPipeline(StagedPipeline):
         """Learn [I] and attributes side by side, which also makes them orthogonal to each other. Raises as `learn`."""
         return finish(self.learning_together(references, options or LearningOptions(), seed=seed), on_progress)
 
+    @checked
     def invert(
         self,
         image: Image.Image,
@@ -226,6 +219,36 @@ class S2EditPipeline(StagedPipeline):
         )
         return finish(steps, on_progress)
 
+    @checked
+    def edit(
+        self,
+        image: Image.Image,
+        mask: Image.Image,
+        source_prompt: str,
+        prompt: str | Sequence[str],
+        *,
+        preset: PresetName = "balanced",
+        identity: Concept | None = None,
+        on_progress: OnProgress | None = None,
+        **options: Any,
+    ) -> S2EditOutput:
+        """Invert `image` (RGB) with its `source_prompt` and edit it as `prompt` says, with the options of a preset.
+
+        `mask` (L) marks the person. Further `options` are those of the call. Raises as `invert` and the call.
+        """
+        if preset not in PRESETS:
+            raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r:.50}", field="preset")
+        self._target_prompts(prompt, identity, options.get("attributes", ()))  # before anything is computed
+        check_placeholders(source_prompt, (PLACEHOLDER,) if identity is not None else (), field="source_prompt")
+        chosen, source = PRESETS[preset], with_identity(source_prompt, identity, "source_prompt")
+        canvas = self.canvas(image, mask, options.get("edit_mask"), subject=self.subject_of(source, identity))
+        guidance = self.guidance(chosen.guidance_scale, preset)
+        steps = self.inverting(canvas, source, identity, chosen.inversion, steps=chosen.steps, guidance_scale=guidance)
+        inversion = finish(steps, on_progress)
+        options = {"injection": chosen.injection, "identity": identity, "on_progress": on_progress} | options
+        return self(prompt, image=image, mask=mask, inversion=inversion, **options)
+
+    @checked
     def __call__(
         self,
         prompt: str | Sequence[str],
@@ -265,26 +288,23 @@ class S2EditPipeline(StagedPipeline):
         Raises `PromptInvalid`, `OptionInvalid` or `MaskInvalid` for arguments that can't be used, `ArtifactMismatch` for a concept
         or inversion of another model, photo or identity.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts or not all(isinstance(text, str) and text.strip() for text in prompts):
-            raise PromptInvalid("the prompt is empty: say what the picture should show", field="prompt", reason="prompt_empty")
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
         check_delivery(delivery)
-        texts = [with_identity(text, identity, "prompt") for text in prompts]
-        for text in texts:  # all of them, before the first is edited
-            self.check_prompt(text, identity, attributes)
+        texts = self._target_prompts(prompt, identity, attributes)
         check_matches_inversion("num_inference_steps", num_inference_steps, inversion.steps)
         check_matches_inversion("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask, subject=self.subject_of(inversion.facts.get("prompt") or "", identity))
-        provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
+        seed = None if generator is None else generator.initial_seed()
+        made_from = provenance(canvas, inversion, identity, seed, edit_mask)
+        made_from["model"] = {"name": self.name, "fingerprint": self.backbone.fingerprint}
         options: dict[str, Any] = {
             "attributes": attributes,
             "negative_prompt": negative_prompt,
             "strength": strength,
             "injection": injection,
             "delivery": delivery,
-            "variation": Variation(generator.initial_seed()) if generator and generator.initial_seed() else None,
+            "variation": Variation(seed) if seed else None,
         }
         before = cache(lambda: self.decoded(inversion.path[0]))  # all prompts share it
         if callback_on_step_end is not None:
@@ -292,7 +312,17 @@ class S2EditPipeline(StagedPipeline):
         edits = [self._edited(canvas, before, text, identity, inversion, on_progress, **options) for text in texts]
         results, facts, frames, latents = (list(each) for each in zip(*edits, strict=True))
         stacked = torch.stack(latents)
-        return S2EditOutput(_converted(results, stacked, output_type), [provenance | each for each in facts], frames, stacked)
+        return S2EditOutput(converted(results, stacked, output_type), [made_from | each for each in facts], frames, stacked)
+
+    def _target_prompts(self, prompt: str | Sequence[str], identity: Concept | None, attributes: Sequence[Attribute]) -> list[str]:
+        """Return the checked prompts of a call, with [I] in each."""
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts or not all(isinstance(text, str) and text.strip() for text in prompts):
+            raise PromptInvalid("the prompt is empty: say what the picture should show", field="prompt", reason="prompt_empty")
+        texts = [with_identity(text, identity, "prompt") for text in prompts]
+        for text in texts:
+            self.check_prompt(text, identity, attributes)
+        return texts
 
     def _edited(
         self,
@@ -348,51 +378,19 @@ class S2EditPipeline(StagedPipeline):
         """Return a sentence about the words of both prompts that the model does not know, or nothing."""
         return word_warnings(self.backbone.card.domains, prompt, negative_prompt)
 
-    def _provenance(
-        self,
-        canvas: Canvas,
-        inversion: Inversion,
-        identity: Concept | None,
-        generator: torch.Generator | None,
-        edit_mask: Image.Image | None,
-    ) -> dict[str, Any]:
-        """Return what an edit was made from, for its report."""
-        inputs = {"image": canvas.photo, "mask": canvas.identity_mask} | ({} if edit_mask is None else {"edit_mask": edit_mask})
-        learned = {} if identity is None else identity.facts
-        return {
-            "source_prompt": inversion.facts.get("prompt"),
-            "subject": learned.get("subject"),
-            "concept": learned,
-            "inversion": inversion.facts | {"tier": inversion.tier, "steps": inversion.steps},
-            "guidance_scale": inversion.guidance_scale,
-            "seed": generator.initial_seed() if generator is not None else learned.get("seed"),
-            "inputs": {name: report.picture_digest(picture) for name, picture in inputs.items()},
-            "model": {"name": self.name, "fingerprint": self.backbone.fingerprint},
-            "versions": report.versions(),
-        }
-
     # --- files -------------------------------------------------------------------------------------------------
 
+    @checked
     def load_concept(self, path: str | Path) -> Concept:
         """Read a file of `Concept.save`. Raises `ArtifactMismatch` for a damaged file, or for one made with another model."""
         return Concept.load(path, fingerprint=self.backbone.fingerprints, device=self.backbone.device)
 
+    @checked
     def load_inversion(self, path: str | Path) -> Inversion:
         """Read a file of `Inversion.save`. Raises `ArtifactMismatch` for a damaged file, or for one made with another model."""
         return Inversion.load(path, fingerprint=self.backbone.fingerprints, device=self.backbone.device)
 
+    @checked
     def export(self, concept: Concept, folder: str | Path) -> list[Path]:
         """Write `concept` for diffusers into `folder`, and return the files; see `concept.export`."""
         return export(concept, self.backbone.layers, folder)
-
-
-def _converted(
-    results: list[Image.Image], latents: Tensor, output_type: OutputType
-) -> list[Image.Image] | NDArray[np.float32] | Tensor:
-    """Return the results in the form of `output_type`."""
-    if output_type == "latent":
-        return latents
-    if output_type == "pil":
-        return results
-    pixels = np.stack([np.asarray(result, dtype=np.float32) for result in results]) / np.float32(255)
-    return pixels if output_type == "np" else torch.from_numpy(pixels).permute(0, 3, 1, 2)

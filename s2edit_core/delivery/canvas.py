@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from s2edit_core.argument_types import checked
 from s2edit_core.delivery.changes import Change
 from s2edit_core.delivery.difference import STRIP_PIXELS, noise_level
 from s2edit_core.delivery.framing import Box, Framing, extent, framed, holds, whole_extent, within
@@ -192,6 +193,7 @@ def _strips(rows: slice, width: int) -> Iterator[slice]:
         yield slice(start, min(rows.stop, start + step))
 
 
+@checked
 def make_canvas(
     photo: Image.Image,
     identity_mask: Image.Image,

@@ -11,6 +11,7 @@
     composer            photo, masks, prompts and concepts to the algorithms above
     stages              the same as generators of progress, for the worker
     inputs              checks of the pipeline's arguments
+    output              what a call of the pipeline returns
     callbacks           `callback_on_step_end`, as in diffusers
 
 This room imports `concepts`, `unet`, `base_model`, `delivery`, `pictures`, `request` and `errors`.

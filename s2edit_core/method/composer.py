@@ -338,6 +338,7 @@ class Composer:
         Raises `ArtifactMismatch` for a concept of another model, `OptionInvalid` for two with one placeholder or one of the wrong
         kind.
         """
+        check_concepts(concept, attributes)
         applied = [attribute.concept for attribute in attributes]
         given = [concept, *applied] if concept is not None else applied
         for each in given:
@@ -345,7 +346,6 @@ class Composer:
                 raise ArtifactMismatch(
                     f"{each.placeholder} was learned with another model or schedule: learn it again with this one"
                 )
-        check_concepts(concept, attributes)
         return {each.placeholder: each for each in given}
 
     def _masks(self, canvas: Canvas, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Tensor]:

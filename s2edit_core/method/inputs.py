@@ -9,6 +9,7 @@ from typing import get_args
 from PIL import Image
 from torch import Tensor
 
+from s2edit_core.argument_types import check_fields
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import MaskInvalid, OptionInvalid
 from s2edit_core.request.options import check_number
@@ -25,11 +26,14 @@ class Attribute:
     """A learned attribute in an edit, and the `region` where it acts: an L mask of the photo's size, white inside.
 
     The edit may change the photo in that region. Without one, the attribute acts where its word does, inside the edit mask; in an
-    edit without a blend (`paper`), everywhere inside the edit mask.
+    edit without a blend (`paper`), everywhere inside the edit mask. Raises `OptionInvalid` for fields of other types.
     """
 
     concept: Concept
     region: Image.Image | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class Reference:
     placeholder: str = PLACEHOLDER
     person: Image.Image | None = None
     request_words: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def check_marked(region: Tensor, cell: int) -> None:
@@ -90,6 +97,8 @@ def check_seed(seed: int) -> None:
 
 def check_concepts(identity: Concept | None, attributes: Sequence[Attribute] = ()) -> None:
     """Raise `OptionInvalid` for a concept in the place of the other kind, or for two attributes with one placeholder."""
+    if not all(isinstance(attribute, Attribute) for attribute in attributes):
+        raise OptionInvalid("attributes must hold objects of `Attribute`: wrap each concept in one", field="attributes")
     if identity is not None and identity.kind != "identity":
         raise OptionInvalid(f"{identity.placeholder} is an attribute: pass it as an attribute", field="identity")
     if any(attribute.concept.kind == "identity" for attribute in attributes):

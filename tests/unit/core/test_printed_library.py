@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def test_the_printed_use_of_the_library_works(tmp_path: Path, monkeypatch: pytes
     (code,) = [text for language, text in blocks("docs/method.md") if language == "python"]
     few = partial(LearningOptions, start_steps=1, token_steps=1, joint_steps=1, batch=1)
     monkeypatch.setattr(pipeline, "LearningOptions", few)
-    monkeypatch.setitem(pipeline.S2EditPipeline.invert.__kwdefaults__, "num_inference_steps", 2)
+    short = replace(pipeline.PRESETS["balanced"], steps=2)
+    monkeypatch.setattr(pipeline, "PRESETS", {"balanced": short})
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(ROOT / "models")
     photo, made_up = sample().photo, sample("makeup")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, PromptInvalid
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.pipeline import Attribute, S2EditPipeline
 from tests.unit.core.pipeline.inputs import FACE, OPTIONS, PHOTO, SOURCE, TARGET
 
 
@@ -71,3 +73,55 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
     with pytest.raises(OptionInvalid, match=f"the device '{device}' can't be used") as refused:
         S2EditPipeline.from_pretrained("models/world-128", device=device)
     assert refused.value.field == "device"
+
+
+PATH, ARRAY = Path("photo.png"), np.zeros((60, 80, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        *(("image", value, "an Image") for value in (None, "photo.png", PATH, ARRAY, [PHOTO])),
+        *(("mask", value, "an Image") for value in (None, PATH, ARRAY)),
+        *(("edit_mask", value, "an Image or None") for value in (PATH, ARRAY)),
+        *(("prompt", value, "a str or a Sequence") for value in (None, 7, PATH)),
+        *(("inversion", value, "an Inversion") for value in (None, PATH, {})),
+        *(("identity", value, "a Concept or None") for value in ("woman.safetensors", PATH, {})),
+        *(("attributes", value, "a Sequence") for value in (None, "makeup", PATH)),
+        ("attributes", ["makeup.safetensors"], "hold objects of `Attribute`"),
+        ("negative_prompt", ["a hat"], "a str or None"),
+        ("generator", 7, "a Generator or None"),
+        ("injection", "difference", "an InjectionOptions or None"),
+        ("callback_on_step_end", "print", "a Callable or None"),
+    ],
+)
+def test_an_argument_of_a_call_of_another_type_is_named(
+    edit: Any, pipe: S2EditPipeline, name: str, value: Any, wanted: str
+) -> None:
+    before = pipe.evaluations
+    with pytest.raises(InvalidInput, match=f"^{name} must (be )?{re.escape(wanted)}") as refused:
+        edit(**{name: value})
+    assert refused.value.field == name
+    assert pipe.evaluations == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("prompt", ["a woman"]), ("subject", 3), ("placeholder", None), ("request_words", "hair"), ("person", PATH), ("mask", ARRAY)],
+)
+def test_an_argument_of_learning_of_another_type_is_named(pipe: S2EditPipeline, name: str, value: Any) -> None:
+    things: dict[str, Any] = {"image": PHOTO, "mask": FACE, "prompt": SOURCE, "options": OPTIONS} | {name: value}
+    with pytest.raises(OptionInvalid, match=f"^{name} must be") as refused:
+        pipe.learn(**things)
+    assert refused.value.field == name
+
+
+def test_fields_of_an_attribute_are_checked_where_it_is_made(makeup: Concept) -> None:
+    with pytest.raises(OptionInvalid, match=r"^region must be an Image or None, not a PosixPath"):
+        Attribute(makeup, PATH)  # type: ignore[arg-type]
+    with pytest.raises(OptionInvalid, match=r"^concept must be a Concept, not a str"):
+        Attribute("makeup.safetensors")  # type: ignore[arg-type]
+
+
+def test_sequences_and_missing_options_are_what_they_were(edit: Any) -> None:
+    assert len(edit((TARGET, TARGET), attributes=[], edit_mask=None, generator=None).images) == 2

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from s2edit_core import pipeline
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
@@ -19,10 +20,19 @@ from s2edit_core.method.base_model_masks import find_subject_word
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.pipeline import Attribute, S2EditPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions
+from s2edit_core.request.presets import PRESETS, Preset
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from tests.tiny import tiny_backbone
 from tests.unit.core.pipeline.inputs import FACE, LIPS, OPTIONS, PHOTO, SIZE, SOURCE, TARGET, picture, region
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> Preset:
+    """`instant` with four steps."""
+    preset = replace(PRESETS["instant"], steps=4)
+    monkeypatch.setattr(pipeline, "PRESETS", PRESETS | {"instant": preset})
+    return preset
 
 
 def test_it_gives_the_photo_with_the_edit_in_it_and_a_report(edit: Any) -> None:
@@ -51,6 +61,37 @@ def test_the_report_says_what_was_made_from_what(edit: Any, pipe: S2EditPipeline
     assert report["unet_evaluations"] == 2 * 4 + 1  # the last one measures the leakage
     assert 0 < report["changed_share_inside"] <= 1
     assert "identity_similarity" not in report
+
+
+def test_edit_inverts_and_edits_as_the_preset_says(pipe: S2EditPipeline, identity: Concept, few_steps: Preset) -> None:
+    once = pipe.edit(PHOTO, FACE, SOURCE, TARGET, preset="instant", identity=identity)
+    guidance = pipe.guidance(None, "instant")
+    options: dict[str, Any] = {"options": few_steps.inversion, "num_inference_steps": few_steps.steps, "guidance_scale": guidance}
+    inversion = pipe.invert(PHOTO, FACE, SOURCE, identity, **options)
+    injection = few_steps.injection
+    apart = pipe(TARGET, image=PHOTO, mask=FACE, identity=identity, inversion=inversion, injection=injection)
+    assert torch.equal(once.latents, apart.latents)
+    without = pipe.edit(PHOTO, FACE, "a photo of a woman", "a photo of a woman with red hair", preset="instant", delivery="paste")
+    assert without.reports[0]["concept"] == {}
+
+
+def test_edit_frames_the_photo_for_its_edit_mask(pipe: S2EditPipeline, few_steps: Preset) -> None:
+    everywhere = Image.new("L", SIZE, 255)
+    source, target = "a photo of a woman", "a photo of a woman with red hair"
+    assert pipe.edit(PHOTO, FACE, source, target, preset="instant", edit_mask=everywhere).images
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [({"preset": "best"}, "preset"), ({"prompt": " "}, "prompt"), ({"source_prompt": "a [A] woman"}, "source_prompt")],
+)
+def test_edit_refuses_before_it_computes(pipe: S2EditPipeline, arguments: dict[str, Any], field: str) -> None:
+    before = pipe.evaluations
+    things = {"image": PHOTO, "mask": FACE, "source_prompt": "a photo of a woman", "prompt": "a photo of a smiling woman"}
+    with pytest.raises(InvalidInput) as refused:
+        pipe.edit(**things | arguments)
+    assert refused.value.field == field
+    assert pipe.evaluations == before
 
 
 def test_a_generators_seed_draws_a_variant(edit: Any) -> None:
