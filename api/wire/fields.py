@@ -73,6 +73,13 @@ def _fit(text: object) -> object:
     return text.strip() if is_visible(text) else ""
 
 
+def _of_one_line(text: object) -> object:
+    """Return the text. Raise for one of several lines, which lists and logs would tear."""
+    if isinstance(text, str) and len(text.strip().splitlines()) > 1:
+        raise PydanticCustomError("text_invalid", "it contains a line break: write it in one line")
+    return text
+
+
 def _without_blanks(ids: object) -> object:
     return [one for one in ids if not (isinstance(one, str) and not one.strip())] or None if isinstance(ids, list) else ids
 
@@ -92,8 +99,8 @@ Ids = Annotated[list[Id] | None, Field(max_length=MAX_ATTRIBUTES), BeforeValidat
 """The ids of attributes. Blank ones are left out, because forms send empty fields."""
 Statement = Annotated[str, Field(max_length=MAX_STATEMENT_CHARS), BeforeValidator(_fit)]
 """A text that is stored as it is, such as a statement of consent."""
-Name = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), BeforeValidator(_fit)]
-"""A name for people, which no prompt contains."""
+Name = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), BeforeValidator(_fit), BeforeValidator(_of_one_line)]
+"""A name for people, in one line, which no prompt contains."""
 Pixel = Annotated[
     str | None,
     Field(

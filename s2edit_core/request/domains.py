@@ -142,24 +142,45 @@ def unknown_words(domains: Sequence[Domain], prompt: str) -> tuple[str, ...]:
         return ()
     known = PLAIN_WORDS | {word.lower() for each in meant for word in (*each.subjects, *each.attribute_words)}
     known |= {plural for word in known for plural in plurals(word)}
-    said = re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", without_placeholders(tidy(prompt)).lower())
-    return tuple(word for word in dict.fromkeys(said) if word not in known)
+    return tuple(word for word in dict.fromkeys(_said(prompt)) if word not in known)
 
 
 def word_warnings(
     domains: Sequence[Domain], prompt: str, negative_prompt: str | None = None, *, only: str | None = None
 ) -> list[str]:
-    """Return a sentence about the unknown words of both prompts, or nothing. With `only`, about those among these words.
+    """Return sentences about the unknown words of both prompts, and about what both name. With `only`, of these words alone.
 
     A negative prompt need not name the subject: it is the one of `prompt`.
     """
     meant = domains_in(domains, prompt)
+    both = [] if only is not None else [f"\u201c{phrase}\u201d" for phrase in named_by_both(prompt, negative_prompt or "")]
+    contradictions = [f"the negative_prompt speaks against {both[0]}, which the prompt asks for"] if both else []
     among = None if only is None else set(tidy(only).lower().split())
     unknown = dict.fromkeys(word for text in (prompt, negative_prompt or "") for word in unknown_words(meant, text))
     words = [f"\u201c{word}\u201d" for word in unknown if among is None or word in among]
     if not words:
-        return []
+        return contradictions
     *some, last = words
     if some:
-        return [f"the model was trained without the words {', '.join(some)} and {last}, and may ignore or mistake them"]
-    return [f"the model was trained without the word {last}, and may ignore or mistake it"]
+        return [
+            f"the model was trained without the words {', '.join(some)} and {last}, and may ignore or mistake them",
+            *contradictions,
+        ]
+    return [f"the model was trained without the word {last}, and may ignore or mistake it", *contradictions]
+
+
+def named_by_both(prompt: str, negative_prompt: str) -> tuple[str, ...]:
+    """Return what a negative prompt names of the prompt itself, such as "red hair" or "hat", each once, in lower case.
+
+    >>> named_by_both("a woman with long red hair and a hat", "brown hair, a hat")
+    ('hat',)
+    """
+    said = set(_said(prompt))
+    parts = re.split(r"[^\w\s'-]+|\band\b|\bor\b|\bwith\b", tidy(negative_prompt).lower())
+    named = [[word for word in _said(part) if word not in PLAIN_WORDS] for part in parts]
+    return tuple(dict.fromkeys(" ".join(words) for words in named if words and said.issuperset(words)))
+
+
+def _said(prompt: str) -> list[str]:
+    """Return the words of a prompt, in lower case, without placeholders."""
+    return re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", without_placeholders(tidy(prompt)).lower())

@@ -321,3 +321,10 @@ def test_an_id_may_have_spaces_and_a_line_end_around_it(api: Api) -> None:
 def test_a_digest_may_have_capitals(api: Api) -> None:
     answer = send(api, "/uploads", "sha256", "AB" * 32)
     assert (answer.status_code, answer.json()["sha256"]) == (201, "ab" * 32)
+
+
+@pytest.mark.parametrize("name", ["Ann\nher mother", "Ann\r\nher mother", "Ann\u2028her mother"])
+def test_a_name_is_one_line(api: Api, name: str) -> None:
+    answer = api.post("/identities", **{**FORMS["/identities"], "name": name})
+    assert (answer.status_code, field_of(answer)) == (422, "name")
+    assert "line break" in answer.json()["detail"]

@@ -14,6 +14,7 @@ from s2edit_core.request.domains import (
     Domain,
     Placement,
     attribute_words_of,
+    named_by_both,
     subjects_of,
     unknown_words,
     word_bank,
@@ -121,6 +122,23 @@ def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
     assert card(tmp_path, guidance_scale=2).domains == DEFAULT_DOMAINS
     only_words = card(tmp_path, attribute_words=["fluffy"])
     assert only_words.domains == (Domain(subjects_of(DEFAULT_DOMAINS), ("fluffy",)),)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "named"),
+    [
+        ("a woman with long red hair", "Red hair", ("red hair",)),
+        ("a [I] woman with a hat and glasses", "blurry, a hat; earrings and glasses", ("hat", "glasses")),
+        ("a woman with red hair", "brown hair", ()),
+        ("a woman with red hair", "a, the", ()),
+        ("a woman with red hair", "", ()),
+        ("a woman", "an ugly woman", ()),
+    ],
+)
+def test_a_negative_prompt_may_name_what_the_prompt_asks_for(prompt: str, negative: str, named: tuple[str, ...]) -> None:
+    assert named_by_both(prompt, negative) == named
+    expected = [f"the negative_prompt speaks against \u201c{each}\u201d, which the prompt asks for" for each in named[:1]]
+    assert word_warnings(BOTH, prompt, negative) == expected
 
 
 @pytest.mark.parametrize(
