@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,11 @@ from s2edit_core.request.presets import PRESETS, PresetName
 from s2edit_core.request.spec import PHASES, PLACEHOLDER, Phase
 
 CARD = "s2edit.json"
+ENTRIES = ("domains", "guidance_scale", "guidance_by_preset", "phase_seconds", "segmenter", "prediction_type")
+"""The last one is read where a single file is loaded (`single_file_layout`)."""
+FLAT = ("subjects", "attribute_words")
+"""The entries of a domain that cards of 0.1 have at the top level."""
+DOMAIN_ENTRIES = (*FLAT, "scene", "placement", "closed_vocabulary")
 _EXPECTED = (
     "it must be an object of domains (objects of subjects and attribute_words, which are lists of words, of scene and "
     "closed_vocabulary, true or false, and of placement, an object), guidance_scale (a number), guidance_by_preset and "
@@ -88,6 +93,7 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the known entries of a card. Raises `TypeError` or `ValueError` for an entry that is not as it should be."""
     if not isinstance(values, dict):
         raise TypeError("not an object")
+    _check_names(values, (*ENTRIES, *FLAT))
     found: dict[str, Any] = {}
     if (domains := _domains(values)) is not None:
         found["domains"] = domains
@@ -113,7 +119,7 @@ def _phase_seconds(values: Mapping[str, Any]) -> dict[str, float]:
 
 def _domains(values: Mapping[str, Any]) -> tuple[Domain, ...] | None:
     """Return the domains of a card. A card of one domain may have its two lists at the top level, as cards of 0.1 have."""
-    flat = {name: values[name] for name in ("subjects", "attribute_words") if name in values}
+    flat = {name: values[name] for name in FLAT if name in values}
     if "domains" not in values:
         default = {"subjects": list(DEFAULT_SUBJECTS), "attribute_words": list(DEFAULT_DOMAINS[0].attribute_words)}
         return (_domain(default | flat),) if flat else None
@@ -127,6 +133,7 @@ def _domains(values: Mapping[str, Any]) -> tuple[Domain, ...] | None:
 def _domain(values: object) -> Domain:
     if not isinstance(values, dict):
         raise TypeError(f"expected a domain as an object, not {values!r}")
+    _check_names(values, DOMAIN_ENTRIES)
     subjects = _words(values["subjects"])
     if not subjects:
         raise ValueError("there are no subjects")
@@ -151,6 +158,12 @@ def _placement(values: object) -> Placement:
         raise TypeError(f"square must be true or false, not {values['square']!r}")
     found = {name: _number(values[name], at_least=0) for name in numbers if values.get(name) is not None}
     return Placement(**found, square=values.get("square", False))
+
+
+def _check_names(values: Mapping[str, object], known: Sequence[str]) -> None:
+    """Raise `ValueError` for an entry that nothing reads, such as a misspelt one."""
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"there is no entry {unknown[0]!r}; known are {', '.join(known)}")
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -147,6 +147,8 @@ def test_a_negative_prompt_may_name_what_the_prompt_asks_for(prompt: str, negati
         ({"domains": []}, "at least one domain"),
         ({"domains": {"subjects": ["cat"]}}, "at least one domain"),
         ({"domains": ["cat"]}, "expected a domain as an object"),
+        ({"domain": [{"subjects": ["cat"]}]}, "there is no entry 'domain'; known are domains, "),
+        ({"domains": [{"subjects": ["cat"], "scenes": True}]}, "there is no entry 'scenes'; known are subjects, "),
         ({"domains": [{"attribute_words": ["hat"]}]}, "subjects"),
         ({"domains": [{"subjects": []}]}, "there are no subjects"),
         ({"domains": [{"subjects": ["cat"], "attribute_words": "hat"}]}, "expected a list of words"),
