@@ -129,6 +129,7 @@ def schedule_of(scheduler: object) -> Schedule:
     defaults = config.get("_use_default_values", ())
     check_scheduler({name: value for name, value in config.items() if name not in defaults})
     alphas: Tensor = scheduler.alphas_cumprod  # type: ignore[attr-defined]
+    _check_levels(alphas, int(config.get("steps_offset", 0)))
     made_by = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
     return Schedule(
         alphas_cumprod=alphas.to(torch.float64).clamp_min(LEAST_ALPHA),
@@ -138,3 +139,12 @@ def schedule_of(scheduler: object) -> Schedule:
         spacing=config.get("timestep_spacing", "leading"),
         betas=repr([config.get(name) for name in made_by]),
     )
+
+
+def _check_levels(alphas: Tensor, steps_offset: int) -> None:
+    """Raise `ValueError` for noise levels that no model was trained with: they must fall from one to zero."""
+    falls = bool((alphas[1:] < alphas[:-1]).all())
+    if len(alphas) < 2 or not (falls and 0 < float(alphas[0]) <= 1 and float(alphas[-1]) >= 0):
+        raise ValueError("the betas of the scheduler are not between 0 and 1: its noise levels don't fall from one to zero")
+    if not 0 <= steps_offset < len(alphas):
+        raise ValueError(f"steps_offset {steps_offset} of the scheduler is not one of its {len(alphas)} timesteps")

@@ -135,10 +135,16 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"clip_sample": True}, "clip_sample"),
     ({"thresholding": True}, "thresholding"),
     ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+    ({"beta_end": 5.0}, "betas of the scheduler are not between 0 and 1"),
+    ({"beta_start": -0.1, "beta_schedule": "linear"}, "betas of the scheduler are not between 0 and 1"),
+    ({"trained_betas": [0.1, float("nan"), 0.2]}, "betas of the scheduler are not between 0 and 1"),
+    ({"trained_betas": [0.1]}, "betas of the scheduler are not between 0 and 1"),
+    ({"steps_offset": -5}, "steps_offset -5 of the scheduler"),
+    ({"steps_offset": 1000}, "steps_offset 1000 of the scheduler"),
 )
 
 
-@pytest.mark.parametrize(("config", "words"), REFUSED, ids=[words for _, words in REFUSED])
+@pytest.mark.parametrize(("config", "words"), REFUSED, ids=[str(config) for config, _ in REFUSED])
 def test_what_ddim_cannot_follow_is_refused_by_name(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         schedule_of(DDIMScheduler(**{**STABLE_DIFFUSION, **config}))
