@@ -141,9 +141,9 @@ class Jobs(StoredJobs):
         for name, upload in files.items():
             self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
         spec_key = edit_key(spec.owner, spec.id, "spec.json")
-        if spec.webhook_url is not None:
-            self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
+        if spec.webhook_url is not None:  # after the spec, by which erasures and surveys find the job and this marker
+            self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
 
     def _withdraw(self, spec: JobSpec, marker: str, *, repeated: bool) -> None:
         """Undo a failed `accept`. Its last write may have had its effect, and the reaper may have entered the job since.
