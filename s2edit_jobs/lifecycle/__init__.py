@@ -2,6 +2,7 @@
 
     jobs             the operations on jobs that the API and the workers share
     stored_jobs      reading a job from the object store
+    attempt_files    removes the files of attempts that did not end the job
     idempotency      a repeated request leads to the same job
     request_markers  the markers of Idempotency-Keys, and what an erasure leaves of them
     history          the index of finished jobs, from which lists are read

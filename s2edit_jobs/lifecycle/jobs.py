@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.lifecycle.attempt_files import drop_unnamed
 from s2edit_jobs.lifecycle.delayed import delaying_only
 from s2edit_jobs.lifecycle.history import History, places_of
 from s2edit_jobs.lifecycle.learnings import drop_unlearned
@@ -329,7 +330,8 @@ class Jobs(StoredJobs):
         except JobNotFound:
             record = self._enter_end(final_record(self.accepted(owner, job_id).first, outcome), outcome)
         if entered:
-            with delaying_only("removing the marker", job_id):
+            with delaying_only("removing the files of other attempts, and the marker", job_id):
+                drop_unnamed(self, owner, job_id, outcome)
                 self.artifacts.delete_prefix(UNFINISHED + job_id)
         return record
 
