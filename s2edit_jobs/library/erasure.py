@@ -154,7 +154,7 @@ class Erasure:
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
         if not remembered:
-            remember_erased(self._artifacts, owner, identity_id, now=self._clock())
+            self._remember_concept(owner, identity_id)
         objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))  # a renaming may just have written it again
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
@@ -163,10 +163,13 @@ class Erasure:
     def _remembers_concept(self, owner: Owner, concept_id: str) -> bool:
         """Remember that a concept is erased. Return False if that is not possible yet: the disk may be full."""
         try:
-            remember_erased(self._artifacts, owner, concept_id, now=self._clock())
+            self._remember_concept(owner, concept_id)
         except ArtifactsUnavailable:
             return False
         return True
+
+    def _remember_concept(self, owner: Owner, concept_id: str) -> None:
+        remember_erased(self._artifacts, owner, concept_id, jobs=self._jobs.unfinished(owner), now=self._clock())
 
     def _expiring_markers(self, owner: Owner, identity_id: str, concept: str) -> list[str]:
         """Return the markers of the identity's expiry. Raise `IdentityNotFound`."""
@@ -197,7 +200,7 @@ class Erasure:
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         if not remembered:
-            remember_erased(self._artifacts, owner, attribute_id, now=self._clock())
+            self._remember_concept(owner, attribute_id)
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
         self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))  # a name may just have been added
         self._services.audit.record("attribute.erase", owner, attribute_id, "erased")

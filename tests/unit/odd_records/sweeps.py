@@ -77,8 +77,8 @@ def old_keys(world: World) -> list[str]:
 
 def old_erasures(world: World) -> list[str]:
     keys = [f"{ANN.prefix}{ERASED}/{IDS['c'][i]}" for i in (0, 2)]
-    for key in keys:
-        world.put(key, OLD)
+    for key, stored in zip(keys, (OLD, {"erased_at": OLD, "jobs": [], "version": 2}), strict=True):
+        world.put(key, stored)
     return keys
 
 
