@@ -55,8 +55,8 @@ async def erase_user(
 
     Running jobs stop and publish nothing, and the user's device tokens end. The key needs the scope `admin`. Until the erasure is
     done, new requests of the user are rejected with 409; afterwards the user can start anew. A request from before that is
-    repeated with its Idempotency-Key is answered 410. If a worker runs a job of the user, the response takes as long as a worker's
-    lease. Safe to repeat.
+    repeated with its Idempotency-Key is answered 410. If a worker runs a job of the user, or an earlier erasure is not done, the
+    response takes as long as a worker's lease. Safe to repeat: the user can start anew when the last erasure is done.
     """
     owner = Owner(caller.tenant, user)
     begun, wait_s = await slow.run(lambda: erasure.begin(owner))

@@ -7,8 +7,9 @@
     edit_list        the list of a user's edits
     last_use         when an identity and its inversions were last used
     retention        removes what has expired, such as idle identities
-    erased_concepts  when identities and attributes were erased, so that no earlier request learns them again
+    erased_concepts  which identities and attributes were erased, so that no earlier request learns them again
     erasure          erases an edit, an identity, an attribute or a user
+    erasure_markers  which erasures of users are under way, and which of their processes are alive
 
 Lists are read from the folders of the object store, so there is no index that could be lost. A concept's id is a digest of
 everything that it depends on (`s2edit_core.request.plan`), so a second edit of the same photo finds what the first one learned.

@@ -5,7 +5,7 @@ erasure deletes the spec first. So it finds every earlier write itself, and late
 
 A worker may die between its write and its check. Therefore a user is swept twice, the second time after all leases of the first
 sweep have expired. Between the sweeps, a marker in `erasing/` makes the API reject the user's requests. If the erasing process
-dies, the reaper finds the marker and completes the erasure.
+dies, the reaper finds the marker and completes the erasure (`library.erasure_markers`).
 
 Idempotency-Keys are remembered as erased (`lifecycle.request_markers`) before anything is deleted. So a request that is repeated
 meanwhile or later does not bring back what was erased.
@@ -19,11 +19,10 @@ are answered 409 `being_erased`, and the reaper repeats the erasure until it suc
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -31,6 +30,7 @@ from s2edit_jobs.access.revoked_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concepts import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, METADATA, Library
 from s2edit_jobs.library.erased_concepts import remember_erased
+from s2edit_jobs.library.erasure_markers import ErasureMarkers
 from s2edit_jobs.library.last_use import INVERSIONS, Uses
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.lifecycle.request_markers import REQUESTS, RequestMarkers
@@ -38,16 +38,17 @@ from s2edit_jobs.records.errors import (
     ArtifactMissing,
     ArtifactsUnavailable,
     AttributeNotFound,
+    BeingErased,
     IdentityNotFound,
     JobNotFound,
     RecordUnusable,
 )
-from s2edit_jobs.records.record import Owner, Timestamp
+from s2edit_jobs.records.record import Owner
 from s2edit_jobs.records.set_aside import set_aside
-from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.records.unreadable import time_of
-from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key, tag_of
+from s2edit_jobs.stores.artifacts import concept_key, edit_key, inversion_key, tag_of
 from s2edit_jobs.stores.markers import (
+    ERASE_S,
     ERASING,
     EXPIRING,
     OUTBOX,
@@ -68,8 +69,6 @@ MAX_WAIT_S = 30.0
 """Longest wait between the two sweeps, even for longer leases: a live worker notices within a second that its job was erased."""
 FORGOTTEN_S = 86_400.0
 """Seconds after its time at which the marker of a key is certainly swept. A sweep comes every few hours."""
-TAKEOVER_S = 20.0
-"""Seconds after the end of the wait at which the reaper assumes that the erasing process has died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,7 @@ class Erased:
     """The result of erasing a user."""
 
     owner: Owner
+    marker: str  # in `erasing/`
     began_at: float  # seconds since the epoch
     ended_at: float
     objects: int
@@ -84,16 +84,6 @@ class Erased:
     identities: int
     attributes: int
     disk_rewritten: bool  # whether Redis rewrote its files at once; if not permitted, it does so on its own schedule
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The content of a marker in `ERASING`."""
-
-    tenant: str
-    user: str
-    began_at: Timestamp
-    wait_s: float
 
 
 class Erasure:
@@ -104,6 +94,7 @@ class Erasure:
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
         self._library = Library(services)
+        self._markers = ErasureMarkers(services)
         self._clock = clock
 
     def edit(self, owner: Owner, edit_id: str, *, outcome: str = "erased") -> int:
@@ -154,7 +145,7 @@ class Erasure:
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
         if not remembered:
-            remember_erased(self._artifacts, owner, identity_id, now=self._clock())
+            self._remember_concept(owner, identity_id)
         objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))  # a renaming may just have written it again
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
@@ -163,10 +154,13 @@ class Erasure:
     def _remembers_concept(self, owner: Owner, concept_id: str) -> bool:
         """Remember that a concept is erased. Return False if that is not possible yet: the disk may be full."""
         try:
-            remember_erased(self._artifacts, owner, concept_id, now=self._clock())
+            self._remember_concept(owner, concept_id)
         except ArtifactsUnavailable:
             return False
         return True
+
+    def _remember_concept(self, owner: Owner, concept_id: str) -> None:
+        remember_erased(self._artifacts, owner, concept_id, jobs=self._jobs.unfinished(owner), now=self._clock())
 
     def _expiring_markers(self, owner: Owner, identity_id: str, concept: str) -> list[str]:
         """Return the markers of the identity's expiry. Raise `IdentityNotFound`."""
@@ -197,7 +191,7 @@ class Erasure:
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         if not remembered:
-            remember_erased(self._artifacts, owner, attribute_id, now=self._clock())
+            self._remember_concept(owner, attribute_id)
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
         self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))  # a name may just have been added
         self._services.audit.record("attribute.erase", owner, attribute_id, "erased")
@@ -238,27 +232,39 @@ class Erasure:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
         began_at, running = self._clock(), 0
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
-        erased = Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False)
-        try:
-            self._mark(erased, wait_s)
-        except ArtifactsUnavailable:  # the disk may be full: deleting needs no space, and makes some for the markers
-            erased, running = self._sweep(erased)
-            self._mark(erased, wait_s)
-        erased, still_running = self._sweep(erased)
-        return erased, wait_s if running + still_running else 0.0
+        erased = Erased(owner, erasing_key(owner), began_at, began_at, 0, 0, 0, 0, disk_rewritten=False)
+        with self._markers.beginning(erased.marker, wait_s=wait_s):
+            try:
+                self._mark(erased)
+            except ArtifactsUnavailable:  # the disk may be full: deleting needs no space, and makes some for the markers
+                erased, running = self._sweep(erased)
+                self._mark(erased)
+            others = self._markers.others(owner, erased.marker)  # whose sweeps may have removed jobs that still run
+            erased, still_running = self._sweep(erased)
+        return erased, wait_s if running + still_running + len(others) else 0.0
 
-    def _mark(self, erased: Erased, wait_s: float) -> None:
+    def _mark(self, erased: Erased) -> None:
         """Stop the user's requests, then end the user's device tokens: the sweep refills their budgets."""
-        owner = erased.owner
-        marker = Begun(owner.tenant, owner.user, erased.began_at, wait_s)
-        self._artifacts.put(erasing_key(owner), json.dumps(asdict(marker)).encode(), media_type=JSON)
-        end_tokens(self._artifacts, owner, now=self._clock())
+        self._markers.write(erased.owner, erased.marker, began_at=erased.began_at)
+        end_tokens(self._artifacts, erased.owner, now=self._clock())
 
     def complete(self, erased: Erased) -> Erased:
-        """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again."""
-        erased, _ = self._sweep(erased)
-        disk_rewritten = self._services.store.erasure.compact()
-        self._artifacts.delete_prefix(erasing_key(erased.owner))
+        """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again.
+
+        While another erasure of the user is under way, it does not. If the process was taken for dead, another one has completed
+        the erasure. Then nothing is swept, because the user may have started anew. Raise `BeingErased` if that one is still at it.
+        """
+        if not self._markers.take(erased.marker) and self._markers.exists(erased.marker):
+            raise BeingErased("another process completes the erasure of this user: repeat it", retry_after_s=ERASE_S)
+        return self._complete(erased)
+
+    def _complete(self, erased: Erased) -> Erased:
+        with self._markers.completing(erased.marker):
+            if self._markers.exists(erased.marker):
+                self._markers.take_over_others(erased.owner, erased.marker)
+                erased, _ = self._sweep(erased)
+            disk_rewritten = self._services.store.erasure.compact()
+            self._markers.remove(erased.marker)
         self._services.audit.record("user.erase", erased.owner, None, "erased")
         log.info("everything of a user was erased", action="user_erased", objects=erased.objects, disk_rewritten=disk_rewritten)
         return replace(erased, ended_at=self._clock(), disk_rewritten=disk_rewritten)
@@ -266,15 +272,12 @@ class Erasure:
     def resume(self) -> int:
         """Complete the erasures whose processes have died. Return their number."""
         done = 0
-        for key in list(markers(self._artifacts, ERASING)):
-            with set_aside("erasure", key), suppress(ArtifactMissing):  # completed meanwhile
-                begun = read_record("erasure", Begun, self._artifacts.get(key))
-                owner = Owner(begun.tenant, begun.user)
-                if key != erasing_key(owner):
-                    raise damaged("erasure", "it names another user")
-                if begun.began_at + begun.wait_s + TAKEOVER_S <= self._clock():
+        for marker in list(markers(self._artifacts, ERASING)):
+            with set_aside("erasure", marker), suppress(ArtifactMissing):  # completed meanwhile
+                owner, began_at = self._markers.read(marker)
+                if self._markers.take_over(marker):
                     end_tokens(self._artifacts, owner, now=self._clock())  # the process may have died before it did so
-                    self.complete(Erased(owner, begun.began_at, 0.0, 0, 0, 0, 0, disk_rewritten=False))
+                    self._complete(Erased(owner, marker, began_at, 0.0, 0, 0, 0, 0, disk_rewritten=False))
                     done += 1
         return done
 

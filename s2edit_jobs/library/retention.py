@@ -11,9 +11,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 import structlog
 
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.access.spent_units import TOKENS, is_over
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.concepts import CONCEPT, METADATA, Library, identity_expires_at
@@ -24,7 +26,7 @@ from s2edit_jobs.library.uploads import sweep_upload
 from s2edit_jobs.lifecycle.jobs import CANCELLATION, CHECKPOINTS, Jobs
 from s2edit_jobs.lifecycle.learnings import LEARNING, drop_unlearned
 from s2edit_jobs.lifecycle.request_markers import REQUESTS, sweep_marker
-from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound, RecordUnusable
+from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound, RecordDamaged, RecordUnusable
 from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import time_of
@@ -185,12 +187,26 @@ class Retention:
             self._artifacts.delete_prefix(key)
 
     def _erase_unused(self, folder: UserFolder) -> int:
-        """Erase an identity unless an edit has used it since the listing. Return how many were erased."""
+        """Erase an identity unless an edit has used it since the listing, or will use it. Return how many were erased.
+
+        An edit records its use before it is over, so the unfinished edits come first: none is missed between the two looks.
+        """
+        if self._is_awaited(folder):
+            return 0
         prefix = f"{folder.path}/"
         names = [key.removeprefix(prefix) for key in self._artifacts.list(prefix)]
         if not self._past(Uses.of(names).last.get(None, self._now), self._settings.identity_idle_ttl_s):
             return 0
         return self._erase(folder)
+
+    def _is_awaited(self, folder: UserFolder) -> bool:
+        """Return whether an unfinished edit names the identity. Raise `RecordNewer` if only a newer release can read that."""
+        for job_id in self._jobs.unfinished(folder.owner):
+            with suppress(JobNotFound, RecordDamaged):  # erased meanwhile, or about to fail
+                request = self._jobs.spec(folder.owner, job_id).request
+                if isinstance(request, EditRequest) and request.identity == folder.id:
+                    return True
+        return False
 
     def _erase(self, folder: UserFolder) -> int:
         """Erase an identity. Return how many were erased."""

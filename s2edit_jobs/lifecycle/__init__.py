@@ -2,6 +2,7 @@
 
     jobs             the operations on jobs that the API and the workers share
     stored_jobs      reading a job from the object store
+    attempt_files    removes the files of attempts that did not end the job
     idempotency      a repeated request leads to the same job
     request_markers  the markers of Idempotency-Keys, and what an erasure leaves of them
     history          the index of finished jobs, from which lists are read
@@ -14,7 +15,7 @@
 
 Edits, learning ahead of an edit (`LearningRequest`) and finding a mask (`MaskRequest`) are all jobs, with the same leases,
 checkpoints, events and webhooks. Accepting a job writes, in this order: the marker of the Idempotency-Key, the queue slot, the
-input files, `spec.json`, and the marker in `unfinished/`, which decides. A job exists as long as its `spec.json` does. Code that
-writes an object for a job checks `spec.json` afterwards and deletes the object again if the job was erased (`Jobs.put_for`). This
-room imports `bootstrap`, `stores` and `records`.
+input files, `spec.json`, the marker of the webhook, and the marker in `unfinished/`, which decides. A job exists as long as its
+`spec.json` does. Code that writes an object for a job checks `spec.json` afterwards and deletes the object again if the job was
+erased (`Jobs.put_for`). This room imports `bootstrap`, `stores` and `records`.
 """

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from s2edit_core.request.texts import counted
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.lifecycle.attempt_files import drop_unnamed
 from s2edit_jobs.lifecycle.delayed import delaying_only
 from s2edit_jobs.lifecycle.history import History, places_of
 from s2edit_jobs.lifecycle.learnings import drop_unlearned
@@ -141,9 +142,9 @@ class Jobs(StoredJobs):
         for name, upload in files.items():
             self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
         spec_key = edit_key(spec.owner, spec.id, "spec.json")
-        if spec.webhook_url is not None:
-            self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
+        if spec.webhook_url is not None:  # after the spec, by which erasures and surveys find the job and this marker
+            self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
 
     def _withdraw(self, spec: JobSpec, marker: str, *, repeated: bool) -> None:
         """Undo a failed `accept`. Its last write may have had its effect, and the reaper may have entered the job since.
@@ -329,7 +330,8 @@ class Jobs(StoredJobs):
         except JobNotFound:
             record = self._enter_end(final_record(self.accepted(owner, job_id).first, outcome), outcome)
         if entered:
-            with delaying_only("removing the marker", job_id):
+            with delaying_only("removing the files of other attempts, and the marker", job_id):
+                drop_unnamed(self, owner, job_id, outcome)
                 self.artifacts.delete_prefix(UNFINISHED + job_id)
         return record
 

@@ -22,7 +22,7 @@ from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import count_aside, set_aside
 from s2edit_jobs.records.stored import VERSIONS, read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, edit_key, path_in_user
-from s2edit_jobs.stores.markers import ERASING, owner_mark
+from s2edit_jobs.stores.markers import erasing_keys, owner_mark
 
 REQUESTS = "requests"
 """Folder of the markers, in that of the user."""
@@ -183,7 +183,7 @@ def sweep_erased_keys(artifacts: ArtifactStore, *, before: float) -> int:
             except RecordDamaged as error:
                 count_aside("erased keys", key, error)
                 erased_at = 0.0
-            is_old = erased_at < before and not artifacts.exists(ERASING + key.removeprefix(ERASED))
+            is_old = erased_at < before and not erasing_keys(artifacts, key.removeprefix(ERASED))
             gone += artifacts.delete_prefix(key) if is_old else 0
     return gone
 

@@ -10,8 +10,8 @@ from s2edit_jobs.records.record import JOB_ID, JobRecord, JobSpec, Outcome, Owne
 from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import damaged, read_values
 from s2edit_jobs.records.unreadable import damaged_outcome, partial_outcome, partial_record
-from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
-from s2edit_jobs.stores.markers import UNFINISHED
+from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key, path_in_user
+from s2edit_jobs.stores.markers import PENDING, UNFINISHED, job_of, markers
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,17 @@ class StoredJobs:
     def is_marked(self, job_id: str) -> bool:
         """Whether the job has a marker in `unfinished/`."""
         return any(True for _ in self.artifacts.list(UNFINISHED + job_id, expected=1))
+
+    def unfinished(self, owner: Owner) -> set[str]:
+        """Return the ids of the owner's accepted jobs that are not over.
+
+        Ids are sorted by time, so the listing of the owner's jobs begins at the oldest unfinished job of all owners.
+        """
+        ids = {job_of(marker) for folder in (UNFINISHED, PENDING) for marker in markers(self.artifacts, folder)}
+        if not ids:
+            return ids
+        jobs = self.artifacts.list(f"{owner.prefix}edits/", after=edit_key(owner, min(ids), ""))
+        return ids & {path_in_user(key).split("/")[1] for key in jobs}
 
     def _spec_bytes(self, owner: Owner, job_id: str) -> bytes:
         if not JOB_ID.fullmatch(job_id):

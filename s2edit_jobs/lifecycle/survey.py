@@ -21,12 +21,12 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.history import ALL, entry_of
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.lifecycle.unfinished import LEASE_S, Unfinished, run_alone
-from s2edit_jobs.records.errors import JobNotFound
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound
 from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import time_of
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.markers import PENDING, UNFINISHED, job_of, markers
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, markers, read_marker
 from s2edit_jobs.stores.object_store.layout import CURRENT, LAYOUT
 
 log = structlog.get_logger(__name__)
@@ -81,6 +81,7 @@ class Survey:
             written += self._index(owner, (found.specs & found.over) - found.indexed)
             self._remove_entries(owner, found.indexed - found.specs)
             self._remove_remains(owner, found.jobs - found.specs)
+        self._remove_outbox()
         self._artifacts.put(LAYOUT, json.dumps({"version": CURRENT}).encode(), media_type=JSON)
         return written
 
@@ -122,6 +123,15 @@ class Survey:
         for job_id in self._each(sorted(job_ids)):
             if _is_abandoned(job_id) and not self._jobs.exists(owner, job_id):
                 self._drop(owner, job_id)
+
+    def _remove_outbox(self) -> None:
+        """Remove the webhook markers of jobs that do not exist. Such a marker may be all that is left of a job."""
+        for marker in self._each(markers(self._artifacts, OUTBOX)):
+            if _is_abandoned(job_of(marker)):
+                with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # sent meanwhile
+                    place = read_marker(self._artifacts, marker)
+                    if not self._jobs.exists(place.owner, place.id):
+                        self._artifacts.delete_prefix(marker)
 
     def _drop(self, owner: Owner, job_id: str) -> None:
         log.info("removing what is left of a job that was never accepted, or was erased", action="remains_removed", job_id=job_id)

@@ -28,7 +28,7 @@ they are removed, and the module in the last column of the others:
 | model report, failure | `models/<digest>.json` …                  | `model_facts`                        |
 | erasure               | `erasing/<digest>`                        | `Erasure.resume`                     |
 | (a number)            | `keys/<id>/ended.json`, `ended/<digest>`, `t/…/uploads/<id>/kept.json` | `read_number`   |
-| (a number)            | `t/…/erased/<id>`                         | `library.erased_concepts`            |
+| erased concept        | `t/…/erased/<id>`                         | `library.erased_concepts`            |
 | (a key)               | `unfinished/…`, `outbox/…`, `pending/…`, `expiring/…` | `stores.markers`         |
 | (by its name)         | `t/…/index/…`; for failures the content   | `jobs.history`                       |
 | (by its name)         | `t/…/tokens/<end>-<id>/…`                 | `api.guard.device_tokens`            |
@@ -69,6 +69,7 @@ Kind = Literal[
     "bare upload",
     "idempotency marker",
     "erased keys",
+    "erased concept",
     "key",
     "model report",
     "model failure",
@@ -85,6 +86,7 @@ VERSIONS: dict[Kind, int] = {
     "bare upload": 1,
     "idempotency marker": 2,  # 2: what the key has led to was erased
     "erased keys": 1,
+    "erased concept": 2,  # 2: it names jobs. Version 1 was a number, the time
     "key": 1,
     "model report": 1,
     "model failure": 1,

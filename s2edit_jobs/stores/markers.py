@@ -24,14 +24,14 @@ PENDING = "pending/"
 """Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec. The reaper
 removes it once the job has a marker in `UNFINISHED`."""
 ERASING = "erasing/"
-"""Users whose data is being erased."""
+"""Erasures of users that are under way. Each has a marker of its own; earlier releases have one per user."""
 EXPIRING = "expiring/"
 """Identities with an expiry time. Each marker holds the key of the `identity.json`."""
 NAMES: Mapping[str, re.Pattern[str]] = {
     OUTBOX: JOB_ID,
     UNFINISHED: re.compile(rf"{JOB_ID.pattern}-[0-9a-f]{{8}}"),
     PENDING: JOB_ID,
-    ERASING: re.compile(r"[0-9a-f]{32}"),
+    ERASING: re.compile(r"[0-9a-f]{32}(-[0-9a-f]{16})?"),
     EXPIRING: re.compile(r"[0-9]{12}-[0-9a-f]{32}-c_[0-9a-f]{32}"),
 }
 """Shape of the markers' names in each folder."""
@@ -88,8 +88,14 @@ def owner_mark(owner: Owner) -> str:
 
 
 def erasing_key(owner: Owner) -> str:
-    """Return the key of the owner's marker in `ERASING`."""
-    return ERASING + owner_mark(owner)
+    """Return a new key for a marker of the owner in `ERASING`."""
+    return f"{ERASING}{owner_mark(owner)}-{secrets.token_hex(8)}"
+
+
+def erasing_keys(artifacts: ArtifactStore, mark: str) -> list[str]:
+    """Return the keys of the markers in `ERASING` of the owner with this `owner_mark`."""
+    keys = artifacts.list(ERASING + mark)
+    return [key for key in keys if NAMES[ERASING].fullmatch(key, len(ERASING))]
 
 
 def check_not_erasing(artifacts: ArtifactStore, owner: Owner) -> None:
@@ -97,7 +103,7 @@ def check_not_erasing(artifacts: ArtifactStore, owner: Owner) -> None:
 
     Code that writes for an owner without a job calls this after the write, and deletes the write if it raises.
     """
-    if artifacts.exists(erasing_key(owner)):
+    if erasing_keys(artifacts, owner_mark(owner)):
         raise BeingErased("this user's data is being erased: try again in a few seconds", retry_after_s=ERASE_S)
 
 

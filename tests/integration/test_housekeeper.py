@@ -24,7 +24,7 @@ from cli.supervision.service import free_port
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.library.erasure_markers import ErasureMarkers
 from s2edit_jobs.lifecycle.jobs import DEADLINE, Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Owner, tenant_of_test_mode
@@ -134,8 +134,8 @@ def test_with_zero_workers_everything_but_live_edits_goes_on(deployment: Deploym
     pending = deployment.accept()
     services.store.erasure.erase(ANN, pending)  # as after an outage of Redis: only the object store knows the job
     deployment.accept(BOB)
-    Erasure(services, clock=lambda: time.time() - 3600).begin(BOB)  # and its process dies
-    assert services.artifacts.exists(erasing_key(BOB))
+    promised = erasing_key(BOB)
+    ErasureMarkers(services).write(BOB, promised, began_at=time.time())  # and its process dies
     for _ in range(2):
         deployment.start()
 
@@ -144,7 +144,8 @@ def test_with_zero_workers_everything_but_live_edits_goes_on(deployment: Deploym
     ended = deployment.over(ANN, late)
     assert ended.failure is not None
     assert ended.failure.code == DEADLINE
-    until(lambda: not services.artifacts.exists(erasing_key(BOB)), PATIENCE_S)
+    until(lambda: not services.artifacts.exists(promised), PATIENCE_S)
+    assert not list(services.artifacts.list(BOB.prefix))
     until(lambda: set(services.store.recovery.unfinished()) == {pending, patient}, PATIENCE_S)
     assert services.store.records.get(ANN, pending).state is JobState.QUEUED
     assert deployment.jobs.get(ANN, patient).state is JobState.QUEUED

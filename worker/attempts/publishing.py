@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from s2edit_core.errors import InvalidInput
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable
@@ -47,7 +46,8 @@ class Publisher:
     ) -> Outcome:
         """Store report, mask and pictures, and return the outcome that names them. `media_type` is that of the pictures.
 
-        Raise `LeaseLost`, `JobNotFound` if the job was erased, or what `confirm` raises. Then the files are deleted again.
+        Raise `LeaseLost`, `JobNotFound` if the job was erased, or what `confirm` raises. The end of the job deletes the files that
+        its outcome does not name (`lifecycle.attempt_files`).
         """
         with suppress(ServiceUnavailable):  # without a job store, the write-once outcome decides which attempt wins
             self._leases.renew(self._lease)
@@ -59,11 +59,7 @@ class Publisher:
         artifacts["mask"] = self._store_mask(mask)
         full_report = {**report, "mask": dict(mask.report)}
         self._put(artifacts["report"], json.dumps(full_report, ensure_ascii=False).encode(), media_type=JSON)
-        try:
-            self._confirm()
-        except InvalidInput:
-            self._jobs.artifacts.delete(key for key in artifacts.values() if key != mask.file.key)
-            raise
+        self._confirm()
         return outcome_of(self._lease, JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
 
     def _store_mask(self, mask: JobMask) -> str:

@@ -1,6 +1,6 @@
 """End a running attempt whose identity or attribute was erased.
 
-An erasure leaves its time in `erased/<id>` before it deletes anything. A thread of its own looks for that while the attempt runs,
+An erasure leaves a record in `erased/<id>` before it deletes anything. A thread of its own looks for that while the attempt runs,
 because an object store that hangs must stop neither the device nor the heartbeat. The attempt looks once more before its result
 becomes visible, so that a result is published only if nothing was erased until then.
 """

@@ -140,7 +140,8 @@ def test_a_foreign_file_in_every_folder_changes_nothing(tmp_path: Path, name: st
     later = Erasure(service.services, clock=lambda: time.time() + 7200)
     assert later.erase_expired() == 1
     later.begin(owner)
-    assert Erasure(service.services, clock=lambda: time.time() + 14_400).resume() == 1
+    service.database.empty()  # with the lease of the erasing process, which counts as dead
+    assert Erasure(service.services).resume() == 1
     left = [path for path in (tmp_path / "artifacts" / owner.prefix).rglob("*") if not path.name.startswith(".nfs")]
     assert [path for path in left if not path.is_dir()] == []
     assert (tmp_path / "artifacts" / MARKER).exists()

@@ -6,7 +6,6 @@ import errno
 import io
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +19,7 @@ from s2edit_jobs.access.audit import FileAuditLog, StreamAuditLog, first_break
 from s2edit_jobs.access.revoked_tokens import ended_at
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.library.erasure import TAKEOVER_S, Erasure
+from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once
 from s2edit_jobs.lifecycle.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactsUnavailable, JobErased
@@ -147,7 +146,7 @@ class TestErasing:
             with pytest.raises(ArtifactsUnavailable):
                 Erasure(services).begin(ANN)
         assert ended_at(services.artifacts, ANN) is None
-        assert Erasure(services, clock=lambda: time.time() + 30 + TAKEOVER_S).resume() == 1
+        assert Erasure(services).resume() == 1
         assert ended_at(services.artifacts, ANN) is not None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from s2edit_jobs.library import erasure
+from s2edit_jobs.library import erasure_markers
 from s2edit_jobs.lifecycle import unfinished
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
@@ -112,7 +112,7 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"valid for {defaults['result_url_ttl_s']} s (`result_url_ttl_s`)",
         f"valid for {defaults['upload_url_ttl_s']} s (`upload_url_ttl_s`)",
         f"the {('no', 'one', 'two', 'three')[defaults['max_attempts']]} that a job has",
-        f"{erasure.TAKEOVER_S:g} s after the second deletion (which catches late writes) was due",
+        f"{erasure_markers.TAKEOVER_S:g} s after the second deletion (which catches late writes) was due",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []

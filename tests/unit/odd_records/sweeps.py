@@ -17,7 +17,7 @@ from s2edit_jobs.lifecycle.request_markers import ERASED as ERASED_USERS
 from s2edit_jobs.lifecycle.request_markers import sweep_erased_keys
 from s2edit_jobs.records.record import new_job_id
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.markers import erasing_key, expiring_key
+from s2edit_jobs.stores.markers import erasing_key, expiring_key, owner_mark
 from tests.unit.odd_records.world import ANN, BOB, HOOK, IDS, OLD, World
 from worker.housekeeping.sweeper import sweep
 
@@ -77,8 +77,8 @@ def old_keys(world: World) -> list[str]:
 
 def old_erasures(world: World) -> list[str]:
     keys = [f"{ANN.prefix}{ERASED}/{IDS['c'][i]}" for i in (0, 2)]
-    for key in keys:
-        world.put(key, OLD)
+    for key, stored in zip(keys, (OLD, {"erased_at": OLD, "jobs": [], "version": 2}), strict=True):
+        world.put(key, stored)
     return keys
 
 
@@ -102,9 +102,9 @@ def issue_token(world: World, keys: list[str]) -> None:
 
 
 def erasures(world: World) -> list[str]:
-    keys = [erasing_key(owner) for owner in (ANN, BOB)]
-    for owner in (ANN, BOB):
-        world.put(erasing_key(owner), {"tenant": owner.tenant, "user": owner.user, "began_at": OLD, "wait_s": 1.0})
+    keys = [erasing_key(ANN), f"erasing/{owner_mark(BOB)}"]  # as this release and an earlier one write them
+    for key, owner in zip(keys, (ANN, BOB), strict=True):
+        world.put(key, {"tenant": owner.tenant, "user": owner.user, "began_at": OLD, "wait_s": 1.0})
     return keys
 
 

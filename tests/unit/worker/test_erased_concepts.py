@@ -9,7 +9,7 @@ import pytest
 
 from s2edit_core.request.spec import EditRequest, LearningRequest
 from s2edit_jobs.library.concepts import CONCEPT
-from s2edit_jobs.library.erased_concepts import ERASED
+from s2edit_jobs.library.erased_concepts import ERASED, read_erased
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.record import Failure
@@ -23,8 +23,9 @@ LEARN: dict[str, LearningRequest] = {
 }
 
 
-def erase(service: InProcessService, concept_id: str) -> None:
-    erasure = Erasure(service.services)
+def erase(service: InProcessService, concept_id: str, *, ahead_s: float = 0.0) -> None:
+    """Erase it through a machine whose clock is so many seconds ahead."""
+    erasure = Erasure(service.services, clock=lambda: time.time() + ahead_s)
     (erasure.attribute if concept_id.startswith("a_") else erasure.identity)(ANN, concept_id)
 
 
@@ -65,6 +66,30 @@ def test_a_later_edit_learns_the_person_anew(service: InProcessService) -> None:
     service.work()
     assert learned(service, later) == learned(service, first)
     assert service.engine.learned == 2
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+@pytest.mark.parametrize("kind", LEARN)
+def test_the_clock_of_the_erasing_machine_does_not_matter(service: InProcessService, kind: str, ahead_s: float) -> None:
+    first, queued = (service.accept(LEARN[kind]) for _ in range(2))  # type: ignore[arg-type]
+    service.work()
+    erase(service, learned(service, first), ahead_s=ahead_s)
+    service.work()
+    assert failure_of(service, queued).code == f"{kind}_unknown"
+    assert stored(service) == []
+    later = service.accept(LEARN[kind])  # type: ignore[arg-type]
+    service.work()
+    assert learned(service, later) == learned(service, first)
+
+
+@pytest.mark.parametrize(("age_s", "is_erased"), [(-60.0, True), (60.0, False)])
+def test_what_an_earlier_release_has_stored_is_a_time(service: InProcessService, age_s: float, is_erased: bool) -> None:
+    first, queued = service.accept(), service.accept(OTHER)
+    service.work()
+    key = f"{ANN.prefix}{ERASED}/{learned(service, first)}"
+    service.artifacts.put(key, str(time.time() - age_s).encode(), media_type="application/json")
+    service.work()
+    assert (service.get(queued).failure is not None) == is_erased
 
 
 @pytest.mark.parametrize("kind", LEARN)
@@ -125,7 +150,7 @@ def test_of_an_expired_identity_nothing_is_remembered(service: InProcessService)
     assert learned(service, queued) == learned(service, first)
 
 
-def test_what_is_remembered_is_a_time_and_goes_with_it_or_the_user(service: InProcessService) -> None:
+def test_what_is_remembered_names_the_unfinished_jobs_and_goes_with_its_time_or_the_user(service: InProcessService) -> None:
     def remembered() -> list[str]:
         return [key for key in service.artifacts.objects if f"/{ERASED}/" in key]
 
@@ -137,9 +162,11 @@ def test_what_is_remembered_is_a_time_and_goes_with_it_or_the_user(service: InPr
     for sweep in sweeps:
         first = service.accept()
         service.work()
+        unfinished = service.accept(OTHER)
         erase(service, learned(service, first))
         (key,) = remembered()
-        assert float(service.artifacts.get(key)) <= time.time()
+        assert read_erased(service.artifacts.get(key)).jobs == (unfinished,)
+        service.work()
         Retention(service.services, clock=lambda: time.time() + ttl_s - 60).sweep()
         assert remembered() == [key]
         sweep()

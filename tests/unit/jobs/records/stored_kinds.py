@@ -11,7 +11,8 @@ from typing import Any
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey
 from s2edit_jobs.library.concepts import Attribute, Consent, Identity
-from s2edit_jobs.library.erasure import Begun
+from s2edit_jobs.library.erased_concepts import ErasedConcept
+from s2edit_jobs.library.erasure_markers import Begun
 from s2edit_jobs.library.uploads import AnnouncedUpload, Bare
 from s2edit_jobs.lifecycle.request_markers import ErasedKeys, Marker
 from s2edit_jobs.records.record import Failure, InputFile, JobSpec, JobState, Outcome, Owner
@@ -118,8 +119,11 @@ STORED: Mapping[str, Stored] = {
         "idempotency marker", Marker(JOB_ID, 1.5, "", 2.5).to_json(), _of("idempotency marker", Marker)
     ),
     "erased keys": Stored("erased keys", _json(ErasedKeys({"0" * 32: 1.5})), _of("erased keys", ErasedKeys)),
+    "an erased concept": Stored(
+        "erased concept", _json(ErasedConcept(1.5, (JOB_ID,)), version=2), _of("erased concept", ErasedConcept)
+    ),
     "a key": Stored("key", KEY.to_json(), _of("key", ApiKey)),
     "a model report": Stored("model report", _json(FACTS, reported_at=1.5), _of("model report", ReportedFacts)),
     "a model failure": Stored("model failure", _json(LoadFailure("it has no VAE", 1.5)), _of("model failure", LoadFailure)),
-    "an erasure": Stored("erasure", _json(Begun("app", "ann", 1.5, 6.0)), _of("erasure", Begun)),
+    "an erasure": Stored("erasure", _json(Begun("app", "ann", 1.5)), _of("erasure", Begun)),
 }

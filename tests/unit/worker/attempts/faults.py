@@ -25,7 +25,7 @@ def fail(error: BaseException) -> Callable[[], None]:
     return act
 
 
-def down(error: Exception) -> Any:
+def down(error: BaseException) -> Any:
     def call(*_: object, **__: object) -> None:
         raise error
 

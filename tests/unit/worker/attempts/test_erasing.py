@@ -6,7 +6,7 @@ import pytest
 
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.library.erasure import TAKEOVER_S, Erasure
+from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.lifecycle.idempotency import Idempotency, accept_once
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
@@ -18,7 +18,6 @@ from s2edit_jobs.records.errors import (
 )
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner
-from s2edit_jobs.stores.markers import erasing_key
 from tests.unit.worker.attempts.erasures import BOB, WEBHOOK, erase_user, left_of, void
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from worker.housekeeping.reaper import reap
@@ -121,18 +120,6 @@ def test_what_a_worker_writes_that_then_dies_is_found_by_the_second_sweep(servic
     assert left_of(service) == []
 
 
-def test_an_erasure_whose_process_died_is_completed_by_the_reaper(service: InProcessService) -> None:
-    service.accept()
-    began: list[float] = [1000.0]
-    Erasure(service.services, clock=lambda: began[0]).begin(ANN)
-    service.artifacts.put(f"{ANN.prefix}edits/e_late/result-1.png", b"late", media_type="image/png")
-    erasure = Erasure(service.services, clock=lambda: 1000.0 + TAKEOVER_S)
-    assert erasure.resume() == 0, "the erasing process may still be alive"
-    reap(service.services)
-    assert left_of(service) == []
-    assert not service.artifacts.exists(erasing_key(ANN))
-
-
 def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +131,7 @@ def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(
     with monkeypatch.context() as patch:
         patch.setattr(service.store.erasure, "erase_owner", down)
         with pytest.raises(StoreUnavailable):
-            Erasure(service.services, clock=lambda: 1000.0).begin(ANN)
+            Erasure(service.services).begin(ANN)
         with pytest.raises(BeingErased):
             service.jobs.take_slot(ANN, "e_1")
     reap(service.services)

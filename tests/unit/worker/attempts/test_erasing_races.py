@@ -37,7 +37,7 @@ FOUND_WRITES = WRITES + 2
 MASK_WRITES = 5
 """Writes of a mask job: these two, report, outcome, an entry of the index."""
 ACCEPT_WRITES = 5
-"""Writes of a request: photo, mask, outbox marker, spec, marker."""
+"""Writes of a request: photo, mask, spec, outbox marker, marker."""
 WITHOUT_MASK = [*((TWO, number) for number in range(FOUND_WRITES)), *((MaskRequest(), number) for number in range(MASK_WRITES))]
 
 

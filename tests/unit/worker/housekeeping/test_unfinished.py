@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.library.concepts import Library
 from s2edit_jobs.library.erasure import Erasure
@@ -18,6 +19,7 @@ from s2edit_jobs.records.errors import ArtifactsUnavailable, JobNotFound, StoreU
 from s2edit_jobs.records.record import JobState, Outcome, Owner, new_job_id, tenant_of_test_mode
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.object_store.layout import LAYOUT, LayoutWatch
+from tests.unit.worker.attempts.erasures import WEBHOOK
 from tests.unit.worker.attempts.faults import down
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from worker.housekeeping.reaper import PENDING_S, reap
@@ -44,6 +46,12 @@ def unmarked(service: InProcessService) -> str:
         service.artifacts.put(spec.inputs[name].key, upload.data, media_type="x/y")
     assert not service.jobs.spec(ANN, spec.id).by_marker
     return spec.id
+
+
+def learned(service: InProcessService) -> str:
+    job_id = service.accept()
+    service.work()
+    return service.get(job_id).identity or ""
 
 
 def listed(service: InProcessService) -> dict[str, JobState]:
@@ -313,7 +321,7 @@ class TestRemains:
     def test_a_request_that_died_before_its_marker_is_removed_after_a_day(self, current: InProcessService) -> None:
         for age_s, is_left in ((ABANDONED_S - 60, True), (ABANDONED_S + 60, False)):
             job_id = new_job_id(time.time() - age_s)
-            spec = draft(current.services, ANN, REQUEST, FILES, job_id=job_id, webhook_url="https://app.example.com/hook")
+            spec = draft(current.services, ANN, REQUEST, FILES, job_id=job_id, webhook_url=WEBHOOK)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("s2edit_jobs.lifecycle.jobs.unfinished_key", down(KeyboardInterrupt()))
                 with pytest.raises(KeyboardInterrupt):
@@ -338,6 +346,34 @@ class TestRemains:
         current.artifacts.delete_prefix(edit_key(ANN, job_id, missing))
         Survey(current.services).complete()
         assert any(job_id in key for key in current.artifacts.list(ANN.prefix)) == (missing != "spec.json")
+
+    def test_a_request_whose_spec_was_not_stored_leaves_no_webhook(self, current: InProcessService) -> None:
+        """An edit by identity has no input files, so nothing else would lead an erasure of the user to the marker."""
+        request = EditRequest(prompt="a photo of a smiling woman", identity=learned(current))
+        spec = draft(current.services, ANN, request, {}, webhook_url=WEBHOOK)
+        put = current.artifacts.put
+
+        def without_spec(key: str, data: bytes, **options: Any) -> None:
+            if key.endswith("spec.json"):
+                raise ArtifactsUnavailable("down")
+            put(key, data, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(current.artifacts, "put", without_spec)
+            patch.setattr(current.artifacts, "delete_prefix", down(ArtifactsUnavailable("down")))
+            with pytest.raises(ArtifactsUnavailable):
+                current.jobs.accept(spec, {})
+        assert list(current.artifacts.list("outbox/")) == []
+
+    @pytest.mark.parametrize(("age_s", "is_left"), [(ABANDONED_S - 60, True), (ABANDONED_S + 60, False)])
+    def test_the_webhook_of_a_job_that_does_not_exist_is_removed_after_a_day(
+        self, current: InProcessService, age_s: float, is_left: bool
+    ) -> None:
+        accepted, lost = (new_job_id(time.time() - age_s) for _ in range(2))
+        current.jobs.accept(draft(current.services, ANN, REQUEST, FILES, job_id=accepted, webhook_url=WEBHOOK), FILES)
+        current.artifacts.put(f"outbox/{lost}", edit_key(ANN, lost, "spec.json").encode(), media_type="text/plain")
+        Survey(current.services).complete()
+        assert set(current.artifacts.list("outbox/")) == {f"outbox/{each}" for each in [accepted, *[lost] * is_left]}
 
     def test_an_entry_whose_job_was_erased_is_removed(self, current: InProcessService) -> None:
         job_id = current.accept()

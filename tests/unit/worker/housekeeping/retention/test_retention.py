@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +10,9 @@ import pytest
 
 from s2edit_jobs.library.concepts import CONCEPT, METADATA, Library
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.last_use import DAY_S, used_name
+from s2edit_jobs.library.last_use import DAY_S
 from s2edit_jobs.lifecycle.learnings import LEARNING
-from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
+from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.stores.artifacts import concept_key, inversion_key
 from tests.doubles import FakeEngine
@@ -281,53 +280,6 @@ def test_an_identity_of_unknown_age_is_swept_otherwise(service: InProcessService
     pass_time(3 * DAY_S + 1)
     assert sweep(service)["inversions"] >= 1
     configured(service, identity_idle_ttl_s=DAY_S)
-    assert sweep(service) == {"identities": 1}
-
-
-def test_an_unused_identity_goes_if_the_settings_say_so(service: InProcessService, pass_time: Callable[[float], None]) -> None:
-    identity = service.get(done(service)).identity
-    assert identity is not None
-    pass_time(40 * DAY_S)
-    done(service)
-    configured(service, identity_idle_ttl_s=30 * DAY_S, inversion_ttl_s=100 * DAY_S)
-    pass_time(30 * DAY_S - 60)
-    assert sweep(service) == {}
-    pass_time(120)
-    assert sweep(service) == {"identities": 1}
-    with pytest.raises(IdentityNotFound):
-        Library(service.services).identity(ANN, identity)
-    assert [key for key in service.artifacts.objects if "/concepts/" in key or "/inversions/" in key] == []
-
-
-def test_an_identity_that_is_used_since_the_listing_stays(
-    service: InProcessService, pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    identity = service.get(done(service)).identity
-    assert identity is not None
-    configured(service, identity_idle_ttl_s=DAY_S)
-    pass_time(2 * DAY_S)
-    listed = service.artifacts.list
-
-    def use_before(prefix: str, *, after: str | None = None) -> Iterator[str]:
-        if prefix.startswith(f"{ANN.prefix}concepts/"):
-            monkeypatch.undo()
-            service.artifacts.put(concept_key(ANN, identity, used_name(None, time.time() + 2 * DAY_S)), b"", media_type="x/y")
-        return listed(prefix, after=after)
-
-    monkeypatch.setattr(service.artifacts, "list", use_before)
-    assert sweep(service) == {}
-    assert Library(service.services).identity(ANN, identity).id == identity
-
-
-def test_an_identity_without_a_time_of_use_counts_as_used_now(
-    service: InProcessService, pass_time: Callable[[float], None]
-) -> None:
-    done(service)
-    service.artifacts.delete(used(service))
-    configured(service, identity_idle_ttl_s=DAY_S)
-    pass_time(100 * DAY_S)
-    assert sweep(service) == {}
-    pass_time(DAY_S + 1)
     assert sweep(service) == {"identities": 1}
 
 
