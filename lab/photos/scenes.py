@@ -34,7 +34,7 @@ from s2edit_core.request.presets import PRESETS
 EDITS = ("night", "sunset", "autumn")
 SIZE, PANEL = 768, 384
 TUNED_ON = 7
-"""The first churches chose `TONING_RADIUS`."""
+"""The first churches chose the windows."""
 PASTED, BY_PLACE, BY_TONES = "pasted", "place by place", "by tones"
 WAYS: Mapping[str, Asked] = {BY_PLACE: "anything", BY_TONES: "tones"}
 

@@ -2,7 +2,8 @@
 
 If the light or the season changes, so does every colour, and the model's outlines are beside those of the photo. A change by place
 would leave halos. So each colour of the edited frame is fitted as an affine function of the photo's three colours, in windows so
-wide that several things are in each: the photo's own outlines then decide which colour goes where.
+wide that several things are in each: the photo's own outlines then decide which colour goes where. Makeup colours the features of a
+face, so its windows are as narrow as these; eyes and freckles stay the photo's own.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from torch import Tensor
 from s2edit_core.delivery.changes import Toning
 from s2edit_core.delivery.resampling import boxed
 
-TONING_RADIUS, TONING_RIDGE = 4, 1e-3
-"""Radius of the windows in latent cells, and regularisation in squared levels (0..1). Chosen on seven churches of the benches."""
+TONING_RIDGE = 1e-3
+"""Regularisation in squared levels (0..1)."""
 COLOURS = 3
 """Noise that is independent in each colour has so many times the variance that it has in their mean, where it is measured."""
 PLAIN_SHIFT = 0.05
 """A place whose colour moves by that level (0..1) counts as fully shifted."""
 
 
-def toning_between(before: Tensor, after: Tensor, photo: Tensor, cell: int, noise: float) -> Toning:
-    """Fit how each colour changed. `before`, `after` and `photo` `(3, H, W)` in 0..1, `cell` and `noise` as in `change_between`."""
-    radius, ridge = TONING_RADIUS * cell, TONING_RIDGE + COLOURS * noise**2
+def toning_between(before: Tensor, after: Tensor, photo: Tensor, radius: int, noise: float) -> Toning:
+    """Fit how each colour changed, in windows of `radius` pixels.
+
+    `before`, `after` and `photo` `(3, H, W)` in 0..1, `noise` as in `change_between`.
+    """
+    ridge = TONING_RIDGE + COLOURS * noise**2
     fits = [regressed(photo, moved, radius, ridge)[:2] for moved in after - before]
     matrix = torch.stack([boxed(weights, radius) for weights, _ in fits])
     offset = torch.cat([boxed(bias[None], radius) for _, bias in fits])

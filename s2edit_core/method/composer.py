@@ -208,8 +208,8 @@ class Composer:
 
         "difference" adds to the photo the difference between `drawn` and `before`, the decoded latent of the photo itself
         (`inversion.path[0]`). "paste" shows the frame itself. If "nothing" was `asked` for, the frames differ only by the
-        inversion's error, and the photo is returned unchanged. If "colours" or "tones" were, nothing new is shown; if "things"
-        or an "expression" were, nothing is tinted. Raises `OptionInvalid` for another delivery.
+        inversion's error, and the photo is returned unchanged. If "colours", "tones" or "makeup" were, nothing new is shown; if
+        "things" or an "expression" were, nothing is tinted. Raises `OptionInvalid` for another delivery.
         """
         check_delivery(delivery)
         facts: dict[str, Any] = {"box": list(canvas.box), "frame": list(canvas.frame), "stretch": round(canvas.stretch, 4)}

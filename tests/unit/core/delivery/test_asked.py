@@ -1,4 +1,4 @@
-"""Whether the words of an edit ask for other colours, another light, another expression or things only."""
+"""Whether the words of an edit ask for other colours, another light, makeup, another expression or things only."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ from s2edit_core.delivery.asked import Asked, asked_for, asks_only_for
         ("a church in summer", "a church in autumn at sunset", "tones"),
         ("a [I] church", "a [I] church during the golden hour, early morning light", "tones"),
         ("a woman", "a woman in the warm evening light", "tones"),
+        ("a photo of a [I] woman", "a photo of a [I] woman with [A] makeup", "makeup"),
+        ("a woman with red hair", "a woman with red hair and makeup", "makeup"),
+        ("a woman with red hair, heavy makeup and a hat", "a woman with red hair and a hat", "makeup"),
+        ("a woman with short hair and earrings", "a woman with short hair, earrings and [A] makeup", "makeup"),
+        ("a woman with glasses, bangs and a hat", "a woman with glasses, bangs, a hat and makeup, looking up", "anything"),
+        ("a woman with curly hair and bangs", "a woman with curly hair, bangs and a hat", "things"),
+        ("a woman", "a woman wearing dark red lipstick and blue Eye Shadow", "makeup"),
+        ("a woman", "a woman with smoky make-up", "makeup"),
+        ("a woman", "a woman with [A] lip gloss", "makeup"),
+        ("a woman", "a woman with clown makeup", "anything"),
+        ("a woman", "a woman in the shadow", "anything"),
+        ("a woman", "a smiling woman with makeup", "anything"),
+        ("a woman with brown hair", "a woman with red hair and makeup", "anything"),
+        ("a woman", "a woman with makeup and a hat", "anything"),
+        ("a woman with brown hair", "a woman with [A] hair", "anything"),
         ("a church at night", "a church at sunset", "anything"),
         ("a church at night", "a church", "anything"),
         ("a church in snow", "a church in autumn", "anything"),
@@ -52,6 +67,7 @@ from s2edit_core.delivery.asked import Asked, asked_for, asks_only_for
         ("a woman with hair", "a woman with eyes", "anything"),
         ("a woman with black makeup", "a woman with [A] makeup", "anything"),
         ("", "a woman with red hair", "anything"),
+        ("a woman smiling", "a woman, smiling", "anything"),
         ("une femme aux cheveux bruns", "une femme aux cheveux roux", "anything"),
     ],
 )

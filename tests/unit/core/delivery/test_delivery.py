@@ -383,7 +383,7 @@ def test_other_shapes_are_refused() -> None:
         whole(scene(HAIR)).deliver(change)
 
 
-@pytest.mark.parametrize("asked", ["anything", "tones"])
+@pytest.mark.parametrize("asked", ["anything", "tones", "makeup"])
 def test_in_float64_and_by_cofactors_as_on_a_gpu_the_change_is_the_same(monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
     photo = scene(HAIR, strands=0.2)
     edited = scene(DYED, strands=0.2)

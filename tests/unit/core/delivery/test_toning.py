@@ -1,11 +1,11 @@
-"""Another light or season: every colour changes, along the photo's own outlines, and nothing else does."""
+"""Another light or season, or makeup: colours change along the photo's own outlines, and nothing else does."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from s2edit_core.delivery.canvas import Canvas, to_tensor
 from s2edit_core.delivery.difference import change_between
@@ -75,3 +75,37 @@ def test_a_photo_of_one_colour_takes_the_new_one() -> None:
     grey, red = (Image.new("RGB", (FRAME, FRAME), colour) for colour in ((128, 128, 128), (160, 90, 90)))
     change = change_between(to_tensor(grey), to_tensor(red), to_tensor(grey), CELL, asked="tones")
     assert np.abs(array(whole(grey).deliver(change)) - array(red)).max() <= 1
+
+
+SKIN, LIPS, IRIS = (224, 180, 160), (180, 110, 110), (70, 110, 150)
+LIPSTICK, BLUSH = (200, 30, 60), (232, 150, 145)
+MOUTH, CHEEK, EYE = (140, 280, 250, 320), (60, 200, 150, 270), (100, 110, 160, 150)
+
+
+def face(lips: tuple[int, int, int], cheek: tuple[int, int, int], *, freckles: bool = True, beside: int = 0) -> Image.Image:
+    """A mouth, a cheek with freckles, and an eye whose iris is `beside` pixels to the right of its place."""
+    picture = Image.new("RGB", (SIDE, SIDE), SKIN)
+    drawing = ImageDraw.Draw(picture)
+    drawing.ellipse(CHEEK, fill=cheek)
+    drawing.ellipse(MOUTH, fill=lips)
+    drawing.ellipse(EYE, fill=(245, 245, 245))
+    drawing.ellipse((115 + beside, 112, 151 + beside, 148), fill=IRIS)
+    drawing.ellipse((126 + beside, 123, 140 + beside, 137), fill=(15, 15, 15))
+    if freckles:
+        for x, y in np.random.default_rng(5).integers((70, 210), (140, 260), (25, 2)).tolist():
+            drawing.ellipse((x, y, x + 4, y + 4), fill=(150, 100, 80))
+    return picture
+
+
+def test_makeup_colours_lips_and_cheeks_and_leaves_eyes_and_freckles() -> None:
+    photo, truth = face(LIPS, SKIN), face(LIPSTICK, BLUSH)
+    drawn = face(LIPSTICK, BLUSH, freckles=False, beside=9)  # three pixels of the frame: models draw eyes anew
+    decodes = [seen(each.filter(ImageFilter.GaussianBlur(4))) for each in (photo, drawn)]
+    errors = {}
+    for asked in ("anything", "makeup"):
+        change = change_between(decodes[0], decodes[1], seen(photo), CELL, asked=asked)
+        errors[asked] = np.abs(array(whole(photo).deliver(change)) - array(truth))
+    eye, mouth, cheek = ((slice(top, bottom), slice(left, right)) for left, top, right, bottom in (EYE, MOUTH, CHEEK))
+    assert errors["makeup"][eye].mean() < 0.7 * errors["anything"][eye].mean()
+    assert errors["makeup"][mouth].mean() < 12
+    assert errors["makeup"][cheek].mean() < 12
