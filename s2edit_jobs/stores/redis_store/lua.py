@@ -270,25 +270,6 @@ local function check_queued(due)  -- a page of the jobs that a worker could clai
   end
   return ids
 end
-
-local function queued_of(users, without, most)  -- jobs of the owners in `users` but one, at most `most` of each
-  local queued = 0
-  for _, who in ipairs(redis.call('ZRANGE', users, 0, -1)) do
-    if who ~= without then queued = queued + math.min(redis.call('ZCARD', P .. 'line:' .. who), most) end
-  end
-  return queued
-end
-
-local function jobs_ahead(who, rank)  -- that start before this owner's job with `rank` of the owner's others before it
-  local of_tenant = rank + queued_of(users_of(who), who, rank + 1)
-  local ahead = of_tenant
-  for _, tenant in ipairs(redis.call('ZRANGE', of_queue('turns', who), 0, -1)) do
-    if tenant ~= tenant_of(who) then
-      ahead = ahead + math.min(queued_of(P .. 'users:' .. tenant, '', of_tenant + 1), of_tenant + 1)
-    end
-  end
-  return ahead
-end
 """
 
 
