@@ -290,6 +290,7 @@ class Lease:
     attempt: int  # from 1; a graceful stop is not counted
     lease_s: float
     device_faults: int = 0  # earlier attempts that ended with a fault of their worker's device; they are not counted in `attempt`
+    learning_booked: bool = False  # an earlier attempt has begun to learn, and this counts among what the tenant learns that day
     learning_failure: Failure | None = None  # why the learning that this job waited for has failed; this job fails too
 
 

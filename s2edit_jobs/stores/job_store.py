@@ -193,6 +193,9 @@ class Usage(Protocol):
     def book(self, tenant: str, spent: DailyUsage) -> None:
         """Add to what the tenant has used today."""
 
+    def book_learning(self, lease: Lease) -> None:
+        """Add that a job of the tenant learns something today, once for all attempts at it. Do nothing if the lease is lost."""
+
     def spent(self, tenant: str) -> DailyUsage:
         """Return what was booked today. A loss of Redis resets it."""
 

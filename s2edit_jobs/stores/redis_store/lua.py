@@ -2,7 +2,8 @@
 
 Keys (all under `s2edit:`)
     job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`,
-                      `device_faults`; `term_ms`, for how long its present lease or delay lasts at most
+                      `device_faults`; `learning_booked`, once a learning of it counts among those of its tenant; `term_ms`, for
+                      how long its present lease or delay lasts at most
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
     preview:<owner>:<id>  hash: the latest preview of the job: `number`, `picture`; kept for minutes after it was drawn
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
