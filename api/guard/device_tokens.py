@@ -177,45 +177,49 @@ class DeviceTokens:
         if ended is not None and token.issued_at <= ended:
             raise CredentialsInvalid("the user of this token was erased")
 
-    def has_paid(self, token: DeviceToken, unit: Unit, key: str) -> bool:
-        """Return whether a `unit` was spent for the request with this `key`. It reads all that is spent, so ask it rarely."""
-        for place in self._artifacts.list(f"{token.prefix}{unit}-"):
-            with suppress(ArtifactMissing):  # erased meanwhile
-                if key and self._artifacts.get(place) == key.encode():
-                    return True
-        return False
-
     def spend(self, token: DeviceToken, unit: Unit, *, key: str = "") -> None:
-        """Spend one `unit` of the budget, for the request with this `key`. Of two that race for the last one, only one succeeds.
+        """Spend one `unit` of the budget, once for all requests with this `key`. Of two that race for the last one, one succeeds.
+
+        The places of a unit are tried in an order that follows from the key. So of simultaneous requests with one key, all but one
+        come to the place that the first one has taken. Places that others have taken cost such a request a read each.
 
         Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
-        budget, used = self._budget(token, unit)
-        for number in range(used, budget):
-            place = f"{token.prefix}{unit}-{number}"
-            try:
-                self._artifacts.put(place, key.encode(), media_type="text/plain", only_if_absent=True)
-            except ArtifactExists:  # spent by another request
-                continue
-            try:
-                self.check_not_revoked(token)
-            except CredentialsInvalid:
-                self._artifacts.delete_prefix(place)
-                raise
-            return
+        spent, budget = f"{token.prefix}{unit}-", self._budget(token, unit)
+        taken, seed = set(self._artifacts.list(spent)), key or secrets.token_hex(8)
+        for number in sorted(range(budget), key=lambda number: hashlib.sha256(f"{number} {seed}".encode()).digest()):
+            place = f"{spent}{number}"
+            if place not in taken:
+                with suppress(ArtifactExists):  # taken meanwhile
+                    self._artifacts.put(place, key.encode(), media_type="text/plain", only_if_absent=True)
+                    self._confirm(token, place)
+                    return
+            if key and self._is_for(place, key):
+                return
         raise TokenSpent(f"all {budget} {unit} of the token are used up")
+
+    def _confirm(self, token: DeviceToken, place: str) -> None:
+        """Take back what was spent, and raise `CredentialsInvalid`, if the token was revoked meanwhile."""
+        try:
+            self.check_not_revoked(token)
+        except CredentialsInvalid:
+            self._artifacts.delete_prefix(place)
+            raise
+
+    def _is_for(self, place: str, key: str) -> bool:
+        try:
+            return self._artifacts.get(place) == key.encode()
+        except ArtifactMissing:  # erased meanwhile
+            return False
 
     def check_left(self, token: DeviceToken, unit: Unit) -> None:
         """Raise `TokenSpent` if nothing is left of the budget."""
-        budget, used = self._budget(token, unit)
-        if used >= budget:
+        budget, spent = self._budget(token, unit), f"{token.prefix}{unit}-"
+        if sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent)) >= budget:
             raise TokenSpent(f"all {budget} {unit} of the token are used up")
 
-    def _budget(self, token: DeviceToken, unit: Unit) -> tuple[int, int]:
-        """Return the budget and how much of it is spent."""
-        spent = f"{token.prefix}{unit}-"
-        used = sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent))
-        return (token.edits if unit == "edits" else token.uploads), used
+    def _budget(self, token: DeviceToken, unit: Unit) -> int:
+        return token.edits if unit == "edits" else token.uploads
 
     def _sweep(self, owner: Owner) -> None:
         """Remove the objects of the user's expired tokens."""
