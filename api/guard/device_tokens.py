@@ -1,8 +1,8 @@
 """Device tokens: credentials for a phone or browser, limited to one user, a short time and a number of edits and uploads.
 
 A token is a JWT (HS256). Each edit or upload that it pays for is a write-once object in the object store. So concurrent requests
-can't overspend the budget, and it survives a loss of Redis. These objects are removed when the user gets another token, from 5
-minutes after the expiry of the old one.
+can't overspend the budget, and it survives a loss of Redis. A housekeeper removes these objects, from 5 minutes after the token's
+expiry (`s2edit_jobs.library.retention`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from s2edit_jobs.access.keys import MAX_CACHED, Scope
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
-from s2edit_jobs.access.spent_units import TOKENS, is_over
+from s2edit_jobs.access.spent_units import TOKENS
 from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner
@@ -58,7 +58,7 @@ class DeviceToken:
 
     @property
     def prefix(self) -> str:
-        """The folder of its spent units. The name contains the expiry, by which `_sweep` removes it."""
+        """The folder of its spent units. The name contains the expiry, by which a housekeeper removes it."""
         return f"{self.owner.prefix}{TOKENS}/{self.expires_at}-{self.id}/"
 
 
@@ -101,7 +101,6 @@ class DeviceTokens:
         """Return a new token and its text. Raises `TokensUnavailable` or `ArtifactsUnavailable`."""
         if not self._keys:
             raise TokensUnavailable("there is no key to sign tokens")
-        self._sweep(owner)
         now, ended = int(self._clock()), ended_at(self._artifacts, owner)
         issued_at = now if ended is None else max(now, ended + 1)  # else the revocation would cover the new token too
         expires_at = now + expires_in_s
@@ -220,9 +219,3 @@ class DeviceTokens:
 
     def _budget(self, token: DeviceToken, unit: Unit) -> int:
         return token.edits if unit == "edits" else token.uploads
-
-    def _sweep(self, owner: Owner) -> None:
-        """Remove the objects of the user's expired tokens."""
-        folder = f"{owner.prefix}{TOKENS}/"
-        for name in [name for name in self._artifacts.folders(folder) if is_over(name, self._clock())]:
-            self._artifacts.delete_prefix(f"{folder}{name}/")
