@@ -156,6 +156,8 @@ class DeviceTokens:
                 key_id=claims["key"],
                 issued_at=claims["iat"],
             )
+        except ExpiredTokenError:  # its signature is right. Phones behind one address may send many of these, which cost no I/O
+            raise CredentialsInvalid("the token has expired", guessed=False) from None
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
 
