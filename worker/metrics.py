@@ -5,13 +5,13 @@ No metric names a user or a tenant.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from s2edit_jobs.records.estimate_keys import parts_of
 from s2edit_jobs.records.set_aside import set_aside_counts
 
 SHORT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -56,9 +56,6 @@ WEBHOOKS = Counter(
     "s2edit_webhook_tries", "Tries to send a webhook, by result (delivered, repeated, given_up)", ("result",), registry=REGISTRY
 )
 
-_NUMBERS = re.compile(r":[xs]\d+")
-"""The numbers of variants and steps in an `estimate_key`."""
-
 
 def attempt_ended(end: str, code: str = "") -> None:
     """Count an attempt. `code` says why it ended so: a failure's code, or the reason for handing the job back."""
@@ -67,7 +64,7 @@ def attempt_ended(end: str, code: str = "") -> None:
 
 def phases_measured(preset: str, seconds: Mapping[str, float]) -> None:
     """Take the phases of a successful attempt into account. `preset` is its `estimate_key`, whose numbers a request chooses."""
-    name = _NUMBERS.sub("", preset)
+    name = "".join(parts_of(preset) or ("unknown",))
     for phase, spent in seconds.items():
         if phase != "total":
             PHASE_S.labels(phase, name).observe(spent)

@@ -158,9 +158,10 @@ class Authenticator:
             return Principal(Owner(TENANT, sender.user or USER), USUAL_SCOPES)  # a proxy makes anybody look local: never `admin`
         try:
             return self._by_credentials(sender, sender.bearer, reads=reads)
-        except CredentialsInvalid:
-            self._guesses.check(sender.address)
-            self._guesses.count(sender.address)
+        except CredentialsInvalid as error:
+            if error.guessed:
+                self._guesses.check(sender.address)
+                self._guesses.count(sender.address)
             raise
 
     def _by_credentials(self, sender: Sender, bearer: str, *, reads: bool) -> Principal:

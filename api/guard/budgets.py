@@ -27,12 +27,11 @@ class Budgets:
         if self.principal.token is not None:
             self.auth.tokens.check_left(self.principal.token, "edits")
 
-    def take_edit(self, *, learns: Callable[[], bool], key: str = "", repeated: bool = False) -> None:
+    def take_edit(self, *, learns: Callable[[], bool], key: str = "") -> None:
         """Charge for a job, as the last step before it is accepted. Otherwise as `check`.
 
-        `key` is the name of the Idempotency-Key. With `repeated`, an earlier request with that key may have been charged.
+        `key` is the name of the Idempotency-Key, if there is one. All requests with that key are charged once.
         """
         check_day(self.services, self.principal.owner, learns=learns)
-        token, tokens = self.principal.token, self.auth.tokens
-        if token is not None and not (repeated and tokens.has_paid(token, "edits", key)):
-            tokens.spend(token, "edits", key=key)
+        if self.principal.token is not None:
+            self.auth.tokens.spend(self.principal.token, "edits", key=key)

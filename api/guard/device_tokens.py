@@ -1,8 +1,8 @@
 """Device tokens: credentials for a phone or browser, limited to one user, a short time and a number of edits and uploads.
 
 A token is a JWT (HS256). Each edit or upload that it pays for is a write-once object in the object store. So concurrent requests
-can't overspend the budget, and it survives a loss of Redis. These objects are removed when the user gets another token, from 5
-minutes after the expiry of the old one.
+can't overspend the budget, and it survives a loss of Redis. A housekeeper removes these objects, from 5 minutes after the token's
+expiry (`s2edit_jobs.library.retention`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from s2edit_jobs.access.keys import MAX_CACHED, Scope
 from s2edit_jobs.access.revoked_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
-from s2edit_jobs.access.spent_units import TOKENS, is_over
+from s2edit_jobs.access.spent_units import TOKENS
 from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner
@@ -58,7 +58,7 @@ class DeviceToken:
 
     @property
     def prefix(self) -> str:
-        """The folder of its spent units. The name contains the expiry, by which `_sweep` removes it."""
+        """The folder of its spent units. The name contains the expiry, by which a housekeeper removes it."""
         return f"{self.owner.prefix}{TOKENS}/{self.expires_at}-{self.id}/"
 
 
@@ -101,7 +101,6 @@ class DeviceTokens:
         """Return a new token and its text. Raises `TokensUnavailable` or `ArtifactsUnavailable`."""
         if not self._keys:
             raise TokensUnavailable("there is no key to sign tokens")
-        self._sweep(owner)
         now, ended = int(self._clock()), ended_at(self._artifacts, owner)
         issued_at = now if ended is None else max(now, ended + 1)  # else the revocation would cover the new token too
         expires_at = now + expires_in_s
@@ -157,6 +156,8 @@ class DeviceTokens:
                 key_id=claims["key"],
                 issued_at=claims["iat"],
             )
+        except ExpiredTokenError:  # its signature is right. Phones behind one address may send many of these, which cost no I/O
+            raise CredentialsInvalid("the token has expired", guessed=False) from None
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
 
@@ -177,48 +178,46 @@ class DeviceTokens:
         if ended is not None and token.issued_at <= ended:
             raise CredentialsInvalid("the user of this token was erased")
 
-    def has_paid(self, token: DeviceToken, unit: Unit, key: str) -> bool:
-        """Return whether a `unit` was spent for the request with this `key`. It reads all that is spent, so ask it rarely."""
-        for place in self._artifacts.list(f"{token.prefix}{unit}-"):
-            with suppress(ArtifactMissing):  # erased meanwhile
-                if key and self._artifacts.get(place) == key.encode():
-                    return True
-        return False
-
     def spend(self, token: DeviceToken, unit: Unit, *, key: str = "") -> None:
-        """Spend one `unit` of the budget, for the request with this `key`. Of two that race for the last one, only one succeeds.
+        """Spend one `unit` of the budget, once for all requests with this `key`. Of two that race for the last one, one succeeds.
+
+        The places of a unit are tried in an order that follows from the key. So of simultaneous requests with one key, all but one
+        come to the place that the first one has taken. Places that others have taken cost such a request a read each.
 
         Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
-        budget, used = self._budget(token, unit)
-        for number in range(used, budget):
-            place = f"{token.prefix}{unit}-{number}"
-            try:
-                self._artifacts.put(place, key.encode(), media_type="text/plain", only_if_absent=True)
-            except ArtifactExists:  # spent by another request
-                continue
-            try:
-                self.check_not_revoked(token)
-            except CredentialsInvalid:
-                self._artifacts.delete_prefix(place)
-                raise
-            return
+        spent, budget = f"{token.prefix}{unit}-", self._budget(token, unit)
+        taken, seed = set(self._artifacts.list(spent)), key or secrets.token_hex(8)
+        for number in sorted(range(budget), key=lambda number: hashlib.sha256(f"{number} {seed}".encode()).digest()):
+            place = f"{spent}{number}"
+            if place not in taken:
+                with suppress(ArtifactExists):  # taken meanwhile
+                    self._artifacts.put(place, key.encode(), media_type="text/plain", only_if_absent=True)
+                    self._confirm(token, place)
+                    return
+            if key and self._is_for(place, key):
+                return
         raise TokenSpent(f"all {budget} {unit} of the token are used up")
+
+    def _confirm(self, token: DeviceToken, place: str) -> None:
+        """Take back what was spent, and raise `CredentialsInvalid`, if the token was revoked meanwhile."""
+        try:
+            self.check_not_revoked(token)
+        except CredentialsInvalid:
+            self._artifacts.delete_prefix(place)
+            raise
+
+    def _is_for(self, place: str, key: str) -> bool:
+        try:
+            return self._artifacts.get(place) == key.encode()
+        except ArtifactMissing:  # erased meanwhile
+            return False
 
     def check_left(self, token: DeviceToken, unit: Unit) -> None:
         """Raise `TokenSpent` if nothing is left of the budget."""
-        budget, used = self._budget(token, unit)
-        if used >= budget:
+        budget, spent = self._budget(token, unit), f"{token.prefix}{unit}-"
+        if sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent)) >= budget:
             raise TokenSpent(f"all {budget} {unit} of the token are used up")
 
-    def _budget(self, token: DeviceToken, unit: Unit) -> tuple[int, int]:
-        """Return the budget and how much of it is spent."""
-        spent = f"{token.prefix}{unit}-"
-        used = sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent))
-        return (token.edits if unit == "edits" else token.uploads), used
-
-    def _sweep(self, owner: Owner) -> None:
-        """Remove the objects of the user's expired tokens."""
-        folder = f"{owner.prefix}{TOKENS}/"
-        for name in [name for name in self._artifacts.folders(folder) if is_over(name, self._clock())]:
-            self._artifacts.delete_prefix(f"{folder}{name}/")
+    def _budget(self, token: DeviceToken, unit: Unit) -> int:
+        return token.edits if unit == "edits" else token.uploads

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
+from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, UploadFile
 from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.deps import ServicesDep
+from api.guard.whole_body import IN_MEMORY_BYTES
 from api.wire import problems
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
@@ -186,19 +188,26 @@ async def put_file(
         raise HTTPException(
             403, "the link or a signed header was changed, or the link has expired: get the upload again"
         ) from error
-    data = await request.body()
-    if len(data) != int(request.headers["content-length"]):  # the signature covers only the header
-        raise HTTPException(400, "the body is shorter or longer than its Content-Length")
-    try:
-        await run_in_threadpool(_store, store, key, data, request.headers["content-type"])
-    except ArtifactExists as error:
-        raise HTTPException(412, "the upload was sent before: use it, or announce a new one") from error
+    with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as spool:
+        body = UploadFile(spool, size=0)  # type: ignore[arg-type]
+        async for piece in request.stream():
+            await body.write(piece)
+        if body.size != int(request.headers["content-length"]):  # the signature covers only the header
+            raise HTTPException(400, "the body is shorter or longer than its Content-Length")
+        try:
+            await run_in_threadpool(_store, store, key, spool, request.headers["content-type"])
+        except ArtifactExists as error:
+            raise HTTPException(412, "the upload was sent before: use it, or announce a new one") from error
     return Response()
 
 
-def _store(store: FilesystemArtifactStore, key: str, data: bytes, media_type: str) -> None:
-    """Store the bytes of an upload, unless it was erased meanwhile. Raises `ArtifactExists`, or `HTTPException` 404."""
-    store.put(key, data, media_type=media_type, only_if_absent=True)
+def _store(store: FilesystemArtifactStore, key: str, body: SpooledTemporaryFile[bytes], media_type: str) -> None:
+    """Store the bytes of an upload, unless it was erased meanwhile. Raises `ArtifactExists`, or `HTTPException` 404.
+
+    The whole body is in memory only here, so as many are as there are threads.
+    """
+    body.seek(0)
+    store.put(key, body.read(), media_type=media_type, only_if_absent=True)
     if not store.exists(f"{key.rpartition('/')[0]}/upload.json"):
         store.delete_prefix(key)
         raise HTTPException(404, "the upload was erased: announce a new one")

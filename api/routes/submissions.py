@@ -128,9 +128,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
             kept,
             once,
             draft=lambda note: self._draft(request, kept, job_id=note.job_id, created_at=note.created_at),
-            charge=lambda repeated: self._budgets.take_edit(
-                learns=lambda: self._learns(spec, kept), key="" if once is None else once.name, repeated=repeated
-            ),
+            charge=lambda: self._budgets.take_edit(learns=lambda: self._learns(spec, kept), key="" if once is None else once.name),
         )
 
     def _sources(self) -> dict[str, Source]:

@@ -1,4 +1,7 @@
-"""The daily budgets of a tenant. Jobs are booked when they are over, so running ones can overrun a budget."""
+"""The daily budgets of a tenant.
+
+A learning is booked when it begins, worker seconds when an attempt ends. So running jobs can overrun a budget.
+"""
 
 from __future__ import annotations
 

@@ -17,9 +17,10 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.library.concepts import CONCEPT
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
+from s2edit_jobs.records.estimate_keys import estimate_key
 from s2edit_jobs.records.estimates import estimate_s
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobSpec, Owner, estimate_key
+from s2edit_jobs.records.record import JobSpec, Owner
 from s2edit_jobs.records.testmode import without_directives
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
@@ -140,9 +141,8 @@ class Forecaster:
     def _eta_s(self, spec: JobSpec, *, learns: bool, finds_mask: bool = False) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return estimate_s(
-                self._services.store.estimates.prospect(spec.owner, estimate_key(spec)), learns=learns, finds_mask=finds_mask
-            )
+            key = estimate_key(spec.request, test=spec.owner.test)
+            return estimate_s(self._services.store.estimates.prospect(spec.owner, key), learns=learns, finds_mask=finds_mask)
         except ServiceUnavailable:
             return None
 

@@ -102,21 +102,20 @@ def accept_once(
     once: Idempotency | None,
     *,
     draft: Callable[[Marker], JobSpec],
-    charge: Callable[[bool], None],
+    charge: Callable[[], None],
 ) -> JobRecord:
     """Take a queue slot, call `charge`, and accept `spec`.
 
-    If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. `charge`
-    then gets True, because the earlier request may have been charged. The marker is written before the slot is taken, so a repeated
-    request takes one slot and is charged once.
+    If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. The
+    marker is written before the slot is taken, so a repeated request takes one slot. The earlier request may have been charged, and
+    may still go on, so `charge` must count all requests with the key as one.
     """
     marker = None if once is None else once.begin(spec)
-    repeated = False
     if marker is not None and marker.job_id != spec.id:
-        spec, repeated = draft(marker), True
+        spec = draft(marker)
     try:
         with jobs.queue_slot(spec.owner, spec.id):
-            charge(repeated)
+            charge()
             return jobs.accept(spec, files, check=None if once is None else once.check_not_erased)
     except BeingErased:
         if once is not None and marker is not None:

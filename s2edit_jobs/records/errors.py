@@ -131,7 +131,11 @@ class CredentialsMissing(AccessDenied):
 
 
 class CredentialsInvalid(AccessDenied):
-    pass
+    """`guessed`: whether the credentials may be a guess, which counts against the sender's address."""
+
+    def __init__(self, message: str = "", *, guessed: bool = True) -> None:
+        super().__init__(message)
+        self.guessed = guessed
 
 
 class ScopeMissing(AccessDenied):

@@ -6,10 +6,10 @@ the sum of its own phases.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from s2edit_core.request.spec import Phase
+from s2edit_jobs.records.estimate_keys import parts_of
 from s2edit_jobs.records.record import PHASES, JobKind, JobRecord, JobState, Outlook
 
 PHASES_OF: Mapping[JobKind, tuple[Phase, ...]] = {
@@ -79,8 +79,8 @@ def shared_measurements(preset: str, seconds: Mapping[str, float]) -> dict[str, 
 
     An edit learns an identity as a job that only learns one does, with the same preset.
     """
-    found = re.fullmatch(r"(?P<mode>test:)?(?P<learning>identity:)?(?P<preset>[^:]+)(?::x\d+)?(?::s\d+)?", preset)
-    if found is None or found["preset"] == "mask" or "learning" not in seconds:
+    parts = parts_of(preset)
+    if parts is None or parts.preset == "mask" or parts.learning == "attribute:" or "learning" not in seconds:
         return {}
-    keys = {f"{found['mode'] or ''}{kind}{found['preset']}" for kind in ("", "identity:")} - {preset}
+    keys = {f"{parts.mode}{learning}{parts.preset}" for learning in ("", "identity:")} - {preset}
     return {key: {"learning": seconds["learning"]} for key in sorted(keys)}

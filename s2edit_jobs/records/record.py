@@ -24,9 +24,9 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import AliasChoices
 from pydantic import Field as StoredAs
 
-from s2edit_core.request.presets import PRESETS
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskMode, MaskRequest, Phase
 from s2edit_jobs.records.errors import RecordNewer
+from s2edit_jobs.records.estimate_keys import estimate_key
 from s2edit_jobs.records.stored import checked_fields, damaged, read_record, read_values
 
 JobRequest = EditRequest | LearningRequest | MaskRequest
@@ -290,6 +290,7 @@ class Lease:
     attempt: int  # from 1; a graceful stop is not counted
     lease_s: float
     device_faults: int = 0  # earlier attempts that ended with a fault of their worker's device; they are not counted in `attempt`
+    learning_booked: bool = False  # an earlier attempt has begun to learn, and this counts among what the tenant learns that day
     learning_failure: Failure | None = None  # why the learning that this job waited for has failed; this job fails too
 
 
@@ -338,18 +339,6 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
-def estimate_key(spec: JobSpec) -> str:
-    """Return the name under which the job's durations are measured. Jobs with different durations have different names."""
-    request, mode = spec.request, "test:" if spec.owner.test else ""
-    if isinstance(request, MaskRequest):
-        return f"{mode}mask"
-    if isinstance(request, LearningRequest):
-        return f"{mode}{request.kind}:{request.preset}"
-    variants = "" if request.variants == 1 else f":x{request.variants}"
-    steps = "" if request.steps in (None, PRESETS[request.preset].steps) else f":s{request.steps}"
-    return f"{mode}{request.preset}{variants}{steps}"
-
-
 def first_record(spec: JobSpec) -> JobRecord:
     """Return the record of a job that was just accepted."""
     return JobRecord(
@@ -359,7 +348,7 @@ def first_record(spec: JobSpec) -> JobRecord:
         sequence=1,
         created_at=spec.created_at,
         updated_at=spec.created_at,
-        preset=estimate_key(spec),
+        preset=estimate_key(spec.request, test=spec.owner.test),
         kind=spec.kind,
         parent=spec.parent,
         identity=spec.request.identity if isinstance(spec.request, EditRequest) else None,

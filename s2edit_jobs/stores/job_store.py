@@ -159,7 +159,10 @@ class Estimates(Protocol):
         """Record how long a successful job took, by phase and in "total"."""
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
-        """Return what an estimate of the job's end is made of. Raise `JobNotFound` as `Records.get` does."""
+        """Return what an estimate of the job's end is made of. Raise `JobNotFound` as `Records.get` does.
+
+        The number of jobs ahead is exact for an owner's first job, and while at most a hundred users wait; else an estimate.
+        """
 
     def prospect(self, owner: Owner, preset: str) -> Outlook:
         """Return what `outlook` would return for one more job of this owner."""
@@ -189,6 +192,9 @@ class Usage(Protocol):
 
     def book(self, tenant: str, spent: DailyUsage) -> None:
         """Add to what the tenant has used today."""
+
+    def book_learning(self, lease: Lease) -> None:
+        """Add that a job of the tenant learns something today, once for all attempts at it. Do nothing if the lease is lost."""
 
     def spent(self, tenant: str) -> DailyUsage:
         """Return what was booked today. A loss of Redis resets it."""

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.studio import acting
 from tests.studio.browser import PATIENCE_MS
@@ -133,6 +133,30 @@ def test_a_press_that_starts_an_edit_does_not_cancel_it_too(open_studio: OpenStu
             page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     acting.result(page)
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["accepted", "on its way"])
+def test_an_edit_that_is_canceled_before_the_service_has_answered_is_erased_there(
+    open_studio: OpenStudio, service: Service, *, reached: bool
+) -> None:
+    key = service.new_key(f"canceled-early-{reached}".lower())
+    page, _ = open_studio(key=key)
+    held: list[tuple[Route, APIResponse | None]] = []
+    page.route(re.compile(r"/edits$"), lambda route: held.append((route, route.fetch() if reached else None)), times=1)
+    acting.sample(page)
+    acting.edit(page, "red hair [test:slow 60]")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#message")).to_have_text("Canceled. Nothing was changed.")
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_enabled()
+    ((route, answer),) = held
+    with page.expect_response(EDIT) as erased:
+        if answer is None:
+            route.continue_()
+        else:
+            route.fulfill(response=answer)
+    assert (erased.value.request.method, erased.value.ok) == ("DELETE", True)
+    with service.client(key) as api:
+        assert api.get("/edits").json()["items"] == []
 
 
 def test_a_lost_worker_is_told(open_studio: OpenStudio) -> None:

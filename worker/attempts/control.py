@@ -74,6 +74,7 @@ class AttemptControl:
         self._store = services.store
         self._stop = stop
         self._health = health
+        self._books_learning = not (lease.learning_booked or lease.owner.test)
         self._published: tuple[str, float] = ("", 0.0)  # phase and time of the last progress update
         self._polled_at = time.monotonic()
         self._next_preview_at = 0.0  # on the monotonic clock
@@ -112,7 +113,10 @@ class AttemptControl:
                 raise Canceled
 
     def publish(self, progress: Progress) -> None:
-        """Publish the progress, unless the last update of the same phase is too recent. Raise `Canceled` and `LeaseLost`."""
+        """Publish the progress, unless the last update of the same phase is too recent. Raise `Canceled` and `LeaseLost`.
+
+        A learning is booked when it begins, because its job may be erased, or its worker killed, before the attempt ends.
+        """
         self.watch.advance()
         self.clock.enter(progress.phase)
         phase, published_at = self._published
@@ -122,6 +126,9 @@ class AttemptControl:
         self._published = (progress.phase, now)
         self._polled_at = now
         with suppress(ServiceUnavailable):  # losing a progress update is harmless
+            if progress.phase == "learning" and self._books_learning:
+                self._store.usage.book_learning(self.lease)
+                self._books_learning = False
             if self._store.events.progress(self.lease, progress, self._preview(progress)).cancel_requested:
                 raise Canceled
 

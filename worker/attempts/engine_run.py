@@ -172,7 +172,7 @@ class EngineRun:
         if concept is not None:
             self.release()
             return concept
-        if self._control.lease.attempt == 1:  # a later attempt only ends what an earlier one may have begun
+        if not self._control.lease.learning_booked:  # else an earlier attempt has begun it
             try:
                 check_learning(self._services, spec.owner)
             except LearningsSpent:

@@ -147,8 +147,7 @@ class _Attempt:
                 self._try()
             finally:
                 unbind_contextvars("trace_id")
-                if not lease.owner.test:
-                    DEVICE_S.inc(self._charged_s())
+                self._book()
 
     def _try(self) -> None:
         log.info("attempt begins", action="attempt_begins")
@@ -305,18 +304,23 @@ class _Attempt:
         # Jobs that wait for this job's concept fail with it, unless the reason is this job's own.
         failure = record.failure
         self._engine.release(failure if failure is not None and failure.code not in OWN_FAILURES else None)
-        if not (seconds := self._control.clock.seconds()):
+        if outcome.state is not JobState.SUCCEEDED or not (seconds := self._control.clock.seconds()):
             return
-        if outcome.state is JobState.SUCCEEDED:
-            phases_measured(record.preset, seconds)
+        phases_measured(record.preset, seconds)
         with suppress(ServiceUnavailable):
-            if outcome.state is JobState.SUCCEEDED:
-                for preset, measured in ({record.preset: seconds} | shared_measurements(record.preset, seconds)).items():
-                    self._services.store.estimates.measured(preset, measured)
-            if self._lease.owner.test:  # test jobs use no time of the device
-                return
-            # Failed and canceled jobs have used the time too.
-            self._services.store.usage.book(self._lease.owner.tenant, DailyUsage(int("learning" in seconds), self._charged_s()))
+            for preset, measured in ({record.preset: seconds} | shared_measurements(record.preset, seconds)).items():
+                self._services.store.estimates.measured(preset, measured)
+
+    def _book(self) -> None:
+        """Book the seconds of the attempt on its tenant, however it has ended. Test jobs use no time of the device.
+
+        `AttemptControl.publish` has booked what it learned.
+        """
+        if self._lease.owner.test or not (charged_s := self._charged_s()):
+            return
+        DEVICE_S.inc(charged_s)
+        with suppress(ServiceUnavailable):
+            self._services.store.usage.book(self._lease.owner.tenant, DailyUsage(worker_s=charged_s))
 
     def _charged_s(self) -> float:
         """Return the seconds of this attempt, of shared passes its share only: all attempts together are charged what they took."""

@@ -1,8 +1,9 @@
 """Send webhooks from the outbox, each at least once. Failed tries are repeated for more than two days.
 
-Any number of messengers may run at a time. A receiver that repeatedly does not answer rests for a while, which holds back no other
-tenant's messages to the same host, and a tenant's messages occupy only some of the messengers. When a webhook has arrived or is
-given up, `webhook.json` in the job's folder says how, for people who look there.
+Any number of messengers may run at a time. A receiver that repeatedly does not answer rests for a while. Meanwhile, tries of its
+tenant's messages to it are left out and count as failed. That holds back no other tenant's messages to the same host. A tenant's
+messages occupy only some of the messengers. When a webhook has arrived or is given up, `webhook.json` in the job's folder says how,
+for people who look there.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ NEWER_WAIT_S = 60.0
 """Seconds until a message is due again whose job only a newer release can read. Then a messenger of that release may take it."""
 GONE = 410
 """Status by which the receiver declines all further tries, according to the specification."""
+RESTS = "receiver_rests"
+"""What stands for the answer to a try that is left out because the receiver rests. It counts as a failed one. Otherwise, messages
+to a receiver that is down would be taken every minute, and never be given up."""
 REPEAT_S = 1.0
 """Seconds after which a test-mode message with the directive webhook_twice is sent again."""
 
@@ -125,16 +129,12 @@ class Messenger(Loop):
 
     def _try(self, spec: JobSpec, outcome: Outcome, tries: int) -> None:
         receiver = Receiver(spec.owner.tenant, urlsplit(spec.webhook_url or "").netloc)
-        if (rests_s := self._breaker.wait_s(receiver)) > 0:
-            self._services.store.outbox.put_off(spec.id, rests_s * self._rng.uniform(1, 1.2), counted=False)
-            return
-        answer = self._send(spec, outcome)
-        if self._breaker.record(receiver, answered=isinstance(answer, int)):
-            host = receiver.host.rpartition("@")[2]
-            what = {"tenant": receiver.tenant, "host": host, "rests_s": REST_S}
-            log.warning("a receiver of webhooks does not answer", action="receiver_rests", **what)
+        rests_s = self._breaker.wait_s(receiver)
+        answer = RESTS if rests_s > 0 else self._exchange(receiver, spec, outcome)
         arrived = isinstance(answer, int) and 200 <= answer < 300
         wait_s = None if arrived or answer == GONE else delay_s(tries, self._rng)
+        if wait_s is not None:
+            wait_s = max(wait_s, rests_s * self._rng.uniform(1, 1.2))
         if arrived and tries == 1 and _is_sent_twice(spec):
             wait_s = REPEAT_S
         log.info("tried to send a webhook", action="webhook_tried", job_id=spec.id, tries=tries, said=answer, again_in_s=wait_s)
@@ -147,6 +147,15 @@ class Messenger(Loop):
             key = edit_key(spec.owner, spec.id, "webhook.json")
             self._jobs.put_for(spec.owner, spec.id, key, json.dumps(record).encode(), media_type=JSON)
         self._end(spec.id)
+
+    def _exchange(self, receiver: Receiver, spec: JobSpec, outcome: Outcome) -> int | str:
+        """Send the message as `_send` does, and let the breaker know."""
+        answer = self._send(spec, outcome)
+        if self._breaker.record(receiver, answered=isinstance(answer, int)):
+            host = receiver.host.rpartition("@")[2]
+            what = {"tenant": receiver.tenant, "host": host, "rests_s": REST_S}
+            log.warning("a receiver of webhooks does not answer", action="receiver_rests", **what)
+        return answer
 
     def _send(self, spec: JobSpec, outcome: Outcome) -> int | str:
         """Post the message. Return the status of the answer, or the name of the exception."""

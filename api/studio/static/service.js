@@ -102,22 +102,21 @@ function formOf(fields) {
  */
 export async function submit(path, fields, { trouble = () => {}, signal } = {}) {
   try {
-    return await send(path, fields, trouble, signal);
+    return await send(path, fields, trouble);
   } catch (error) {
-    const statement = error.code === 'consent_missing' && (await consent.ask());
+    const statement = !signal?.aborted && error.code === 'consent_missing' && (await consent.ask());
     if (!statement) throw error;
-    signal?.throwIfAborted(); // canceled meanwhile
     const blank = fields.findIndex(([name]) => name === 'consent');
     fields.splice(blank < 0 ? fields.length : blank, 1, ['consent', statement]);
-    return send(path, fields, trouble, signal);
+    return send(path, fields, trouble);
   }
 }
 
-async function send(path, fields, trouble, signal) {
+async function send(path, fields, trouble) {
   const key = newKey();
   for (let tries = 1; ; tries++) {
     try {
-      return (await ask(path, { method: 'POST', fields, key, signal })).body;
+      return (await ask(path, { method: 'POST', fields, key })).body;
     } catch (error) {
       if (!error.retryable || error.status === 429 || tries === TRIES) throw error;
       trouble(error);

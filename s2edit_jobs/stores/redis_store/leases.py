@@ -138,6 +138,7 @@ class RedisLeases:
             attempt=record.attempt,
             lease_s=lease_s,
             device_faults=int(values.get("device_faults", "0")),
+            learning_booked=values.get("learning_booked") == "1",
             learning_failure=failure_of(values.get("verdict", "")),
         )
 

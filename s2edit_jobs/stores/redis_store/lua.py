@@ -2,7 +2,8 @@
 
 Keys (all under `s2edit:`)
     job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`,
-                      `device_faults`; `term_ms`, for how long its present lease or delay lasts at most
+                      `device_faults`; `learning_booked`, once a learning of it counts among those of its tenant; `term_ms`, for
+                      how long its present lease or delay lasts at most
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
     preview:<owner>:<id>  hash: the latest preview of the job: `number`, `picture`; kept for minutes after it was drawn
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
@@ -269,25 +270,6 @@ local function check_queued(due)  -- a page of the jobs that a worker could clai
     end
   end
   return ids
-end
-
-local function queued_of(users, without, most)  -- jobs of the owners in `users` but one, at most `most` of each
-  local queued = 0
-  for _, who in ipairs(redis.call('ZRANGE', users, 0, -1)) do
-    if who ~= without then queued = queued + math.min(redis.call('ZCARD', P .. 'line:' .. who), most) end
-  end
-  return queued
-end
-
-local function jobs_ahead(who, rank)  -- that start before this owner's job with `rank` of the owner's others before it
-  local of_tenant = rank + queued_of(users_of(who), who, rank + 1)
-  local ahead = of_tenant
-  for _, tenant in ipairs(redis.call('ZRANGE', of_queue('turns', who), 0, -1)) do
-    if tenant ~= tenant_of(who) then
-      ahead = ahead + math.min(queued_of(P .. 'users:' .. tenant, '', of_tenant + 1), of_tenant + 1)
-    end
-  end
-  return ahead
 end
 """
 

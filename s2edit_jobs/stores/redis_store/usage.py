@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from s2edit_jobs.records.record import DailyUsage, Measurement
+from s2edit_jobs.records.record import DailyUsage, Lease, Measurement
 from s2edit_jobs.stores.job_store import DAY_S, MEASURE_S
 from s2edit_jobs.stores.redis_store.lua import script
 from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 REFUSALS = "s2edit:refusals"
+KEPT_S = 2 * DAY_S
+"""Seconds for which the account of a day is kept."""
 
+BOOK_LEARNING = script(
+    """
+if held(id, fence) and redis.call('HSETNX', job(id), 'learning_booked', '1') == 1 then
+  redis.call('HINCRBY', account, 'learnings', 1)
+  redis.call('EXPIRE', account, kept_s)
+end
+""",
+    "id, fence, account, kept_s",
+)
 _MEASURE = """
 local stored, measure = P .. 'stored:' .. tenant, P .. 'measure'
 local function bytes(name) return tonumber(redis.call('HGET', stored, name) or '') or 0 end
@@ -65,8 +76,11 @@ class RedisUsage:
             both = self._connection.client.pipeline(transaction=True)
             both.hincrby(key, "learnings", spent.learnings)
             both.hincrbyfloat(key, "worker_s", spent.worker_s)
-            both.expire(key, 2 * DAY_S)
+            both.expire(key, KEPT_S)
             both.execute()
+
+    def book_learning(self, lease: Lease) -> None:
+        self._connection.run(BOOK_LEARNING, lease.job_id, lease.fence, self._account(lease.owner.tenant), KEPT_S)
 
     def spent(self, tenant: str) -> DailyUsage:
         with self._connection.asking():

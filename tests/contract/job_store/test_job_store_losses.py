@@ -86,6 +86,7 @@ def populate(case: StoreCase) -> Truth:
     case.store.admission.take_slot(EVE, "e_slot", of_owner=9, of_tenant=9, in_all=9)
     case.store.estimates.measured("", {"total": 3.0})
     case.store.usage.book("app", DailyUsage(1, 2.0))
+    case.store.usage.book_learning(learner)
     case.store.usage.count_refusal("prompt")
     case.store.usage.book_stored("app", 5)
     case.store.events.progress(learner, Progress("learning", 1, 2), b"a preview")
@@ -126,6 +127,7 @@ def meet_every_method(truth: Truth) -> None:
             lambda lease=lease: store.leases.renew(lease),
             lambda lease=lease: store.leases.hand_back(lease),
             lambda lease=lease: store.events.progress(lease, Progress("editing", 1, 2)),
+            lambda lease=lease: store.usage.book_learning(lease),
             lambda lease=lease: store.reservations.reserve(lease, CONCEPT),
             lambda lease=lease: store.reservations.release(lease),
         ):

@@ -41,7 +41,7 @@ def test_a_job_with_fields_of_a_newer_release_is_claimed_followed_and_finished(c
     assert (records[-1].state, records[-1].phase, whole) == (JobState.SUCCEEDED, "editing", True)
 
 
-@pytest.mark.parametrize("field", ["kind", "parent", "fence", "verdict", "preview", "device_faults"])
+@pytest.mark.parametrize("field", ["kind", "parent", "fence", "verdict", "preview", "device_faults", "learning_booked"])
 def test_a_job_without_a_field_of_this_release_is_one_of_an_earlier_one(case: StoreCase, field: str) -> None:
     enter(case, "e_1")
     case.database.client.hdel(JOB, field)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s2edit_jobs.records.record import JobState
+from s2edit_jobs.records.record import DailyUsage, JobState
 from tests.contract.conftest import StoreCase
 from tests.contract.job_store.jobs import ANN, BOB, CONCEPT, LOOK_S, end, enter, take
 
@@ -20,6 +20,32 @@ def test_device_faults_are_counted_apart_from_attempts(case: StoreCase) -> None:
         case.store.leases.hand_back(lease, **kind)
     lease = take(case)
     assert [*counted, (lease.attempt, lease.device_faults)] == [(1, 0), (1, 1), (2, 1), (2, 2), (2, 2)]
+
+
+def test_a_learning_is_booked_once_for_all_attempts(case: StoreCase) -> None:
+    enter(case, "e_1")
+    booked = []
+    for kind in ({}, {"failed": True}, {"device_fault": True}):
+        lease = take(case)
+        booked.append(lease.learning_booked)
+        case.store.usage.book_learning(lease)
+        case.store.usage.book_learning(lease)
+        case.store.leases.hand_back(lease, **kind)
+    case.store.usage.book_learning(lease)
+    assert booked == [False, True, True]
+    assert case.store.usage.spent(ANN.tenant) == DailyUsage(learnings=1)
+
+
+def test_whoever_has_lost_a_job_books_no_learning_of_it(case: StoreCase) -> None:
+    enter(case, "e_1")
+    enter(case, "e_2")
+    lease, erased = take(case), take(case)
+    case.store.leases.hand_back(lease)
+    case.store.erasure.erase(ANN, erased.job_id)
+    for lost in (lease, erased):
+        case.store.usage.book_learning(lost)
+    assert case.store.usage.spent(ANN.tenant) == DailyUsage()
+    assert not case.database.client.exists(f"s2edit:job:{erased.job_id}")
 
 
 def test_a_job_that_waits_is_in_no_queue_and_then_in_its_own_again(case: StoreCase) -> None:

@@ -108,7 +108,7 @@ class TestErasing:
         jobs = Jobs(services)
         once = Idempotency(jobs, ANN, "key", "digest")
         spec = draft(services, ANN, REQUEST, FILES, key_marker=once.name)
-        job_id = accept_once(jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda _repeated: None).id
+        job_id = accept_once(jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda: None).id
         disk.fill()
         erasure = Erasure(services)
         if erases == "edit":

@@ -119,6 +119,7 @@ class Populated:
             "outbox.put_off": lambda: s.outbox.put_off("e_9", 5),
             "outbox.end": lambda: s.outbox.end("e_9"),
             "usage.book": lambda: s.usage.book("app", DailyUsage(1, 2.0)),
+            "usage.book_learning": lambda: s.usage.book_learning(self.running),
             "usage.spent": lambda: s.usage.spent("app"),
             "usage.book_stored": lambda: s.usage.book_stored("app", 5),
             "usage.stored": lambda: s.usage.stored("app", bound=1),

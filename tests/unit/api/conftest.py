@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from s2edit_core.request.plan import digest
+from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.library.concepts import Identity
 from s2edit_jobs.records.record import InputFile, Owner
@@ -148,3 +149,9 @@ def api(api_settings: Settings, tmp_path: Path) -> Iterator[Api]:
     services = build_services(settings, artifacts=artifacts, store=store, queue=queue)
     with TestClient(create_app(services)) as client:
         yield Api(client, services, artifacts, database, store, queue)
+
+
+@pytest.fixture
+def ring(api: Api) -> KeyRing:
+    """The API keys of the service."""
+    return KeyRing(api.artifacts)

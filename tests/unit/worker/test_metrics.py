@@ -119,3 +119,10 @@ def test_the_numbers_that_a_request_chooses_make_no_series() -> None:
         phases_measured(key, {"editing": 1.0, "total": 2.0})
     assert measured.by == 4
     assert b'preset="balanced:' not in generate_latest(REGISTRY)
+
+
+def test_a_key_that_no_release_so_far_makes_is_no_series_of_its_own() -> None:
+    unknown = Change("s2edit_phase_duration_seconds_count", phase="editing", preset="unknown")
+    for number in range(3):
+        phases_measured(f"balanced:q{number}", {"editing": 1.0})
+    assert unknown.by == 3

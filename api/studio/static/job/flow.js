@@ -20,9 +20,12 @@ import * as result from './result.js';
 import * as shelf from './shelf.js';
 
 const VARIANTS = 3;
-let cameFrom = null; // what Back returns to: {entry, words, source}
-let starting = false; // while the words are checked, before there is a job
-const SETTLE_MS = 500; // a second press within this belongs to the first: a double click, or Enter twice
+// What Back returns to: {entry, words, source}.
+let cameFrom = null;
+// Whether the words are checked, before there is a job.
+let starting = false;
+// A second press within this belongs to the first: a double click, or Enter twice.
+const SETTLE_MS = 500;
 
 export { take, takeSample } from './page.js';
 
@@ -64,7 +67,7 @@ async function run({ fields, said, source = form.source(), before = toCompare(st
   const job = { fields, said, source, before, photo: studio.photo, paint: page.paint, using: studio.using, controller: new AbortController() };
   begin(job, has(fields, 'identity') || has(fields, 'parent') ? ['preparing', 'inverting', 'editing', 'finishing'] : undefined);
   try {
-    const accepted = await submit('edits', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    const accepted = await sent('edits', job);
     const { id } = accepted;
     job.id = id;
     progress.trouble(null);
@@ -78,6 +81,14 @@ async function run({ fields, said, source = form.source(), before = toCompare(st
   } finally {
     over(job);
   }
+}
+
+/** Send a job and return the answer. A job that is canceled before that is over for the page at once, and erased when the answer comes. */
+function sent(path, job) {
+  const { signal } = job.controller;
+  const answer = submit(path, job.fields, { trouble: (error) => signal.aborted || progress.trouble(error), signal });
+  answer.then(({ id }) => signal.aborted && ask(`edits/${id}`, { method: 'DELETE', quiet: true })).catch(() => {});
+  return Promise.race([answer, new Promise((_, reject) => (signal.onabort = () => reject(signal.reason)))]);
 }
 
 function begin(job, phases) {
@@ -207,7 +218,7 @@ async function find(at) {
   const job = { fields, photo, controller: new AbortController() };
   begin(job, ['preparing']);
   try {
-    const accepted = await submit('masks', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    const accepted = await sent('masks', job);
     job.id = accepted.id;
     progress.update(accepted);
     const found = await follow(job.id, progress.update, { trouble: progress.trouble });

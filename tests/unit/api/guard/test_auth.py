@@ -25,11 +25,6 @@ from tests.unit.api.wire.test_bad_input import assert_problem
 NOBODYS = f"/edits/e_{'0' * 32}"
 
 
-@pytest.fixture
-def ring(api: Api) -> KeyRing:
-    return KeyRing(api.artifacts)
-
-
 def bearer(text: str, user: str | None = None) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}", **({"S2Edit-User": user} if user else {})}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -51,6 +52,17 @@ class TestGuesses:
         assert api.client.get("/edits", headers=bearer(device)).status_code == 200, "a valid token is let through"
         altered = api.client.get("/edits", headers=bearer(f"{device[:-2]}xx"))
         assert_problem(altered, 429, "rate_exceeded")
+
+    def test_tokens_that_have_expired_are_no_guesses(self, guarded: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Many phones may share an address, and each has to learn that its token has expired."""
+        api, key = guarded
+        tokens = [issue(api, key)["token"] for _ in range(2)]
+        monkeypatch.setattr(api.client.app.state.auth.tokens, "_clock", lambda: time.time() + 3600)  # type: ignore[attr-defined]
+        for number in range(8):
+            expired = api.client.get("/edits", headers=bearer(tokens[number % 2]))
+            assert_problem(expired, 401, "credentials_invalid")
+        forged = [api.client.get("/edits", headers=bearer(f"{tokens[0][:-2]}xx")).status_code for _ in range(6)]
+        assert forged == [401] * 5 + [429]
 
     def test_a_known_key_from_the_same_address_is_let_through(
         self, guarded: tuple[Api, str], monkeypatch: pytest.MonkeyPatch

@@ -342,18 +342,6 @@ def test_signing_keys_change_without_a_break() -> None:
         tokens(now, "n" * 32).read(text)
 
 
-def test_what_a_token_left_is_removed_after_its_end() -> None:
-    now = [1000.0]
-    maker = tokens(now)
-    token, _ = one(maker)
-    maker.spend(token, "edits")
-    store = maker._artifacts
-    assert list(store.list(token.prefix))
-    now[0] = 1500.0
-    one(maker)
-    assert not list(store.list(token.prefix))
-
-
 def test_with_a_bucket_and_no_key_no_token_is_issued(api: Api, key: str) -> None:
     settings = Settings(s3_bucket="somewhere", data_dir=api.services.settings.data_dir / "unused")
     api.client.app.state.auth.tokens = DeviceTokens.from_settings(settings, api.artifacts)  # type: ignore[attr-defined]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from api.app import create_app
+from api.guard.whole_body import IN_MEMORY_BYTES
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S
@@ -71,6 +73,33 @@ class App:
         return self.post("/edits", headers=headers, **values)
 
 
+def send_parts(app: App, upload: Any, parts: Iterable[Message]) -> list[Message]:
+    """Send what was announced, message by message. Return the messages of the answer."""
+    put, messages, sent = upload.json()["put"], iter(parts), list[Message]()
+    url, headers = urlsplit(put["url"]), {"host": "testserver", **put["headers"]}
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": url.path,
+        "raw_path": url.path.encode(),
+        "query_string": url.query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "server": ("testserver", 80),
+        "client": ("testclient", 1),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    asyncio.run(app.http.app(scope, receive, send))  # type: ignore[arg-type]
+    return sent
+
+
 @pytest.fixture
 def app(api: Api, tmp_path: Path) -> Iterator[App]:
     """The app, whose store has nothing half-written in the end."""
@@ -85,36 +114,34 @@ class TestSending:
         """Anybody can cut off a body, as often as he likes, and would fill the log with stack traces."""
         data = pictures.photo()
         announced = app.announce(data)
-        put = announced.json()["put"]
-        url = urlsplit(put["url"])
-        headers = {"host": "testserver", "content-length": str(len(data)), **put["headers"]}
         parts: list[Message] = [{"type": "http.request", "body": data[:9], "more_body": True}, {"type": "http.disconnect"}]
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            return parts.pop(0)
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": "PUT",
-            "path": url.path,
-            "raw_path": url.path.encode(),
-            "query_string": url.query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-            "server": ("testserver", 80),
-            "client": ("testclient", 1),
-            "scheme": "http",
-            "http_version": "1.1",
-        }
         with logging_to_memory() as stream:
-            asyncio.run(app.http.app(scope, receive, send))  # type: ignore[arg-type]
+            sent = send_parts(app, announced, parts)
         assert stream.of("sender_gone")
         assert not stream.of("request_failed")
         assert sent == []
         assert app.send(announced, data).status_code == 200
+
+    def test_a_large_body_is_not_in_memory_while_it_comes(self, api: Api, tmp_path: Path) -> None:
+        size, held = 4 * IN_MEMORY_BYTES, []
+        api.limit(max_upload_bytes=size)
+        app = App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
+        announced = app.announce(b"", size_bytes=size, sha256=None)
+
+        def parts() -> Iterator[Message]:
+            for left in range(size - 100_000, -1, -100_000):
+                held.append(tracemalloc.get_traced_memory()[0])
+                yield {"type": "http.request", "body": bytes(100_000), "more_body": left > 0}
+
+        tracemalloc.start()
+        try:
+            sent = send_parts(app, announced, parts())
+        finally:
+            tracemalloc.stop()
+        assert sent[0]["status"] == 200
+        assert max(held) - held[0] < 2 * IN_MEMORY_BYTES
+        (key,) = [key for key in app.store.list(OWNER.prefix) if not key.endswith(".json")]
+        assert app.store.size_bytes(key) == size
 
     def test_an_upload_is_announced_sent_and_arrives(self, app: App) -> None:
         data = pictures.photo()

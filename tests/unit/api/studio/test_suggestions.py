@@ -38,11 +38,6 @@ def test_an_instruction_is_answered_with_a_description(api: Api, typed: dict[str
     assert not api.store.leases.orphans()
 
 
-@pytest.fixture
-def ring(api: Api) -> KeyRing:
-    return KeyRing(api.artifacts)
-
-
 def test_its_text_is_short(api: Api) -> None:
     assert api.client.post("/studio/suggestion", json={"text": "a" * MAX_TEXT}).json() is None
     assert_problem(api.client.post("/studio/suggestion", json={"text": "a" * (MAX_TEXT + 1)}), 422, "option_invalid", "text")

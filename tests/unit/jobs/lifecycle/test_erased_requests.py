@@ -54,7 +54,7 @@ def request(services: Services, key: str = "order") -> JobRecord:
     def again(marker: Any) -> Any:
         return draft(services, ANN, REQUEST, FILES, key_marker=once.name, job_id=marker.job_id, created_at=marker.created_at)
 
-    return accept_once(jobs, spec, FILES, once, draft=again, charge=lambda _repeated: None)
+    return accept_once(jobs, spec, FILES, once, draft=again, charge=lambda: None)
 
 
 class Meeting:

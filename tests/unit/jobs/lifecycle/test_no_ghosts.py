@@ -103,7 +103,7 @@ class Deployment:
         if once is not None and (earlier := once.earlier(once.check_not_erased())) is not None:
             return earlier
         again = lambda note: draft(self.services, ANN, REQUEST, FILES, job_id=note.job_id, created_at=note.created_at)  # noqa: E731
-        return accept_once(jobs, spec, FILES, once, draft=again, charge=lambda _repeated: None)
+        return accept_once(jobs, spec, FILES, once, draft=again, charge=lambda: None)
 
     def settle(self, *, lose_redis: bool) -> None:
         """Let the workers' housekeeping do all it can."""

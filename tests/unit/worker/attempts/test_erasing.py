@@ -41,7 +41,7 @@ def test_a_key_that_came_before_its_user_was_erased_is_used_up_and_leaves_no_mar
             FILES,
             Idempotency(service.jobs, ANN, "key", "digest"),
             draft=lambda _: spec,
-            charge=lambda _repeated: void(erasure.begin(ANN)),
+            charge=lambda: void(erasure.begin(ANN)),
         )
     assert left_of(service) == []
 
@@ -53,10 +53,10 @@ def test_a_key_that_came_while_its_user_was_erased_leaves_no_marker_and_can_be_u
     once = Idempotency(service.jobs, ANN, "key", "digest")
     for _ in range(2):
         with pytest.raises(BeingErased):
-            accept_once(service.jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda _repeated: None)
+            accept_once(service.jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda: None)
         assert left_of(service) == []
     erasure.complete(begun)
-    assert accept_once(service.jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda _repeated: None).id == spec.id
+    assert accept_once(service.jobs, spec, FILES, once, draft=lambda _: spec, charge=lambda: None).id == spec.id
 
 
 def test_while_a_user_is_erased_nothing_new_is_taken_on_of_that_user_alone(service: InProcessService) -> None:

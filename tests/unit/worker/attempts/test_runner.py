@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -11,7 +10,7 @@ from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.library.concepts import Library
-from s2edit_jobs.records.record import DailyUsage, JobState
+from s2edit_jobs.records.record import JobState
 from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.faults import at, fail
 from tests.unit.worker.conftest import ANN, REQUEST, InProcessService
@@ -219,36 +218,3 @@ def test_what_a_success_took_is_measured_by_phase(service: InProcessService) -> 
     assert set(seconds) == {"learning", "inverting", "editing", "finishing", "total"}
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.01)
     assert seconds["learning"] >= 0.02
-
-
-def test_what_an_edit_used_is_booked_on_its_tenant(service: InProcessService) -> None:
-    service.engine = FakeEngine(steps=2, step_s=0.01)
-    service.accept()
-    service.work()
-    first = service.store.usage.spent(ANN.tenant)
-    assert first.learnings == 1
-    assert 0.06 <= first.worker_s < 10
-    service.accept()
-    service.work()
-    second = service.store.usage.spent(ANN.tenant)
-    assert second.learnings == 1
-    assert second.worker_s >= first.worker_s + 0.02
-    assert service.store.usage.spent("another") == DailyUsage()
-
-
-def test_waits_for_the_passes_of_others_are_booked_on_nobody(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
-    service.engine = FakeEngine(steps=2, step_s=0.05)
-    monkeypatch.setattr(service.engine, "companions_s", lambda: 0.25)
-    service.accept()
-    began = time.monotonic()
-    service.work()
-    assert 0.3 - 0.25 <= service.store.usage.spent(ANN.tenant).worker_s <= time.monotonic() - began - 0.25
-
-
-def test_what_was_used_in_vain_is_booked_too(service: InProcessService) -> None:
-    service.engine.on_step = at("editing", 2, fail(NumbersNotFinite("no")))
-    job_id = service.accept()
-    service.work()
-    assert service.get(job_id).state is JobState.FAILED
-    assert service.store.usage.spent(ANN.tenant).learnings == 1
-    assert service.store.usage.spent(ANN.tenant).worker_s > 0

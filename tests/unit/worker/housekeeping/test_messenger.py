@@ -31,7 +31,7 @@ from tests.unit.worker.attempts.faults import down
 from tests.unit.worker.conftest import ANN, FILES, InProcessService
 from tests.waiting import until
 from worker.housekeeper import MESSENGERS
-from worker.housekeeping.breaker import FAILURES
+from worker.housekeeping.breaker import FAILURES, REST_S, Breaker
 from worker.housekeeping.messenger import AT_ONCE, LEASE_S, REPEAT_S, Messenger
 
 KEYS = ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
@@ -245,9 +245,9 @@ def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(
     assert list(service.artifacts.list(OUTBOX)) == []
 
 
-def test_messages_to_a_host_that_does_not_answer_wait_without_a_try(service: InProcessService) -> None:
+def test_messages_to_a_host_that_does_not_answer_wait_without_an_exchange(service: InProcessService) -> None:
     receiver = Receiver(TimeoutError())
-    sender = messenger(service, receiver)
+    sender = Messenger(service.services, breaker=Breaker(clock=lambda: service.now), post=receiver, rng=random.Random(1))
     jobs = [service.accept(webhook_url=URL) for _ in range(FAILURES + 3)]
     for _ in jobs:
         service.work()
@@ -256,8 +256,36 @@ def test_messages_to_a_host_that_does_not_answer_wait_without_a_try(service: InP
             pass
     assert len(receiver.got) == FAILURES, "the others are put off"
     assert [line["host"] for line in logs if line["action"] == "receiver_rests"] == [urlsplit(URL).netloc]
-    tries = {job_id: service.database.client.hget("s2edit:tries", job_id) for job_id in jobs}
-    assert sorted(int(number or 0) for number in tries.values()) == [0] * 3 + [1] * FAILURES
+    assert service.database.client.hgetall("s2edit:tries") == dict.fromkeys(jobs, "1")
+    rested = service.now + REST_S
+    while (due := first_due(service)) < rested:
+        service.now = due
+        sender.send_next()
+    assert len(receiver.got) == FAILURES, "while the receiver rests"
+    service.now = first_due(service)
+    sender.send_next()
+    assert len(receiver.got) == FAILURES + 1, "then one tries it"
+
+
+def test_however_many_wait_for_a_host_that_is_down_each_ends_as_documented(service: InProcessService) -> None:
+    receiver = Receiver(TimeoutError())
+    sender = Messenger(service.services, breaker=Breaker(clock=lambda: service.now), post=receiver, rng=random.Random(1))
+    jobs = [service.accept(webhook_url=URL) for _ in range(30)]
+    for job_id in jobs:
+        service.jobs.cancel(ANN, job_id)
+    began, taken = service.now, 0
+    while list(service.artifacts.list(OUTBOX)):
+        taken += sender.send_next()
+        service.now = max(service.now, first_due(service))
+    assert taken <= len(jobs) * (len(DELAYS_S) + 1)
+    assert service.now - began < (sum(DELAYS_S) + len(DELAYS_S) * REST_S) * (1 + JITTER)
+    assert {webhook_record(service, job_id)["tries"] for job_id in jobs} == {len(DELAYS_S) + 1}
+
+
+def first_due(service: InProcessService) -> float:
+    """Return the time at which a message is due next."""
+    due = service.database.client.zrange("s2edit:outbox", 0, 0, withscores=True)
+    return due[0][1] / 1000 if due else 0.0
 
 
 def test_a_tenant_whose_path_never_answers_holds_back_no_other_on_the_same_host(service: InProcessService) -> None:
