@@ -69,7 +69,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         404,
         "preview_missing",
         "No preview",
-        "There is no preview now: get the edit, whose `preview` says when there is one.",
+        "There is no preview now: get the edit, which may be over, and whose `preview` says when there is one.",
     ),
     jobs.IdentityNotFound: ProblemKind(404, "not_found", "Not found", "This user has no such identity: see GET /identities."),
     jobs.UploadNotFound: ProblemKind(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
-from difflib import SequenceMatcher
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
@@ -23,6 +23,7 @@ COLOURS = frozenset(
     (
         *("black", "white", "gray", "grey", "silver", "brown", "beige", "red", "orange", "yellow", "gold", "golden", "green"),
         *("turquoise", "teal", "blue", "purple", "violet", "pink", "blond", "blonde", "brunette", "ginger", "auburn"),
+        *("crimson", "scarlet", "burgundy", "maroon", "coral", "peach", "plum", "mauve"),
         *("chestnut", "copper", "platinum", "dark", "darker", "light", "lighter", "pale", "bright"),
     )
 )
@@ -47,33 +48,38 @@ TONES = frozenset(
         *("midnight", "moonlight", "sunset", "sunrise", "dusk", "dawn", "twilight", "hour", "spring", "summer", "autumn", "fall"),
     )
 )
-ABOUT_TONES = frozenset(("at", "by", "during", "under", "time", "early", "late", "golden", "blue", "warm", "soft", "light"))
+ABOUT_TONES = frozenset(("time", "early", "late", "golden", "blue", "warm", "soft", "light"))
 """What a prompt may say beside them of the same."""
 OF_NIGHT = frozenset(("night", "nighttime", "midnight", "moonlight"))
 """A photo with these words has stars, a moon and lit windows, which another hour takes away."""
 MAKEUP = frozenset(
     (
-        *("makeup", "cosmetics", "lipstick", "lipgloss", "blush", "blusher", "rouge", "bronzer", "foundation", "highlighter"),
-        *("eyeshadow", "eyeliner", "mascara"),
+        *("makeup", "cosmetics", "lipstick", "lipsticks", "lipgloss", "blush", "blusher", "rouge", "bronzer"),
+        *("eyeshadow", "eyeshadows", "eyeliner", "mascara"),
     )
 )
 """What colours the features of a face, each in its place."""
 ABOUT_MAKEUP = frozenset(
     (
         *("heavy", "strong", "bold", "dramatic", "intense", "thick", "subtle", "soft", "natural", "nude", "fresh", "elegant"),
-        *("glamorous", "smoky", "matte", "glossy", "shiny", "shimmering", "evening", "bridal", "stage", "warm", "deep", "no"),
+        *("glamorous", "smoky", "matte", "glossy", "shiny", "shimmering", "evening", "bridal", "stage", "warm", "deep", "full"),
+        *("colorful", "colourful", "colored", "coloured", "some", "more", "less", "very", "no", "eye", "lip"),
     )
 )
-"""What a prompt may say beside it of the same. What else stands there, as in "clown makeup", draws more than colours."""
-COMPOUNDS = re.compile(r"\b(make|eye|lip)[ -](up|shadow|liner|gloss)\b")
+"""What describes it. What else stands there, as in "clown makeup", draws more than colours."""
+FACE = frozenset(("face", "lips", "eyes", "eyelids", "lids", "cheeks"))
+"""Where it is, if a prompt says so: "lipstick on her lips"."""
+COMPOUNDS = re.compile(r"\b(make|eye|lip)[ \u2013-](up|shadow|shadows|liner|gloss)\b")
 ALWAYS_THERE = frozenset(("hair", "eye", "eyes", "eyebrow", "eyebrows", "brow", "brows", "lip", "lips", "skin", "fur", "feathers"))
 """What a subject has although its description does not mention it. A prompt may name them to say their colour."""
 JOINING = frozenset(
     (
-        *("a", "an", "the", "with", "and", "of", "in", "her", "his", "its", "their", "haired", "eyed", "skinned"),
-        *("photo", "photograph", "picture", "portrait"),
+        *("a", "an", "the", "with", "and", "of", "in", "at", "by", "during", "under", "he", "she", "it", "is", "are"),
+        *("her", "his", "its", "their", "haired", "eyed", "skinned", "photo", "photograph", "picture", "portrait"),
+        *(",", ".", ";", ":"),
     )
 )
+"""What phrases end at."""
 WEARING = frozenset(("wearing", "wears", "having", "has", "on"))
 """What else leads to an attribute."""
 THINGS = frozenset(
@@ -93,33 +99,55 @@ def asked_for(source_prompt: str, prompt: str) -> Asked:
     "nothing" if they are equal but for case and spacing. "colours" if the words that differ are colours, such as "brown" and "red",
     or name the colour of what every subject has: "a woman" and "a woman with red hair". "expression" if they are expressions: "a
     man" and "a man with a big smile". "tones" if they are hours or seasons: "a church in summer" and "a church in autumn at
-    sunset". "makeup" if they name some, also for an attribute to stand for: "a woman" and "a woman with [A] makeup". "things" if
-    they name some: "a cat wearing a red collar" and "a cat".
+    sunset". "makeup" if they name or describe some, also for an attribute to stand for: "a woman" and "a woman with [A] makeup".
+    "things" if they name some: "a cat wearing a red collar" and "a cat".
     """
     if same_words(source_prompt, prompt):
         return "nothing"
-    before, after = _words(source_prompt), _words(prompt)
-    lost: Counter[tuple[str, ...]] = Counter()
-    gained = lost.copy()
-    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind != "equal":
-            lost.update(_phrases(before[i:j]))
-            gained.update(_phrases(after[k:m]))
-    moved = Counter({phrase: n for phrase, n in (lost & gained).items() if not COLOURS.issuperset(phrase)})
-    phrases = [*(lost - moved), *(gained - moved)]
-    differing = {word for phrase in phrases for word in phrase}
+    changes = _changes(source_prompt, prompt)
+    heads, differing = {change.head for change in changes}, {word for change in changes for word in change.words}
+    named = {change.head for change in changes if change.whole}
+    if heads & MAKEUP and heads <= MAKEUP | FACE and differing <= MAKEUP | ABOUT_MAKEUP | FACE | COLOURS | _learned(differing):
+        return "makeup"
     if differing & COLOURS and differing <= COLOURS | ALWAYS_THERE:
         return "colours"
     if differing & EXPRESSIONS and differing <= EXPRESSIONS | ABOUT_EXPRESSIONS:
         return "expression"
-    at_night = any(OF_NIGHT.intersection(phrase) for phrase in lost - moved)
+    at_night = any(change.lost and OF_NIGHT & change.words for change in changes)
     if differing & TONES and differing <= TONES | ABOUT_TONES and not at_night:
         return "tones"
-    named = {phrase[-1] for phrase in phrases}
-    learned = {word for word in differing if word.startswith("[")}
-    if named and named <= MAKEUP and differing <= MAKEUP | ABOUT_MAKEUP | COLOURS | learned:
-        return "makeup"
-    return "things" if named and named <= THINGS else "anything"
+    return "things" if named and named == heads and named <= THINGS else "anything"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What differs of one phrase: "red" and "blue" before a hat, or a whole phrase that came or was `lost`."""
+
+    head: str
+    words: frozenset[str]
+    whole: bool = False
+    lost: bool = False
+
+
+def _changes(source_prompt: str, prompt: str) -> list[_Change]:
+    """Compare the phrases of both prompts, in whatever order they stand. Those with the same last word are about the same thing."""
+    before, after = Counter(_phrases(source_prompt)), Counter(_phrases(prompt))
+    gone, come = list((before - after).elements()), list((after - before).elements())
+    changes = []
+    for phrase in gone:
+        same = next((other for other in come if other[-1] == phrase[-1]), None)
+        if same is None:
+            changes.append(_Change(phrase[-1], frozenset(phrase), whole=True, lost=True))
+        else:
+            come.remove(same)
+            words, others = Counter(phrase), Counter(same)
+            changes.append(_Change(phrase[-1], frozenset((words - others) + (others - words))))
+    return changes + [_Change(phrase[-1], frozenset(phrase), whole=True) for phrase in come]
+
+
+def _learned(words: Collection[str]) -> set[str]:
+    """Return the placeholders of attributes among `words`."""
+    return {word for word in words if word.startswith("[")}
 
 
 def asks_only_for(source_prompt: str, prompt: str, attributes: Collection[str]) -> bool:
@@ -135,11 +163,13 @@ def same_words(source_prompt: str, prompt: str) -> bool:
     return tidy(source_prompt).lower() == tidy(prompt).lower()
 
 
-def _phrases(words: list[str]) -> list[tuple[str, ...]]:
-    """What stands between the words that join: "and a straw hat with flags" has "straw hat" and "flags"."""
-    runs = groupby(words, key=lambda word: word in JOINING | WEARING)
+def _phrases(prompt: str) -> list[tuple[str, ...]]:
+    """Return what stands between the words that join: "a cat and a straw hat, in snow" has "cat", "straw hat" and "snow"."""
+    runs = groupby(_words(prompt), key=lambda word: word in JOINING | WEARING)
     return [tuple(run) for joins, run in runs if not joins]
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\[\w+\]|\w+", COMPOUNDS.sub(r"\1\2", tidy(text).lower()))
+    """Return the words and marks of a prompt, in lower case. "Without" is read as "with no", and [I] is left out."""
+    plain = COMPOUNDS.sub(r"\1\2", tidy(text).lower()).replace("[i]", " ")
+    return re.findall(r"\[\w+\]|\w+|[,.;:]", re.sub(r"\bwithout( an?\b)?", "with no", plain))

@@ -11,7 +11,7 @@ from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound
 from s2edit_jobs.records.record import JobState
 from s2edit_jobs.stores.artifacts import concept_key
 from tests.unit.worker.conftest import ANN, InProcessService
-from tests.unit.worker.test_erased_concepts import learned, stored
+from tests.unit.worker.erasing.test_erased_concepts import learned, stored
 
 PROMPTS = {"identity": "a photo of a woman", "attribute": "a photo of a woman with a [A] hat"}
 

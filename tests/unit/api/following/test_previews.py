@@ -49,7 +49,7 @@ def test_before_the_first_and_after_the_end_a_problem_says_so(api: Api, lease: L
     path = f"/edits/{lease.job_id}/preview"
     early = api.get(path)
     assert (early.status_code, early.json()["code"]) == (404, "preview_missing")
-    assert "try again later" in early.json()["detail"]
+    assert "whose `preview` says when there is one" in early.json()["detail"]
     api.store.events.progress(lease, STEP, PICTURE)
     api.store.records.finish(lease.job_id, OWNER, Outcome(JobState.SUCCEEDED, attempt=1, finished_at=1.0))
     assert api.get(path).content == PICTURE, "the page shows it until the result has loaded"

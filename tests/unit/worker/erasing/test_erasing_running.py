@@ -15,7 +15,7 @@ from s2edit_jobs.records.record import JobState
 from s2edit_jobs.stores.artifacts import concept_key
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, FILES, InProcessService
-from tests.unit.worker.test_erased_concepts import erase, failure_of, learned, stored
+from tests.unit.worker.erasing.test_erased_concepts import erase, failure_of, learned, stored
 from worker.attempts import used_concepts
 
 PHASES = ("inverting", "editing")
