@@ -19,9 +19,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
+from inspect import signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from s2edit_core.argument_types import checked
+from s2edit_core.argument_types import check_arguments, checked
 from s2edit_core.concepts.concept import Concept, export
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas, to_image
@@ -41,8 +42,9 @@ from s2edit_core.method.inputs import (
     Attribute,
     Reference,
     Variation,
-    check_delivery,
+    check_edit_options,
     check_matches_inversion,
+    check_references,
     check_sampling,
     with_identity,
 )
@@ -179,6 +181,8 @@ class S2EditPipeline(StagedPipeline):
         on_progress: OnProgress | None = None,
     ) -> tuple[Concept, ...]:
         """Learn [I] and attributes side by side, which also makes them orthogonal to each other. Raises as `learn`."""
+        references = tuple(references)
+        check_references(references)
         return finish(self.learning_together(references, options or LearningOptions(), seed=seed), on_progress)
 
     @checked
@@ -229,24 +233,35 @@ class S2EditPipeline(StagedPipeline):
         *,
         preset: PresetName = "balanced",
         identity: Concept | None = None,
+        attributes: Sequence[Attribute] = (),
+        edit_mask: Image.Image | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         on_progress: OnProgress | None = None,
         **options: Any,
     ) -> S2EditOutput:
-        """Invert `image` (RGB) with its `source_prompt` and edit it as `prompt` says, with the options of a preset.
+        """Invert `image` (RGB) with its `source_prompt` and edit it as `prompt` says, as a preset does but for what is given.
 
-        `mask` (L) marks the person. Further `options` are those of the call. Raises as `invert` and the call.
+        The arguments, and further `options`, are those of `invert` and the call. Raises as both, before anything is computed.
         """
-        if preset not in PRESETS:
+        if preset not in tuple(PRESETS):
             raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r:.50}", field="preset")
-        self._target_prompts(prompt, identity, options.get("attributes", ()))  # before anything is computed
+        chosen, attributes = PRESETS[preset], tuple(attributes)
+        prompt = prompt if isinstance(prompt, str) else tuple(prompt)
+        call = partial(self, prompt, image=image, mask=mask, edit_mask=edit_mask, identity=identity, attributes=attributes)
+        options = {"injection": chosen.injection, "on_progress": on_progress} | options
+        signature(call).bind(inversion=None, **options)  # raises TypeError for an option that there is not
+        steps = chosen.steps if num_inference_steps is None else num_inference_steps
+        guidance = self.guidance(chosen.guidance_scale if guidance_scale is None else guidance_scale, preset)
+        check_sampling(steps, guidance)
+        check_arguments(S2EditPipeline.__call__, options)
+        self.target_prompts(prompt, identity, attributes)
         check_placeholders(source_prompt, (PLACEHOLDER,) if identity is not None else (), field="source_prompt")
-        chosen, source = PRESETS[preset], with_identity(source_prompt, identity, "source_prompt")
-        canvas = self.canvas(image, mask, options.get("edit_mask"), subject=self.subject_of(source, identity))
-        guidance = self.guidance(chosen.guidance_scale, preset)
-        steps = self.inverting(canvas, source, identity, chosen.inversion, steps=chosen.steps, guidance_scale=guidance)
-        inversion = finish(steps, on_progress)
-        options = {"injection": chosen.injection, "identity": identity, "on_progress": on_progress} | options
-        return self(prompt, image=image, mask=mask, inversion=inversion, **options)
+        check_edit_options(image.size, steps, attributes=attributes, **options)
+        source = with_identity(source_prompt, identity, "source_prompt")
+        canvas = self.canvas(image, mask, edit_mask, subject=self.subject_of(source, identity))
+        inverting = self.inverting(canvas, source, identity, chosen.inversion, steps=steps, guidance_scale=float(guidance))
+        return call(inversion=finish(inverting, on_progress), **options)
 
     @checked
     def __call__(
@@ -288,16 +303,9 @@ class S2EditPipeline(StagedPipeline):
         Raises `PromptInvalid`, `OptionInvalid` or `MaskInvalid` for arguments that can't be used, `ArtifactMismatch` for a concept
         or inversion of another model, photo or identity.
         """
-        if output_type not in get_args(OutputType):
-            raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
-        check_delivery(delivery)
-        texts = self._target_prompts(prompt, identity, attributes)
-        check_matches_inversion("num_inference_steps", num_inference_steps, inversion.steps)
-        check_matches_inversion("guidance_scale", guidance_scale, inversion.guidance_scale)
-        canvas = self.canvas(image, mask, edit_mask, subject=self.subject_of(inversion.facts.get("prompt") or "", identity))
+        attributes = tuple(attributes)
+        texts = self.target_prompts(prompt, identity, attributes)
         seed = None if generator is None else generator.initial_seed()
-        made_from = provenance(canvas, inversion, identity, seed, edit_mask)
-        made_from["model"] = {"name": self.name, "fingerprint": self.backbone.fingerprint}
         options: dict[str, Any] = {
             "attributes": attributes,
             "negative_prompt": negative_prompt,
@@ -306,6 +314,12 @@ class S2EditPipeline(StagedPipeline):
             "delivery": delivery,
             "variation": Variation(seed) if seed else None,
         }
+        check_edit_options(image.size, inversion.steps, output_type=output_type, **options)
+        check_matches_inversion("num_inference_steps", num_inference_steps, inversion.steps)
+        check_matches_inversion("guidance_scale", guidance_scale, inversion.guidance_scale)
+        canvas = self.canvas(image, mask, edit_mask, subject=self.subject_of(inversion.facts.get("prompt") or "", identity))
+        made_from = provenance(canvas, inversion, identity, seed, edit_mask)
+        made_from["model"] = {"name": self.name, "fingerprint": self.backbone.fingerprint}
         before = cache(lambda: self.decoded(inversion.path[0]))  # all prompts share it
         if callback_on_step_end is not None:
             options["at_step_end"] = adapt_callback(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
@@ -313,16 +327,6 @@ class S2EditPipeline(StagedPipeline):
         results, facts, frames, latents = (list(each) for each in zip(*edits, strict=True))
         stacked = torch.stack(latents)
         return S2EditOutput(converted(results, stacked, output_type), [made_from | each for each in facts], frames, stacked)
-
-    def _target_prompts(self, prompt: str | Sequence[str], identity: Concept | None, attributes: Sequence[Attribute]) -> list[str]:
-        """Return the checked prompts of a call, with [I] in each."""
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts or not all(isinstance(text, str) and text.strip() for text in prompts):
-            raise PromptInvalid("the prompt is empty: say what the picture should show", field="prompt", reason="prompt_empty")
-        texts = [with_identity(text, identity, "prompt") for text in prompts]
-        for text in texts:
-            self.check_prompt(text, identity, attributes)
-        return texts
 
     def _edited(
         self,
@@ -380,17 +384,14 @@ class S2EditPipeline(StagedPipeline):
 
     # --- files -------------------------------------------------------------------------------------------------
 
-    @checked
     def load_concept(self, path: str | Path) -> Concept:
         """Read a file of `Concept.save`. Raises `ArtifactMismatch` for a damaged file, or for one made with another model."""
         return Concept.load(path, fingerprint=self.backbone.fingerprints, device=self.backbone.device)
 
-    @checked
     def load_inversion(self, path: str | Path) -> Inversion:
         """Read a file of `Inversion.save`. Raises `ArtifactMismatch` for a damaged file, or for one made with another model."""
         return Inversion.load(path, fingerprint=self.backbone.fingerprints, device=self.backbone.device)
 
-    @checked
     def export(self, concept: Concept, folder: str | Path) -> list[Path]:
         """Write `concept` for diffusers into `folder`, and return the files; see `concept.export`."""
         return export(concept, self.backbone.layers, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from PIL import Image
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch import Tensor
 from s2edit_core.argument_types import check_fields
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import MaskInvalid, OptionInvalid
+from s2edit_core.method.output import OutputType
+from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.options import check_number
 from s2edit_core.request.presets import MAX_GUIDANCE, MAX_STEPS, MIN_GUIDANCE, MIN_STEPS
-from s2edit_core.request.prompts import check_attribute_named, check_placeholders, with_placeholder
-from s2edit_core.request.spec import MAX_SEED, PLACEHOLDER, Delivery
+from s2edit_core.request.prompts import check_attribute_named, check_negative, check_placeholders, with_placeholder
+from s2edit_core.request.spec import MAX_SEED, PLACEHOLDER, Delivery, check_strength
 
 VARIATION = 0.5
 """The default share of fresh start noise: variants differ visibly and still resemble the photo."""
@@ -129,6 +131,34 @@ def check_delivery(delivery: str) -> None:
     """Raise `OptionInvalid` for an unknown delivery."""
     if delivery not in get_args(Delivery):
         raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
+
+
+def check_edit_options(
+    size: tuple[int, int],
+    steps: int,
+    *,
+    attributes: Sequence[Attribute] = (),
+    output_type: str = "pil",
+    delivery: str = "difference",
+    strength: float = 1.0,
+    negative_prompt: str | None = None,
+    **_: Any,
+) -> None:
+    """Raise `OptionInvalid`, `MaskInvalid` or `PromptInvalid` for options of an edit of a photo of `size` that can't be used."""
+    if output_type not in get_args(OutputType):
+        raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
+    check_delivery(delivery)
+    check_strength(strength, steps)
+    check_negative(negative_prompt or "")
+    for attribute in attributes:
+        if attribute.region is not None:
+            check_mask(attribute.region, size, "region")
+
+
+def check_references(references: Sequence[Reference]) -> None:
+    """Raise `OptionInvalid` for references that are none."""
+    if not all(isinstance(reference, Reference) for reference in references):
+        raise OptionInvalid("references must hold objects of `Reference`", field="references")
 
 
 def check_matches_inversion(name: str, wanted: float | None, made: float) -> None:

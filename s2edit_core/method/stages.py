@@ -18,10 +18,10 @@ from torch import Tensor
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import replaced_words, tokenize
 from s2edit_core.delivery.canvas import Canvas
-from s2edit_core.errors import OptionInvalid
+from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method.base_model_masks import find_subject_word, person_probability
 from s2edit_core.method.composer import Composer, Compute, inversion_inputs
-from s2edit_core.method.inputs import Attribute, Reference, check_prompt, check_seed
+from s2edit_core.method.inputs import Attribute, Reference, check_prompt, check_seed, with_identity
 from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning.columns import learn_columns
 from s2edit_core.method.learning.learning import learn_concepts
@@ -116,6 +116,18 @@ class StagedPipeline(Composer):
         concepts = self._concepts(concept, attributes)
         check_prompt(prompt, concepts, attributes)
         tokenize(self.backbone, prompt, replaced_words(concepts))
+
+    def target_prompts(self, prompt: str | Sequence[str], identity: Concept | None, attributes: Sequence[Attribute]) -> list[str]:
+        """Return the checked prompts of a call, with [I] in each."""
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not all(isinstance(text, str) for text in prompts):
+            raise PromptInvalid("the prompt must be a text, or a list of texts", field="prompt")
+        if not prompts or not all(text.strip() for text in prompts):
+            raise PromptInvalid("the prompt is empty: say what the picture should show", field="prompt", reason="prompt_empty")
+        texts = [with_identity(text, identity, "prompt") for text in prompts]
+        for text in texts:
+            self.check_prompt(text, identity, attributes)
+        return texts
 
     def finding_mask(self, image: Image.Image, prompt: str, *, seed: int = 0) -> Generator[Progress, None, Image.Image]:
         """Find the region of `image` that `prompt` describes: a mask (L) of the image's size, 255 inside."""

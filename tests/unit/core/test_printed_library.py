@@ -26,7 +26,10 @@ def test_the_printed_use_of_the_library_works(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(ROOT / "models")
     photo, made_up = sample().photo, sample("makeup")
-    names: dict[str, Any] = {"photo": photo, "reference": made_up.photo, "painted": made_up.mask, "face_of_photo": sample().mask}
+    (tmp_path / "demo-out").mkdir()
+    for name, picture in (("source", photo), ("makeup", made_up.photo), ("makeup-mask", made_up.mask)):
+        picture.save(tmp_path / "demo-out" / f"{name}.png")
+    names: dict[str, Any] = {}
     exec(code, names)
     assert Image.open(tmp_path / "edited.png").size == photo.size
     assert names["identity"].placeholder == "[I]"

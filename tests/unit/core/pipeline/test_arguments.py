@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, PromptInvalid
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.pipeline import Attribute, S2EditPipeline
+from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline
 from tests.unit.core.pipeline.inputs import FACE, OPTIONS, PHOTO, SOURCE, TARGET
 
 
@@ -81,25 +82,25 @@ PATH, ARRAY = Path("photo.png"), np.zeros((60, 80, 3), np.uint8)
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        *(("image", value, "an Image") for value in (None, "photo.png", PATH, ARRAY, [PHOTO])),
-        *(("mask", value, "an Image") for value in (None, PATH, ARRAY)),
-        *(("edit_mask", value, "an Image or None") for value in (PATH, ARRAY)),
-        *(("prompt", value, "a str or a Sequence") for value in (None, 7, PATH)),
-        *(("inversion", value, "an Inversion") for value in (None, PATH, {})),
-        *(("identity", value, "a Concept or None") for value in ("woman.safetensors", PATH, {})),
-        *(("attributes", value, "a Sequence") for value in (None, "makeup", PATH)),
+        *(("image", value, "Image") for value in (None, "photo.png", PATH, ARRAY, [PHOTO])),
+        *(("mask", value, "Image") for value in (None, PATH, ARRAY)),
+        *(("edit_mask", value, "Image or None") for value in (PATH, ARRAY)),
+        *(("prompt", value, "str or Sequence") for value in (None, 7, PATH)),
+        *(("inversion", value, "Inversion") for value in (None, PATH, {})),
+        *(("identity", value, "Concept or None") for value in ("woman.safetensors", PATH, {})),
+        *(("attributes", value, "Sequence") for value in (None, "makeup", PATH)),
         ("attributes", ["makeup.safetensors"], "hold objects of `Attribute`"),
-        ("negative_prompt", ["a hat"], "a str or None"),
-        ("generator", 7, "a Generator or None"),
-        ("injection", "difference", "an InjectionOptions or None"),
-        ("callback_on_step_end", "print", "a Callable or None"),
+        ("negative_prompt", ["a hat"], "str or None"),
+        ("generator", 7, "Generator or None"),
+        ("injection", "difference", "InjectionOptions or None"),
+        ("callback_on_step_end", "print", "Callable or None"),
     ],
 )
 def test_an_argument_of_a_call_of_another_type_is_named(
     edit: Any, pipe: S2EditPipeline, name: str, value: Any, wanted: str
 ) -> None:
     before = pipe.evaluations
-    with pytest.raises(InvalidInput, match=f"^{name} must (be )?{re.escape(wanted)}") as refused:
+    with pytest.raises(InvalidInput, match=f"^{name} must (be of type )?{re.escape(wanted)}") as refused:
         edit(**{name: value})
     assert refused.value.field == name
     assert pipe.evaluations == before
@@ -117,11 +118,29 @@ def test_an_argument_of_learning_of_another_type_is_named(pipe: S2EditPipeline, 
 
 
 def test_fields_of_an_attribute_are_checked_where_it_is_made(makeup: Concept) -> None:
-    with pytest.raises(OptionInvalid, match=r"^region must be an Image or None, not a PosixPath"):
+    with pytest.raises(OptionInvalid, match=r"^region must be of type Image or None, not PosixPath"):
         Attribute(makeup, PATH)  # type: ignore[arg-type]
-    with pytest.raises(OptionInvalid, match=r"^concept must be a Concept, not a str"):
+    with pytest.raises(OptionInvalid, match=r"^concept must be of type Concept, not str"):
         Attribute("makeup.safetensors")  # type: ignore[arg-type]
 
 
-def test_sequences_and_missing_options_are_what_they_were(edit: Any) -> None:
+def test_sequences_and_missing_options_are_what_they_were(edit: Any, pipe: S2EditPipeline) -> None:
     assert len(edit((TARGET, TARGET), attributes=[], edit_mask=None, generator=None).images) == 2
+    assert len(edit({TARGET: 1}.keys(), attributes={}.values()).images) == 1
+    with pytest.raises(PromptInvalid, match="must be a text"):
+        edit([TARGET, None])
+    with pytest.raises(OptionInvalid, match="references must hold objects of `Reference`"):
+        pipe.learn_together([(PHOTO, FACE, SOURCE)])  # type: ignore[list-item]
+
+
+def test_a_missing_argument_is_pythons_own_error(pipe: S2EditPipeline) -> None:
+    with pytest.raises(TypeError, match=r"learn\(\) missing"):
+        pipe.learn(PHOTO)  # type: ignore[call-arg]
+
+
+def test_a_users_subclass_may_have_types_that_cannot_be_resolved() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Named(Reference):
+        name: "Nowhere" = ""  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    assert Named(PHOTO, FACE, SOURCE).prompt == SOURCE

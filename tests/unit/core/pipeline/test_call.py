@@ -75,6 +75,27 @@ def test_edit_inverts_and_edits_as_the_preset_says(pipe: S2EditPipeline, identit
     assert without.reports[0]["concept"] == {}
 
 
+def test_edit_may_have_other_steps_and_another_guidance_than_the_preset(pipe: S2EditPipeline) -> None:
+    out = pipe.edit(PHOTO, FACE, "a photo of a woman", "a photo of a sad woman", num_inference_steps=3, guidance_scale=5)
+    (report,) = out.reports
+    assert (report["inversion"]["steps"], report["guidance_scale"]) == (3, 5.0)
+
+
+@pytest.mark.parametrize("name", ["inversion", "negativ_prompt", "seed"])
+def test_edit_has_no_other_options(pipe: S2EditPipeline, name: str) -> None:
+    before = pipe.evaluations
+    with pytest.raises(TypeError, match=name):
+        pipe.edit(PHOTO, FACE, "a photo of a woman", "a photo of a sad woman", **{name: None})
+    assert pipe.evaluations == before
+
+
+def test_a_region_of_another_size_is_refused_before_edit_computes(pipe: S2EditPipeline, makeup: Concept) -> None:
+    before, attributes = pipe.evaluations, [Attribute(makeup, region(1, 1, 5, 5, size=(9, 9)))]
+    with pytest.raises(MaskInvalid, match="region"):
+        pipe.edit(PHOTO, FACE, "a photo of a woman", "a photo of a woman with [A] lipstick", attributes=attributes)
+    assert pipe.evaluations == before
+
+
 def test_edit_frames_the_photo_for_its_edit_mask(pipe: S2EditPipeline, few_steps: Preset) -> None:
     everywhere = Image.new("L", SIZE, 255)
     source, target = "a photo of a woman", "a photo of a woman with red hair"
@@ -83,7 +104,21 @@ def test_edit_frames_the_photo_for_its_edit_mask(pipe: S2EditPipeline, few_steps
 
 @pytest.mark.parametrize(
     ("arguments", "field"),
-    [({"preset": "best"}, "preset"), ({"prompt": " "}, "prompt"), ({"source_prompt": "a [A] woman"}, "source_prompt")],
+    [
+        ({"preset": "best"}, "preset"),
+        ({"preset": ["instant"]}, "preset"),
+        ({"prompt": " "}, "prompt"),
+        ({"source_prompt": "a [A] woman"}, "source_prompt"),
+        ({"output_type": "jpg"}, "options.output_type"),
+        ({"delivery": "x"}, "options.delivery"),
+        ({"strength": 2.0}, "options.strength"),
+        ({"negative_prompt": 5}, "negative_prompt"),
+        ({"negative_prompt": "[A]"}, "negative_prompt"),
+        ({"generator": 3}, "generator"),
+        ({"guidance_scale": 50.0}, "options.guidance_scale"),
+        ({"num_inference_steps": 1}, "options.num_inference_steps"),
+        ({"attributes": None}, "attributes"),
+    ],
 )
 def test_edit_refuses_before_it_computes(pipe: S2EditPipeline, arguments: dict[str, Any], field: str) -> None:
     before = pipe.evaluations
