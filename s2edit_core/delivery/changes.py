@@ -99,10 +99,6 @@ class Toning(Change):
     def acts(self) -> Tensor:
         return (self.maps != 0).any(dim=0)
 
-    def within(self, where: Tensor) -> Toning:
-        """Return the change times `where` `(H, W)`, 0..1."""
-        return Toning(*(each * where for each in (self.matrix, self.offset, self.shifted)))
-
     def shares(self, where: Tensor) -> dict[str, float]:
         return _shares(where, torch.zeros_like(self.shifted), self.shifted)
 

@@ -40,9 +40,6 @@ TONE_REACH = 0.5
 TONING_RADII = {"tones": 4, "makeup": 1}
 """Radius, in latent cells, of the windows that fit each colour to another one, by what was asked for. Chosen on seven churches and
 eight women of the benches."""
-VISIBLE_FROM, VISIBLE_TO, VISIBLE_REACH = 0.01, 0.03, 1 / 2
-"""Makeup begins between these levels (0..1) of the difference, smoothed by that deviation in latent cells, and within that radius.
-What differs less was not asked for: the frames differ slightly everywhere."""
 MATTE_RADIUS, MATTE_EPSILON = 3 / 8, 1e-4
 """Radius, in latent cells, and regularisation, in squared levels, of the guided filter that finds the edge of a shift."""
 RECOLOURED_RADIUS = 3 / 2
@@ -117,10 +114,9 @@ def change_between(
 
 def _change(before: Tensor, after: Tensor, photo: Tensor, cell: int, noise: float, asked: Asked) -> Change:
     """Return the change between two frames in 0..1 on one device, as float32 on the CPU."""
-    difference = after - before
     if asked in TONING_RADII:
-        toned = toning_between(before, after, photo, TONING_RADII[asked] * cell, noise)
-        return toned.within(_visible(difference, cell).float().cpu()) if asked == "makeup" else toned
+        return toning_between(before, after, photo, TONING_RADII[asked] * cell, noise)
+    difference = after - before
     strength = difference.square().sum(dim=0)
     drawn_to = EXPRESSION_DRAWN_TO if asked == "expression" else DRAWN_TO
     cover, faint = _drawing(difference, cell, drawn_to)
@@ -173,12 +169,6 @@ def _tone(difference: Tensor, strength: Tensor, cell: int) -> tuple[Tensor, Tens
     smooth = blurred(difference, 0.1875 * cell).abs().amax(dim=0)  # an outline that moved has both signs, which cancel
     level = peaks(smooth, _radius(0.25, cell))
     return tone, amount * _smoothstep(level, SHIFT_FROM, SHIFT_TO) * _reaching(_labelled(level > SHIFT_FROM), level > SHIFT_TO)
-
-
-def _visible(difference: Tensor, cell: int) -> Tensor:
-    """Where the frames differ enough for makeup: `(H, W)` in 0..1."""
-    level = peaks(blurred(difference, VISIBLE_REACH * cell).abs().amax(dim=0), _radius(VISIBLE_REACH, cell))
-    return boxed(_smoothstep(level, VISIBLE_FROM, VISIBLE_TO)[None], _radius(VISIBLE_REACH, cell))[0]
 
 
 def _matte(photo: Tensor, amount: Tensor, radius: int, noise: float) -> tuple[Tensor, Tensor]:

@@ -109,15 +109,3 @@ def test_makeup_colours_lips_and_cheeks_and_leaves_eyes_and_freckles() -> None:
     assert errors["makeup"][eye].mean() < 0.7 * errors["anything"][eye].mean()
     assert errors["makeup"][mouth].mean() < 12
     assert errors["makeup"][cheek].mean() < 12
-
-
-def test_what_differs_slightly_beside_makeup_was_not_asked_for() -> None:
-    photo = face(LIPS, SKIN)
-    drawn = Image.eval(face(LIPSTICK, SKIN), lambda level: min(255, level + 2))
-    results = {}
-    for asked in ("tones", "makeup"):
-        change = change_between(seen(photo), seen(drawn), seen(photo), CELL, asked=asked)
-        results[asked] = np.abs(array(whole(photo).deliver(change)) - array(photo))
-    assert results["tones"][:80].mean() > 1
-    assert results["makeup"][:80].max() == 0
-    assert results["makeup"][MOUTH[1] : MOUTH[3], MOUTH[0] : MOUTH[2]].mean() > 20
