@@ -10,7 +10,6 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from inspect import signature
-from types import NoneType
 from typing import Any, ParamSpec, TypeVar
 
 from s2edit_core.errors import OptionInvalid
@@ -78,5 +77,5 @@ def _classes(hint: Any) -> tuple[type, ...]:
 
 
 def _named(classes: Sequence[type]) -> str:
-    names = {NoneType: "None", Iterable: "Sequence"}
+    names = {types.NoneType: "None", Iterable: "Sequence"}
     return " or ".join(names.get(each, each.__name__) for each in classes)

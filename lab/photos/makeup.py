@@ -9,9 +9,6 @@ A part of a makeup is found as in `lab.quality.worlds`. Figures are means, and i
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
@@ -22,14 +19,12 @@ from PIL import Image
 
 from lab.measures.bootstrap import interval
 from lab.measures.metrics import psnr_of
-from lab.measures.results import dumped, machine
 from lab.measures.zones import squared_error, zones_of
-from lab.photos.scenes import BY_PLACE, PASTED, SIZE, sheet
+from lab.photos.ways import BY_PLACE, SIZE, Delivered, deliveries, means, run_bench
 from lab.quality.population import shot_of
 from lab.quality.worlds.edits import Photo, case_of
 from lab.quality.worlds.measures import colours
 from lab.quality.worlds.transfers import Transfer, transfer_of
-from lab.training.train import MODEL
 from lab.world.person import parts
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.asked import Asked
@@ -67,7 +62,7 @@ def edits(pipe: S2EditPipeline, transfer: Transfer) -> Iterator[tuple[str, Photo
     yield LEARNED, transfer.answer, pipe.edit(shot.picture, shot.mask, source, transfer.prompt(transfer.answer), **options)
 
 
-def delivered(pipe: S2EditPipeline, transfer: Transfer) -> Iterator[tuple[dict[str, Any], list[Image.Image]]]:
+def delivered(pipe: S2EditPipeline, transfer: Transfer) -> Delivered:
     """Yield a record and the pictures of each edit of a woman: photo, ways, true answer."""
     shot = shot_of(transfer.photo, SIZE, transfer.seed)
     canvas = pipe.canvas(shot.picture, shot.mask, subject=transfer.photo.word)
@@ -75,8 +70,7 @@ def delivered(pipe: S2EditPipeline, transfer: Transfer) -> Iterator[tuple[dict[s
     eyes = parts(transfer.photo.subject, SIZE)["eyes"] > 0.5
     for kind, answer, out in edits(pipe, transfer):
         truth, drawn = shot_of(answer, SIZE, transfer.seed).picture, pipe.decoded(out.latents[0])
-        made = {PASTED: canvas.paste(drawn)}
-        made |= {way: pipe.deliver(canvas, before, drawn, asked=asked)[0] for way, asked in WAYS.items()}
+        made = deliveries(pipe, canvas, before, drawn, WAYS)
         photo, true = (np.asarray(each, dtype=np.float32) for each in (shot.picture, truth))
         zones = zones_of(photo, true, canvas, pipe.backbone.latent_scale)
         found: dict[str, dict[str, Any]] = {}
@@ -103,38 +97,24 @@ def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if not group:
             continue
         names = group[0]["ways"][BY_PLACE]
-        ways = (PASTED, *WAYS)
-        mean = {way: {name: round(statistics.mean(each["ways"][way][name] for each in group), 2) for name in names} for way in ways}
         gains = {
             name: interval(
                 [each["ways"][BY_COLOUR][name] - each["ways"][BY_PLACE][name] for each in group], [each["woman"] for each in group]
             ).rounded()
             for name in FIGURES
         }
-        found[kind] = {"women": len(group), **mean, "gain_db": gains}
+        found[kind] = {"women": len(group), **means(group, names), "gain_db": gains}
     return found
 
 
+def of_women(pipe: S2EditPipeline, number: int) -> Delivered:
+    """Edit so many women."""
+    for transfer in islice(women(), number):
+        yield from delivered(pipe, transfer)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--women", type=int, default=12)
-    parser.add_argument("--sheet", type=Path, help="file for a contact sheet")
-    parser.add_argument("--out", type=Path, default=Path("lab/results/makeup-delivered.json"))
-    wanted = parser.parse_args()
-    pipe = S2EditPipeline.from_pretrained(MODEL)
-    records: list[dict[str, Any]] = []
-    rows: list[list[Image.Image]] = []
-    for transfer in islice(women(), wanted.women):
-        for record, row in delivered(pipe, transfer):
-            records.append(record)
-            rows.append(row)
-            print(json.dumps(record), flush=True)
-    if wanted.sheet is not None:
-        sheet(rows).save(wanted.sheet, quality=88)
-    setting = {"women": wanted.women, "size": SIZE, "preset": "balanced", "model": pipe.backbone.fingerprint}
-    found = {"setting": setting, "machine": machine(), "summary": summary(records), "records": records}
-    wanted.out.write_text(dumped(found))
-    print(json.dumps(found["summary"], indent=1))
+    run_bench(__doc__, "women", Path("lab/results/makeup-delivered.json"), of_women, summary)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from itertools import islice
 
 import pytest
 
-from lab.photos.makeup import BY_COLOUR, BY_PLACE, LEARNED, PASTED, WORD, summary, women
+from lab.photos.makeup import BY_COLOUR, LEARNED, WORD, summary, women
+from lab.photos.ways import BY_PLACE, PASTED
 from s2edit_core.delivery.asked import asked_for
 
 

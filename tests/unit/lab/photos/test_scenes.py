@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageFilter
 
-from lab.photos.scenes import BY_PLACE, BY_TONES, EDITS, PASTED, figures, sheet, summary
+from lab.photos.scenes import BY_TONES, EDITS, figures, summary
+from lab.photos.ways import BY_PLACE, PASTED, sheet
 from lab.quality.worlds.edits import known_edits
 from lab.world.domains import DOMAINS
 from s2edit_core.delivery.asked import asked_for
