@@ -9,7 +9,9 @@ A part of a makeup is found as in `lab.quality.worlds`. Figures are means, and i
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,13 @@ def of_women(pipe: S2EditPipeline, number: int) -> Delivered:
 
 
 def main() -> None:
-    run_bench(__doc__, "women", Path("lab/results/makeup-delivered.json"), of_women, summary)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--women", type=int, default=12)
+    parser.add_argument("--sheet", type=Path, help="file for a contact sheet")
+    parser.add_argument("--out", type=Path, default=Path("lab/results/makeup-delivered.json"))
+    wanted = parser.parse_args()
+    edits = partial(of_women, number=wanted.women)
+    run_bench(wanted.out, wanted.sheet, edits, summary, women=wanted.women)
 
 
 if __name__ == "__main__":

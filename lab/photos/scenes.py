@@ -8,7 +8,9 @@ percent of the true answer's. Figures are means, and intervals those of a bootst
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,13 @@ def of_churches(pipe: S2EditPipeline, number: int) -> Delivered:
 
 
 def main() -> None:
-    run_bench(__doc__, "churches", Path("lab/results/scenes.json"), of_churches, summary, edits=EDITS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--churches", type=int, default=12)
+    parser.add_argument("--sheet", type=Path, help="file for a contact sheet")
+    parser.add_argument("--out", type=Path, default=Path("lab/results/scenes.json"))
+    wanted = parser.parse_args()
+    edits = partial(of_churches, number=wanted.churches)
+    run_bench(wanted.out, wanted.sheet, edits, summary, churches=wanted.churches, edits=EDITS)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ A record of an edit has the figures of each way under "ways". Its pictures are t
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,32 +53,26 @@ def sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
 
 
 def run_bench(
-    about: str | None,
-    subjects: str,
     out: Path,
-    delivered: Callable[[S2EditPipeline, int], Delivered],
+    sheet_file: Path | None,
+    delivered: Callable[[S2EditPipeline], Delivered],
     summary: Callable[[Sequence[Record]], dict[str, Any]],
     **setting: Any,
 ) -> None:
-    """Read the command line, run `delivered` on so many `subjects` ("women", say), and write the results and, if asked, a sheet.
+    """Run `delivered` with the shipped model, and write the results file `out` and, if asked, a sheet.
 
-    `about` is the help text, `out` the default of `--out`. `setting` enters the results file.
+    `setting` enters the results file.
     """
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(f"--{subjects}", dest="subjects", type=int, default=12)
-    parser.add_argument("--sheet", type=Path, help="file for a contact sheet")
-    parser.add_argument("--out", type=Path, default=out)
-    wanted = parser.parse_args()
     pipe = S2EditPipeline.from_pretrained(MODEL)
     records: list[Record] = []
     rows: list[list[Image.Image]] = []
-    for record, row in delivered(pipe, wanted.subjects):
+    for record, row in delivered(pipe):
         records.append(record)
         rows.append(row)
         print(json.dumps(record), flush=True)
-    if wanted.sheet is not None:
-        sheet(rows).save(wanted.sheet, quality=88)
-    facts = {subjects: wanted.subjects, **setting, "size": SIZE, "preset": "balanced", "model": pipe.backbone.fingerprint}
+    if sheet_file is not None:
+        sheet(rows).save(sheet_file, quality=88)
+    facts = {**setting, "size": SIZE, "preset": "balanced", "model": pipe.backbone.fingerprint}
     found = {"setting": facts, "machine": machine(), "summary": summary(records), "records": records}
-    wanted.out.write_text(dumped(found))
+    out.write_text(dumped(found))
     print(json.dumps(found["summary"], indent=1))
